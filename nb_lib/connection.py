@@ -1,0 +1,66 @@
+"""What conntrack knows of one connection, as frozen facts.
+
+Linux: include/net/netfilter/nf_conntrack.h (struct nf_conn),
+include/uapi/linux/netfilter/nf_conntrack_common.h (states and status bits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+Address = IPv4Address | IPv6Address
+
+
+class Tuple(NamedTuple):
+    """One direction of a connection: who speaks to whom.
+
+    ``sport`` and ``dport`` are ports for TCP, UDP, UDP-Lite, SCTP and DCCP. For ICMP ``sport``
+    is the identifier and ``dport`` is ``type << 8 | code``, as in the kernel's own tuple.
+    """
+
+    src: Address
+    dst: Address
+    protocol: int
+    sport: int = 0
+    dport: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An entry of the conntrack table at one moment; each change makes a new one.
+
+    ``original`` is the first packet's tuple, ``reply`` the tuple that an answer must have:
+    they mirror each other unless the connection is translated. ``status`` holds the kernel's
+    bits by name: SEEN_REPLY, ASSURED, CONFIRMED, EXPECTED, SNAT, DNAT. Times are seconds on the
+    host's clock.
+    """
+
+    id: int
+    original: Tuple
+    reply: Tuple
+    status: frozenset[str] = frozenset()
+    state: str = ""  # the protocol's own: SYN_SENT, ESTABLISHED … for TCP
+    mark: int = 0
+    created: float = 0.0
+    expires: float = 0.0
+    packets: tuple[int, int] = (0, 0)
+    bytes: tuple[int, int] = (0, 0)
+    helper: str = ""
+    zone: int = 0
+    master: int | None = None  # id of the connection that expected this one
+    tcp: object = field(default=None, compare=False)  # window tracking, engine/conntrack.py
+    labels: int = 0
+
+
+class Tracked(NamedTuple):
+    """What a packet carries of its connection: ``skb->_nfct`` and ``ctinfo``.
+
+    ``state`` is NEW, ESTABLISHED, RELATED, INVALID or UNTRACKED; ``direction`` is ``ORIGINAL`` or
+    ``REPLY``; ``connection`` is None for INVALID and UNTRACKED packets.
+    """
+
+    state: str
+    direction: str = "ORIGINAL"
+    connection: Connection | None = None

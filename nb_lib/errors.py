@@ -1,0 +1,89 @@
+"""What can go wrong, as one tree.
+
+NbError
+├── RulesetError        a dump or a command that iptables would refuse, or that cannot be read
+├── PacketError         bytes or arguments that are not a packet
+├── HostError           addresses, routes, sets or settings that make no host
+└── LimitError          an input larger or deeper than nb_lib is willing to follow
+
+Mistakes of a reader raise one of these; mistakes of ours are assertions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NbError(Exception):
+    """Every error that nb_lib raises on purpose."""
+
+
+class RulesetError(NbError):
+    """A line of a dump (or a command) that cannot be accepted.
+
+    Its text shows the line, points at the token and, where it can, suggests a remedy::
+
+        line 14, column 17: unknown option "--dprt"
+            -A INPUT -p tcp --dprt 80 -j ACCEPT
+                            ^^^^^^
+          hint: did you mean --dport?
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        lineno: int = 0,
+        col: int = 0,
+        token: str = "",
+        line: str = "",
+        hint: str = "",
+    ) -> None:
+        self.reason = reason
+        self.lineno = lineno
+        self.col = col
+        self.token = token
+        self.line = line
+        self.hint = hint
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        where = f"line {self.lineno}, column {self.col}: " if self.lineno else ""
+        text = where + self.reason
+        if self.line:
+            shown, col = _window(self.line, self.col)
+            text += f"\n    {shown}"
+            if self.col:
+                text += "\n    " + " " * (col - 1) + "^" * max(1, min(len(self.token), 60))
+        if self.hint:
+            text += f"\n  hint: {self.hint}"
+        return text
+
+
+class PacketError(NbError):
+    """Bytes or arguments that do not make a packet."""
+
+
+class HostError(NbError):
+    """Addresses, routes, sets or settings that do not make a host."""
+
+
+class LimitError(NbError):
+    """The input is larger or deeper than nb_lib is willing to follow."""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean …?`` for the known word nearest to ``word``, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _window(line: str, col: int, width: int = 100) -> tuple[str, int]:
+    """Cut a long line to the part around ``col``; return it and the column inside it."""
+    line = "".join(c if c.isprintable() else " " for c in line)
+    if len(line) <= width:
+        return line, col
+    start = max(0, min(col - width // 2, len(line) - width))
+    cut = line[start : start + width]
+    return ("…" if start else "") + cut + "…", col - start + (1 if start else 0)

@@ -1,0 +1,91 @@
+"""Hooks × tables × priorities, as one table: the engine walks it and the diagrams are drawn of it.
+
+Sources: include/uapi/linux/netfilter_ipv4.h (enum nf_ip_hook_priorities); observed with
+``nft list chains`` and the kernel's own trace, iptables 1.8.9 on Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = HOOKS = (
+    "PREROUTING",
+    "INPUT",
+    "FORWARD",
+    "OUTPUT",
+    "POSTROUTING",
+)
+
+
+class Stop(NamedTuple):
+    """One thing registered at a hook: a table's base chain, or one of the kernel's own functions.
+
+    ``table`` is empty for ``conntrack``, ``defrag`` and ``confirm``, which have no rules.
+    """
+
+    priority: int
+    table: str
+    function: str = ""
+
+
+RAW, CONNTRACK, MANGLE, DST, FILTER, SECURITY, SRC = -300, -200, -150, -100, 0, 50, 100
+CONFIRM = 2**31 - 1
+
+_COMMON: dict[str, tuple[Stop, ...]] = {
+    PREROUTING: (
+        Stop(RAW, "raw"),
+        Stop(CONNTRACK, "", "conntrack"),
+        Stop(MANGLE, "mangle"),
+        Stop(DST, "nat"),
+    ),
+    INPUT: (
+        Stop(MANGLE, "mangle"),
+        Stop(FILTER, "filter"),
+        Stop(SECURITY, "security"),
+        Stop(SRC, "nat"),
+        Stop(CONFIRM, "", "confirm"),
+    ),
+    FORWARD: (Stop(MANGLE, "mangle"), Stop(FILTER, "filter"), Stop(SECURITY, "security")),
+    OUTPUT: (
+        Stop(RAW, "raw"),
+        Stop(CONNTRACK, "", "conntrack"),
+        Stop(MANGLE, "mangle"),
+        Stop(DST, "nat"),
+        Stop(FILTER, "filter"),
+        Stop(SECURITY, "security"),
+    ),
+    POSTROUTING: (
+        Stop(MANGLE, "mangle"),
+        Stop(SRC, "nat"),
+        Stop(CONFIRM, "", "confirm"),
+    ),
+}
+
+# iptables-nft asks for priority 150 on INPUT: its security table comes after nat there.
+_NFT_INPUT = (
+    Stop(MANGLE, "mangle"),
+    Stop(FILTER, "filter"),
+    Stop(SRC, "nat"),
+    Stop(150, "security"),
+    Stop(CONFIRM, "", "confirm"),
+)
+
+
+def stops(hook: str, backend: str = "nft") -> tuple[Stop, ...]:
+    """Return what a packet meets at ``hook``, in the kernel's order.
+
+    ``backend`` is ``nft`` or ``legacy``; they differ only in where ``security`` stands on INPUT.
+    """
+    if hook == INPUT and backend == "nft":
+        return _NFT_INPUT
+    return _COMMON[hook]
+
+
+# The built-in chains of each table, in hook order: what ``iptables-save`` lists first.
+BUILTIN: dict[str, tuple[str, ...]] = {
+    table: tuple(hook for hook in HOOKS if any(s.table == table for s in _COMMON[hook]))
+    for table in ("raw", "mangle", "nat", "filter", "security")
+}
+
+# Order of tables in a dump of the nft backend (legacy: the reverse of first use).
+NFT_TABLE_ORDER = ("mangle", "security", "raw", "filter", "nat")

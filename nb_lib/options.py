@@ -1,0 +1,228 @@
+"""What an extension is: one table of options, and one function that meets a packet.
+
+The command line, the dump reader, the writer, ``-L``, the help, the appendix of the book and the
+error messages all read the same table. A match extension answers a packet with an ``Answer``; a
+target extension answers with an ``Action``. Extensions hold no state: what they remember between
+packets (limit, recent, statistic) lives in the ``Context`` that the engine hands them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from nb_lib.connection import Address
+    from nb_lib.packet import Packet
+    from nb_lib.rules import Rule
+
+
+class Setting(NamedTuple):
+    """The value that a rule gives to an option, and whether ``!`` stands before it."""
+
+    value: Any
+    inverted: bool = False
+
+
+Settings = Mapping[str, Setting]  # option name, as the table writes it → setting
+
+
+class Kind(Protocol):
+    """A kind of value: how words become a value and how a value becomes words.
+
+    ``arity`` is the number of words that it takes; ``metavar`` names them in help and errors.
+    """
+
+    arity: int
+    metavar: str
+
+    def parse(self, words: Sequence[str], family: int) -> Any:
+        """Return the value of ``words``; raise ValueError with the reason if they have none."""
+
+    def save(self, value: Any) -> str:
+        """Return the words that iptables-save prints for ``value``."""
+
+    def show(self, value: Any) -> str:
+        """Return ``value`` as a reason names it: ``443``, ``0x4000/0x4000``, ``10.0.0.0/8``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of an extension's table.
+
+    ``name`` is the form that iptables-save prints; ``aliases`` are read as well. ``default`` is
+    what iptables assumes when the option is absent; it is filled in while parsing if it is not
+    None. ``hidden`` is a value that iptables-save leaves out. ``group`` names options of which at
+    most one may stand in a rule. ``label`` is the word for the packet's fact in reasons.
+    """
+
+    name: str
+    kind: Kind
+    aliases: tuple[str, ...] = ()
+    invertible: bool = False
+    required: bool = False
+    default: Any = None
+    hidden: Any = None
+    group: str = ""
+    label: str = ""
+    help: str = ""
+
+
+class Outcome(enum.Enum):
+    """How a test went. HOTDROP is the kernel's: the packet is dropped at once."""
+
+    HIT = "matched"
+    MISS = "not matched"
+    UNDECIDED = "undecided"
+    HOTDROP = "hotdrop"
+
+
+class Answer(NamedTuple):
+    """A match's answer to a packet.
+
+    ``option`` is the option that decided; ``have`` is the packet's own fact, in the value type
+    of that option's kind or as text. For UNDECIDED ``have`` says what to give.
+    """
+
+    outcome: Outcome
+    option: str = ""
+    have: object = None
+
+
+HIT = Answer(Outcome.HIT)
+
+
+def miss(option: str, have: object = None) -> Answer:
+    """Return the answer *not matched*: ``option`` decided, the packet had ``have``."""
+    return Answer(Outcome.MISS, option, have)
+
+
+def undecided(option: str, missing: str) -> Answer:
+    """Return the answer *undecided*; ``missing`` tells the reader what to give."""
+    return Answer(Outcome.UNDECIDED, option, missing)
+
+
+class Context(Protocol):
+    """What an extension may know besides the packet; the engine implements it.
+
+    Nothing here is guessed: a method returns None when the host was not told.
+    """
+
+    table: str
+    chain: str
+    number: int
+    hook: str
+    family: int
+    now: float  # seconds since the epoch, on the host's clock
+
+    def address_type(self, address: Address, interface: str = "") -> str | None:
+        """Return LOCAL, UNICAST, BROADCAST, MULTICAST, BLACKHOLE …, as the routing table says."""
+
+    def addresses_of(self, interface: str) -> Sequence[Address] | None:
+        """Return the addresses of an interface, the primary one first."""
+
+    def in_set(self, name: str, values: Sequence[str], packet: Packet) -> bool | None:
+        """Tell whether the packet's fields named by ``values`` (src, dst …) are in an ipset."""
+
+    def reverse_route(self, packet: Packet) -> str | None:
+        """Return the interface by which the host would answer the packet's source."""
+
+    def fact(self, name: str) -> Any:
+        """Return a fact about the packet that no header holds (``uid``, ``cgroup`` …)."""
+
+    def choose(self, probability: Fraction) -> bool:
+        """Draw, replay or explore a chance of ``probability``; tell whether it came out true."""
+
+    def draw(self, low: int, high: int) -> int:
+        """Draw a whole number from low to high, both included (ports, addresses)."""
+
+    def recall(self, key: tuple[Any, ...], default: Any) -> Any:
+        """Return what was remembered under ``key``."""
+
+    def remember(self, key: tuple[Any, ...], value: Any) -> None:
+        """Keep an immutable ``value`` under ``key`` for later packets."""
+
+    def connections(self) -> Sequence[Any]:
+        """Return the entries of the conntrack table."""
+
+
+Test = Callable[["Use", "Packet", Context], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A target's answer to a packet.
+
+    ``verdict`` is ACCEPT, DROP, RETURN, QUEUE, STOLEN, or CONTINUE for a target that lets the
+    walk go on. ``packet`` is the packet after the target if it changed anything. ``effects`` are
+    requests that only the engine can carry out (``nb_lib.effects``).
+    """
+
+    verdict: str
+    packet: Packet | None = None
+    effects: tuple[object, ...] = ()
+    missing: str = ""  # verdict UNDECIDED: what to give
+
+
+Act = Callable[["Use", "Packet", Context], Action]
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A match or a target: name, table of options, meaning.
+
+    ``protocols`` are those that ``-p`` must name for the options to be legal (empty: any);
+    ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where a target may stand (empty: any).
+    ``test`` is a match's meaning, ``act`` a target's. ``tidy`` turns settings into the normal form
+    that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError for
+    combinations that iptables refuses. ``save`` replaces the generic printing where the table
+    cannot say it.
+    """
+
+    name: str
+    options: tuple[Option, ...] = ()
+    families: tuple[int, ...] = (4, 6)
+    protocols: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    test: Test | None = None
+    act: Act | None = None
+    tidy: Callable[[dict[str, Setting], int], dict[str, Setting]] | None = None
+    save: Callable[[Use], str] | None = None
+    check: Callable[[Use, Rule], str] | None = None
+    conntrack: bool = False  # its presence makes the kernel track connections
+    summary: str = ""
+    source: str = ""  # kernel file and man page section
+    known: bool = True
+    by_name: Mapping[str, Option] = field(init=False, compare=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = {}
+        for option in self.options:
+            for name in (option.name, *option.aliases):
+                names[name] = option
+        object.__setattr__(self, "by_name", names)
+
+
+class Use(NamedTuple):
+    """An extension as one rule uses it.
+
+    ``raw`` is the text of an unknown extension's options, kept as it was.
+    """
+
+    extension: Extension
+    settings: Settings
+    raw: str = ""
+
+    @property
+    def name(self) -> str:
+        """The extension's name: ``tcp``, ``DNAT``."""
+        return self.extension.name
+
+    def value(self, option: str, default: Any = None) -> Any:
+        """Return the value of an option, or ``default`` if the rule does not give it."""
+        setting = self.settings.get(option)
+        return default if setting is None else setting.value

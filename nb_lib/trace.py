@@ -1,0 +1,356 @@
+"""What happened to one packet on one host: events, in the kernel's order and words.
+
+The engine yields events; a ``Trace`` holds them; every picture, table and sentence is drawn from
+it. Each event carries ``packet``, the packet as it is *after* the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from nb_lib import present
+from nb_lib.connection import Address, Connection
+from nb_lib.options import Answer, Outcome, Use
+from nb_lib.packet import Packet, endpoint
+from nb_lib.rules import Rule
+
+
+class Place(NamedTuple):
+    """A rule's address: table, chain and number, counted from 1; 0 stands for the policy."""
+
+    table: str
+    chain: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.table}:{self.chain}:{self.number or 'policy'}"
+
+
+class Reason(NamedTuple):
+    """Why a rule did not match: the part of the rule that decided, and its answer."""
+
+    use: Use
+    answer: Answer
+
+    def __str__(self) -> str:
+        """``dport 80 ≠ 443``: the packet's fact first, then what the rule asks for."""
+        option = self.use.extension.by_name.get(self.answer.option)
+        have = self.answer.have
+        if option is None or option.name not in self.use.settings:
+            return f"{self.answer.option} {have}".strip() if have is not None else self.answer.option
+        label = option.label or option.name.lstrip("-").replace("-", " ")
+        setting = self.use.settings[option.name]
+        want = option.kind.show(setting.value)
+        if have is None:
+            return f"not {label} {want}" if not setting.inverted else f"{label} {want}, and the rule says !"
+        shown = have if isinstance(have, str) else option.kind.show(have)
+        if setting.inverted:
+            return f"{label} {shown} = {want}, and the rule says !"
+        return f"{label} {shown} ≠ {want}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; ``packet`` is the packet after it."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class AtHook(Event):
+    """The packet arrives at a hook."""
+
+    hook: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(Event):
+    """Conntrack looked the packet up; ``packet.ct`` holds what it found.
+
+    ``what`` is ``new``, ``known``, ``related``, ``invalid``, ``untracked``, ``confirmed`` or ``clash``.
+    """
+
+    what: str
+    connection: Connection | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered(Event):
+    """The packet enters a chain: a base chain (``caller`` None) or one that a rule calls."""
+
+    table: str
+    chain: str
+    depth: int = 0
+    caller: Place | None = None
+    policy: str | None = None
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Missed(Event):
+    """A run of rules that were tried, one after the other, and did not match.
+
+    ``known`` holds the reasons that were found while walking. The other rules of the run were
+    passed over by an index of addresses; ``why`` works their reason out when asked.
+    """
+
+    table: str
+    chain: str
+    first: int
+    last: int
+    depth: int = 0
+    rules: Sequence[Rule] = field(default=(), repr=False)
+    known: Mapping[int, Reason] = field(default_factory=dict, repr=False)
+
+    def why(self, number: int) -> Reason:
+        """Return why rule ``number`` (``first`` … ``last``) did not match."""
+        if number in self.known:
+            return self.known[number]
+        core = self.rules[number - 1].core
+        assert core.extension.test is not None
+        # The address test needs no context: it reads the packet alone.
+        answer = core.extension.test(core, self.packet, None)  # type: ignore[arg-type]
+        assert answer.outcome is Outcome.MISS, "the index passed over a rule that matches"
+        return Reason(core, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched(Event):
+    """A rule matched. ``verdict`` is netfilter's: ACCEPT, DROP, CONTINUE, RETURN, ``JUMP X``, ``GOTO X``."""
+
+    place: Place
+    rule: Rule
+    verdict: str
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure(Event):
+    """A rule that cannot be decided; ``missing`` says what to give."""
+
+    place: Place
+    rule: Rule
+    missing: str
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left(Event):
+    """The end of a user chain, or a RETURN: back to the rule after ``caller`` (None: to the policy)."""
+
+    table: str
+    chain: str
+    depth: int = 0
+    caller: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyApplied(Event):
+    """No rule of a base chain decided: its policy does."""
+
+    table: str
+    chain: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten(Event):
+    """Something of the packet changed. ``by`` names the target or the kernel's part that did it."""
+
+    before: Packet
+    by: str
+    place: Place | None = None
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """The fields that differ, as (field, old, new) texts."""
+        return changes(self.before, self.packet)
+
+
+@dataclass(frozen=True, slots=True)
+class Chance(Event):
+    """A draw: ``probability`` is that of the way that was ``taken``, exact."""
+
+    place: Place
+    probability: Fraction
+    taken: bool
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Event):
+    """A side effect that leaves the packet as it is: LOG, NFLOG, a set's new member."""
+
+    place: Place
+    text: str
+    depth: int = 0
+
+
+class Route(NamedTuple):
+    """A routing decision: ``kind`` is LOCAL, FORWARD, OUTPUT or BROADCAST (delivered here as well)."""
+
+    kind: str
+    interface: str
+    via: Address | None = None
+    source: Address | None = None
+    rule: str = ""  # the route that decided, as ``ip route`` prints it
+
+
+@dataclass(frozen=True, slots=True)
+class Routed(Event):
+    """Where the packet goes. ``again`` tells that it had been routed before it was changed."""
+
+    route: Route
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Event):
+    """The kernel drops the packet and no rule is to blame: rp_filter, no route, TTL …"""
+
+    reason: str
+    hook: str
+    setting: str = ""  # the sysctl or fact that would change it
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Event):
+    """The host sends an answer of its own (REJECT, an ICMP error): ``answer``."""
+
+    answer: Packet
+    by: str
+    events: tuple[Event, ...] = ()  # the answer's own way out
+
+
+class Fate(NamedTuple):
+    """How it ended: forward, local, drop, reject, lost, error, queue, stolen, undecided."""
+
+    kind: str
+    device: str = ""
+    place: Place | None = None
+    detail: str = ""  # REJECT's answer, the hook after which it was lost, what is missing
+
+    def __str__(self) -> str:
+        """``forward eth0`` · ``drop filter:INPUT:3`` · ``reject filter:X:1 icmp 3/3`` · ``lost after PREROUTING``."""
+        if self.kind == "lost":
+            return f"lost after {self.detail}"
+        parts = (self.kind, self.device, str(self.place) if self.place else "", self.detail)
+        return " ".join(filter(None, parts))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The way of one packet through one host.
+
+    ``sent`` is the packet as it entered, ``events`` what happened, ``fate`` how it ended.
+    ``probability`` is the exact chance of this way (1 unless it was explored); ``assumed`` lists
+    what the host was not told and had to be proposed.
+    """
+
+    sent: Packet
+    events: tuple[Event, ...]
+    fate: Fate
+    probability: Fraction = Fraction(1)
+    assumed: tuple[str, ...] = ()
+    origin: str = ""  # the interface by which it came, or "" if it was sent here
+
+    @property
+    def packet(self) -> Packet:
+        """The packet as it ended: as it left, was delivered, or was dropped."""
+        return self.events[-1].packet if self.events else self.sent
+
+    @property
+    def replies(self) -> tuple[Packet, ...]:
+        """What the host itself answered."""
+        return tuple(e.answer for e in self.events if isinstance(e, Answered))
+
+    @cached_property
+    def steps(self) -> tuple[tuple[str, str, int | str, str], ...]:
+        """The rules that matched and the policies, as (table, chain, number or "policy", verdict).
+
+        This is what the kernel's own trace (``xtables-monitor --trace``) reports.
+        """
+        found: list[tuple[str, str, int | str, str]] = []
+        for event in self.events:
+            if isinstance(event, Matched):
+                found.append((*event.place, event.verdict))
+            elif isinstance(event, PolicyApplied):
+                found.append((event.table, event.chain, "policy", event.verdict))
+        return tuple(found)
+
+    @property
+    def rewrites(self) -> tuple[Rewritten, ...]:
+        """The events that changed the packet."""
+        return tuple(e for e in self.events if isinstance(e, Rewritten))
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that the packet belongs to, as it was at the end."""
+        return self.packet.ct.connection if self.packet.ct else None
+
+    def reply(self, **fields: Any) -> Packet:
+        """Return the receiver's answer to the packet as it left; see ``Packet.reply``."""
+        return self.packet.reply(**fields)
+
+    def table(self) -> Any:
+        """Return the steps as a pandas DataFrame."""
+        return present.frame(self)
+
+    def __str__(self) -> str:
+        return present.text(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return present.bundle(self)
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Every way that chance can take, each with its exact probability; they add up to 1."""
+
+    traces: tuple[Trace, ...]
+
+    def __iter__(self) -> Any:
+        return iter(self.traces)
+
+    def __len__(self) -> int:
+        return len(self.traces)
+
+    def __getitem__(self, index: int) -> Trace:
+        return self.traces[index]
+
+    @property
+    def endpoints(self) -> dict[str, Fraction]:
+        """Where the packet ends up (``address:port``, or the fate) → the chance of it."""
+        found: dict[str, Fraction] = {}
+        for trace in self.traces:
+            arrives = trace.fate.kind in ("forward", "local")
+            name = endpoint(trace.packet.dst, trace.packet.dport) if arrives else str(trace.fate)
+            found[name] = found.get(name, Fraction(0)) + trace.probability
+        return found
+
+    def table(self) -> Any:
+        """Return the ways as a pandas DataFrame."""
+        return present.frame(self)
+
+    def __str__(self) -> str:
+        return present.text(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return present.bundle(self)
+
+
+def changes(before: Packet, after: Packet) -> tuple[tuple[str, str, str], ...]:
+    """Return what differs between two packets, as (field, old, new) texts."""
+    found = []
+    for name in ("src", "sport", "dst", "dport", "icmp_id", "ttl", "tos"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            found.append((name, str(old), str(new)))
+    if before.mark != after.mark:
+        found.append(("mark", f"{before.mark:#x}", f"{after.mark:#x}"))
+    return tuple(found)
