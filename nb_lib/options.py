@@ -226,3 +226,17 @@ class Use(NamedTuple):
         """Return the value of an option, or ``default`` if the rule does not give it."""
         setting = self.settings.get(option)
         return default if setting is None else setting.value
+
+
+def unknown(name: str) -> Extension:
+    """Return an extension of which nothing is known but its name.
+
+    A rule that uses it keeps its text and saves back unchanged; its answer is always *undecided*.
+    """
+    missing = f"what {name} means: nb_lib does not model it"
+    return Extension(
+        name,
+        test=lambda _use, _packet, _ctx: undecided("", missing),
+        act=lambda _use, _packet, _ctx: Action("UNDECIDED", missing=missing),
+        known=False,
+    )

@@ -1,0 +1,373 @@
+"""From the text of one rule to a ``Rule``.
+
+There is one grammar, ``_Reader``: it goes through the words with the option tables of the core,
+the loaded matches and the target. Dumps repeat themselves, so ``Decoder`` cuts a line into clauses
+(``-s 10.0.0.0/8`` · ``-m tcp --dport 80`` · ``-j ACCEPT``), reads each distinct clause once with that
+grammar and remembers its meaning. A line whose clauses do not stand alone is read as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from nb_lib.errors import RulesetError, suggest
+from nb_lib.matches import IMPLIED, find_match
+from nb_lib.matches import known_names as match_names
+from nb_lib.matches.core import CORE
+from nb_lib.options import Extension, Option, Setting, Use, unknown
+from nb_lib.rules import ZERO, Counters, Rule
+from nb_lib.targets import find_target
+from nb_lib.targets import known_names as target_names
+from nb_lib.text.lexer import Word, words
+
+_CLAUSE = re.compile(
+    r'(?:! )?-[a-zA-Z](?= |$)(?: (?!-[a-zA-Z](?: |$)|! -[a-zA-Z] )(?:"(?:[^"\\]|\\.)*"|[^\s"]+))*'
+)
+_NO_CORE = Use(CORE, {})
+_RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
+
+
+class _Part(NamedTuple):
+    """What one clause contributes to a rule."""
+
+    core: dict[str, Setting]
+    matches: tuple[Use, ...]
+    target: Use | None
+    jump: str
+    goto: bool
+    names: frozenset[str]
+
+
+class Decoder:
+    """Reads the rules of one table. ``chains`` are its chains: what ``-j`` may name."""
+
+    def __init__(self, family: int, chains: frozenset[str], backend: str = "nft") -> None:
+        self.family = family
+        self.chains = chains
+        self.backend = backend
+        self._parts: dict[str, _Part | None] = {}
+        self._cores: dict[tuple[str, ...], Use] = {}
+
+    def rule(self, spec: str, *, line: str = "", lineno: int = 0, counters: Counters = ZERO) -> Rule:
+        """Read ``spec``, a rule without its ``-A CHAIN``. Raise RulesetError.
+
+        ``line`` and ``lineno`` are where the spec stands, for errors.
+        """
+        rule = self._quick(spec, counters)
+        if rule is None:
+            rule = self._whole(spec, line or spec, lineno, counters)
+        _check(rule, line or spec, lineno)
+        return rule
+
+    def _quick(self, spec: str, counters: Counters) -> Rule | None:
+        """Assemble the rule from remembered clauses, or return None if that is not safe."""
+        clauses = _CLAUSE.findall(spec)
+        if sum(map(len, clauses)) + len(clauses) - 1 != len(spec):
+            return None if spec else Rule(self.family, _NO_CORE, counters=counters)
+        parts = self._parts
+        core: list[str] = []
+        matches: tuple[Use, ...] = ()
+        target, jump, goto = None, "", False
+        for clause in clauses:
+            part = parts.get(clause)
+            if part is None:
+                part = self._clause(clause)
+                if part is None:
+                    return None
+            if part.core:
+                core.append(clause)
+            if part.matches:
+                matches += part.matches
+            if part.target is not None or part.jump:
+                if target is not None or jump:
+                    return None
+                target, jump, goto = part.target, part.jump, part.goto
+        if len(matches) > 1 and len({use.extension.name for use in matches}) < len(matches):
+            return None
+        use = _NO_CORE
+        if core:
+            key = tuple(core)
+            found = self._cores.get(key)
+            if found is None:
+                found = self._core(core)
+                if found is None:
+                    return None
+            use = found
+        return Rule(self.family, use, matches, target, jump, goto, counters)
+
+    def _clause(self, clause: str) -> _Part | None:
+        """Read a clause on its own; None if it means nothing without the rest of its line."""
+        if clause in self._parts:
+            return self._parts[clause]
+        try:
+            reader = _Reader(self, words(clause), clause, 0)
+            reader.read()
+            part: _Part | None = reader.part()
+        except RulesetError:
+            part = None
+        self._parts[clause] = part
+        return part
+
+    def _core(self, clauses: list[str]) -> Use | None:
+        """Merge the core options of several clauses; None if one is given twice."""
+        merged: dict[str, Setting] = {}
+        for clause in clauses:
+            part = self._parts[clause]
+            assert part is not None
+            if merged.keys() & part.core.keys():
+                return None
+            merged |= part.core
+        use = Use(CORE, merged)
+        self._cores[tuple(clauses)] = use
+        return use
+
+    def _whole(self, spec: str, line: str, lineno: int, counters: Counters) -> Rule:
+        """Read the whole line with the grammar; errors get their place."""
+        offset = line.rfind(spec) if spec else 0
+        found = [Word(w.text, w.col + offset, w.quoted) for w in words(spec, lineno=lineno)]
+        reader = _Reader(self, found, line, lineno)
+        reader.read()
+        part = reader.part()
+        return Rule(self.family, Use(CORE, part.core) if part.core else _NO_CORE, part.matches,
+                    part.target, part.jump, part.goto, reader.counters or counters)  # fmt: skip
+
+
+class _Reader:
+    """The grammar of a rule::
+
+        rule   = { [ "!" ] core | match | option } [ jump | goto ] { option }
+        match  = ( "-m" | "--match" ) NAME
+        jump   = ( "-j" | "--jump" ) ( TARGET | CHAIN )
+        goto   = ( "-g" | "--goto" ) CHAIN
+        option = [ "!" ] NAME { VALUE }     of a loaded match, of the target, or of the match that
+                                            the protocol implies
+
+    iptables/xshared.c do_parse(), command_default().
+    """
+
+    def __init__(self, decoder: Decoder, found: list[Word], line: str, lineno: int) -> None:
+        self.decoder = decoder
+        self.family = decoder.family
+        self.words = found
+        self.at = 0
+        self.line = line
+        self.lineno = lineno
+        self.inverted: Word | None = None
+        self.core: dict[str, Setting] = {}
+        self.matches: list[tuple[Extension, dict[str, Setting], list[str], Word]] = []
+        self.target: tuple[Extension, dict[str, Setting], list[str], Word] | None = None
+        self.jump, self.goto = "", False
+        self.counters: Counters | None = None
+
+    def read(self) -> None:
+        """Read all words. Raise RulesetError at the first that fits nowhere."""
+        while self.at < len(self.words):
+            word = self.words[self.at]
+            self.at += 1
+            if word.text == "!" and not word.quoted:
+                if self.inverted:
+                    raise self.error("two ! in a row", word)
+                self.inverted = word
+                continue
+            self.word(word)
+        if self.inverted:
+            raise self.error("nothing follows the !", self.inverted)
+        for index, (extension, settings, raw, word) in enumerate(self.matches):
+            self.matches[index] = (extension, self.finish(extension, settings, word), raw, word)
+        if self.target:
+            extension, settings, raw, word = self.target
+            self.target = (extension, self.finish(extension, settings, word), raw, word)
+        self.core = self.finish(CORE, self.core, self.words[0]) if self.core else self.core
+
+    def word(self, word: Word) -> None:
+        """Read what ``word`` begins."""
+        text = word.text
+        if text in ("-m", "--match"):
+            self.not_inverted(word)
+            self.load_match(self.value(word))
+        elif text in ("-j", "--jump", "-g", "--goto"):
+            self.not_inverted(word)
+            self.load_target(self.value(word), word, goto=text in ("-g", "--goto"))
+        elif text in ("-c", "--set-counters"):
+            self.counters = Counters(self.number(word), self.number(word))
+        elif text in CORE.by_name:
+            self.option(CORE, self.core, CORE.by_name[text], word)
+        elif text.startswith("-") and len(text) > 1:
+            self.extension_option(word)
+        else:
+            raise self.error(f'bad argument "{text}": an option starts with -', word)
+
+    def load_match(self, word: Word) -> None:
+        extension = find_match(word.text, self.family)
+        if extension is None:
+            self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
+        elif not self.merges(extension):
+            self.matches.append((extension, {}, [], word))
+
+    def merges(self, extension: Extension) -> bool:
+        """Whether a second mention joins the first: iptables-nft keeps one ``tcp`` and one ``udp``."""
+        native = extension.name in ("tcp", "udp") and self.decoder.backend == "nft"
+        return native and any(extension is loaded[0] for loaded in self.matches)
+
+    def load_target(self, word: Word, option: Word, *, goto: bool) -> None:
+        if self.target or self.jump:
+            raise self.error(f"multiple {option.text} options", option)
+        name = word.text
+        extension = None if goto else find_target(name, self.family)
+        if extension is not None:
+            self.target = (extension, {}, [], word)
+        elif name in self.decoder.chains:
+            self.jump, self.goto = name, goto
+        else:
+            self.target = (unknown(name), {}, [], word)
+
+    def unknown_words(self) -> list[str]:
+        """Take the words of an unknown extension: all up to the next option that every rule may have."""
+        taken = []
+        while self.at < len(self.words):
+            word = self.words[self.at]
+            following = self.words[self.at + 1].text if self.at + 1 < len(self.words) else ""
+            begins = word.text in CORE.by_name or word.text in _RULE_WORDS
+            if not word.quoted and (begins or (word.text == "!" and following in CORE.by_name)):
+                break
+            taken.append(_quote(word))
+            self.at += 1
+        return taken
+
+    def extension_option(self, word: Word) -> None:
+        """Give an option to the extension that knows it, the latest loaded first."""
+        loaded = [*self.matches, *([self.target] if self.target else [])]
+        for extension, settings, raw, _ in reversed(loaded):
+            if not extension.known and extension is loaded[-1][0]:
+                raw.extend((["!"] if self.inverted else []) + [_quote(word)])
+                self.inverted = None
+                raw.extend(self.unknown_words())
+                return
+            option = extension.by_name.get(word.text)
+            if option is not None:
+                self.option(extension, settings, option, word)
+                return
+        implied = self.implied()
+        if implied is not None and word.text in implied.by_name:
+            self.matches.append((implied, {}, [], word))
+            self.option(implied, self.matches[-1][1], implied.by_name[word.text], word)
+            return
+        raise self.error(f'unknown option "{word.text}"', word, hint=self.option_hint(word.text))
+
+    def implied(self) -> Extension | None:
+        """The match that ``-p`` loads by itself, unless it stands there already."""
+        setting = self.core.get("-p")
+        if setting is None or setting.inverted:
+            return None
+        name = IMPLIED.get(setting.value, {}).get(self.family)
+        if name is None or any(name == loaded[0].name for loaded in self.matches):
+            return None
+        return find_match(name, self.family)
+
+    def option_hint(self, text: str) -> str:
+        """Suggest a near option, or the match that has this one."""
+        known: dict[str, None] = dict.fromkeys(CORE.by_name)
+        for extension, *_ in [*self.matches, *([self.target] if self.target else [])]:
+            known |= dict.fromkeys(extension.by_name)
+        implied = self.implied()
+        if implied:
+            known |= dict.fromkeys(implied.by_name)
+        near = suggest(text, known)
+        if near:
+            return near
+        for kind, names, find in (("-m", match_names, find_match), ("-j", target_names, find_target)):
+            for name in names(self.family):
+                extension = find(name, self.family)
+                if extension is not None and text in extension.by_name:
+                    return f"{text} belongs to {kind} {name}: put {kind} {name} before it"
+        return ""
+
+    def option(self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word) -> None:
+        """Read an option's value, the ``!`` before it considered."""
+        inverted = self.inverted is not None
+        if inverted and not option.invertible:
+            raise self.error(f"{option.name} cannot be inverted with !", word)
+        self.inverted = None
+        if option.name in settings:
+            raise self.error(f"multiple {word.text} options are not allowed", word)
+        arity = option.kind.arity
+        if arity < 0:
+            arity = int(self.at < len(self.words) and self.words[self.at].text[:1] not in ("-", "!"))
+        taken = [self.value(word) for _ in range(arity)]
+        if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
+            raise self.error(f"! stands before the option: ! {word.text}", taken[0])
+        for other in extension.options:
+            if option.group and other.group == option.group and other.name in settings:
+                raise self.error(f"{option.name} and {other.name} exclude each other", word)
+        try:
+            value = option.kind.parse([w.text for w in taken], self.family)
+        except ValueError as error:
+            raise self.error(str(error), taken[0] if taken else word) from None
+        settings[option.name] = Setting(value, inverted)
+
+    def finish(self, extension: Extension, settings: dict[str, Setting], word: Word) -> dict[str, Setting]:
+        """Fill in defaults and bring the settings into their normal form."""
+        for option in extension.options:
+            if option.required and option.name not in settings:
+                raise self.error(f"{extension.name}: {option.name} is missing", word)
+            if option.default is not None and option.name not in settings:
+                settings[option.name] = Setting(option.default)
+        if extension.tidy is not None:
+            try:
+                settings = extension.tidy(settings, self.family)
+            except ValueError as error:
+                raise self.error(str(error), word) from None
+        if len(settings) < 2:
+            return settings
+        return {o.name: settings[o.name] for o in extension.options if o.name in settings}
+
+    def value(self, option: Word) -> Word:
+        if self.at >= len(self.words):
+            raise self.error(f'option "{option.text}" requires an argument', option)
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def number(self, option: Word) -> int:
+        word = self.value(option)
+        if not (word.text.isdecimal() and word.text.isascii()):
+            raise self.error(f'"{word.text}" is not a number', word)
+        return int(word.text)
+
+    def not_inverted(self, word: Word) -> None:
+        if self.inverted:
+            raise self.error(f"{word.text} cannot be inverted with !", word)
+
+    def part(self) -> _Part:
+        """Return what was read."""
+        uses = tuple(Use(e, s, " ".join(raw)) for e, s, raw, _ in self.matches)
+        target = Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
+        return _Part(self.core, uses, target, self.jump, self.goto, frozenset(u.name for u in uses))
+
+    def error(self, reason: str, word: Word, *, hint: str = "") -> RulesetError:
+        return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
+                            line=self.line, hint=hint)  # fmt: skip
+
+
+def _quote(word: Word) -> str:
+    """Write a word of an unknown extension so that it reads back the same."""
+    if not word.quoted:
+        return word.text
+    return '"' + word.text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _check(rule: Rule, line: str, lineno: int) -> None:
+    """Raise RulesetError if the rule as a whole is one that iptables refuses."""
+    for use in rule.matches:
+        if use.extension.check is not None:
+            _complain(use, rule, line, lineno)
+    if rule.target is not None and rule.target.extension.check is not None:
+        _complain(rule.target, rule, line, lineno)
+
+
+def _complain(use: Use, rule: Rule, line: str, lineno: int) -> None:
+    assert use.extension.check is not None
+    reason = use.extension.check(use, rule)
+    if reason:
+        at = line.find(use.name)
+        raise RulesetError(reason, lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line)
