@@ -1,0 +1,13 @@
+// Loaded only on pages that hold a Jupyter widget, after require.js: every module and
+// font that html-manager may ask for comes from this book's own folder.
+(() => {
+  const root = document.documentElement.dataset.content_root || "./";
+  const vendor = new URL(`${root}_static/vendor/`, location.href).href;
+  requirejs.config({
+    waitSeconds: 20,
+    paths: {
+      anywidget: `${vendor}anywidget`,
+      "@jupyter-widgets/html-manager/dist": `${vendor}widget-fonts`,
+    },
+  });
+})();
