@@ -4,5 +4,3 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821  IPython provides i
 
 # A kernel on loopback warns that loopback is not encrypted: once per chapter, to nobody's use.
 c.IPKernelApp.log_level = "ERROR"
-# Chapters are not typed by hand: no history database in the reader's home.
-c.HistoryManager.enabled = False
