@@ -111,12 +111,14 @@ class Missed(Event):
         """Return why rule ``number`` (``first`` … ``last``) did not match."""
         if number in self.known:
             return self.known[number]
-        core = self.rules[number - 1].core
-        assert core.extension.test is not None
-        # The address test needs no context: it reads the packet alone.
-        answer = core.extension.test(core, self.packet, None)  # type: ignore[arg-type]
-        assert answer.outcome is Outcome.MISS, "the index passed over a rule that matches"
-        return Reason(core, answer)
+        rule = self.rules[number - 1]
+        for use in (rule.core, *rule.matches):
+            assert use.extension.test is not None
+            # What the index knows (address, port) is read from the packet alone: no context.
+            answer = use.extension.test(use, self.packet, None)  # type: ignore[arg-type]
+            if answer.outcome is Outcome.MISS:
+                return Reason(use, answer)
+        raise AssertionError("the index passed over a rule that matches")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ from typing import overload
 
 from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import BUILTIN
+from nb_lib.matches import find_match
+from nb_lib.matches import known_names as match_names
 from nb_lib.rules import ZERO, Chain, Counters, Rule, Ruleset, Table
+from nb_lib.targets import find_target
+from nb_lib.targets import known_names as target_names
 from nb_lib.text.decode import Decoder
 
 _COUNT = r"(?:\[\d+:\d+\][ \t]+)?"
@@ -145,6 +149,10 @@ class _Chains(Mapping[str, Chain]):
         counters = Counters(int(head[3]), int(head[4])) if head[3] else ZERO
         return Chain(name, rules, policy, counters, self._source.lineno(at))
 
+    def text(self) -> str:
+        """Return the table's part of the dump."""
+        return self._source.text[self._filed.at : self._filed.end]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._filed.declared)
 
@@ -161,6 +169,7 @@ class _Filed:
     def __init__(self, name: str, at: int) -> None:
         self.name = name
         self.at = at
+        self.end = at
         self.declared: dict[str, int] = {}  # name → position of its ":" line, -1 without one
         self.spans: dict[str, tuple[int, int] | list[tuple[int, int]]] = {}
 
@@ -211,6 +220,42 @@ def check(ruleset: Ruleset, *, limit: int = 100) -> list[RulesetError]:
     return sorted(found, key=lambda error: error.lineno)
 
 
+def uses(ruleset: Ruleset, feature: str) -> bool:
+    """Tell whether some rule uses an extension whose field ``feature`` is true.
+
+    Rules that are still text are searched as text first; only lines that name such an extension
+    are decoded.
+    """
+    names = _names(ruleset.family, feature)
+    pattern = re.compile(rf"-[mj][ \t]+(?:{'|'.join(map(re.escape, names))})(?=\s|\Z)")
+    for table in ruleset:
+        chains = table.chains
+        text = chains.text() if isinstance(chains, _Chains) else None
+        if text is not None and not pattern.search(text):
+            continue
+        for chain in table:
+            for rule in _suspects(chain.rules, pattern):
+                if any(use.name in names for use in (*rule.matches, *([rule.target] if rule.target else []))):
+                    return True
+    return False
+
+
+def _names(family: int, feature: str) -> list[str]:
+    matches = [n for n in match_names(family) if getattr(find_match(n, family), feature)]
+    return matches + [n for n in target_names(family) if getattr(find_target(n, family), feature)]
+
+
+def _suspects(rules: Sequence[Rule], pattern: re.Pattern[str]) -> Iterator[Rule]:
+    """The rules whose text names one of the extensions; unreadable ones are not looked at."""
+    for index in range(len(rules)):
+        if isinstance(rules, LazyRules) and not pattern.search(rules.raw(index)):
+            continue
+        try:
+            yield rules[index]
+        except RulesetError:
+            continue
+
+
 def _file(source: _Source) -> list[_Filed]:
     """Go through the text once and note where everything stands."""
     text, end, at = source.text, len(source.text), 0
@@ -238,6 +283,7 @@ def _file(source: _Source) -> list[_Filed]:
                              hint=suggest(table.name, BUILTIN))  # fmt: skip
             found.append(table)
         elif text.startswith("COMMIT", at) and text[at:line_end].strip() == "COMMIT" and table is not None:
+            table.end = at
             _close(source, table)
             table = None
         elif first not in "#\r\n" and text[at:line_end].strip():

@@ -1,0 +1,237 @@
+"""The connection table: which connection a packet belongs to, and in which state that puts it.
+
+Theory of operation. A packet's tuple (addresses, protocol, ports) is looked up among the tuples of
+all connections; each connection has two, one a direction. Not found: a new connection is made,
+*unconfirmed*, carried by the packet alone; it enters the table when the packet leaves the last hook
+(``confirm``), so a dropped packet leaves no trace here. Found: the direction of the tuple decides.
+REPLY → ESTABLISHED. ORIGINAL → ESTABLISHED once a reply was seen, NEW until then. An ICMP error is
+RELATED to the connection of the packet that it quotes. What fits nowhere is INVALID.
+The whole machinery sleeps until some rule of the ruleset needs it.
+
+Linux: net/netfilter/nf_conntrack_core.c nf_conntrack_in(), resolve_normal_ct(),
+__nf_conntrack_confirm(); nf_conntrack_proto_*.c; sysctl names: nf_conntrack_*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from nb_lib.connection import Connection, Tracked, Tuple
+from nb_lib.engine import tcp
+from nb_lib.engine.tuples import invert, opens, tuple_of
+from nb_lib.packet import ICMP, ICMP_ERRORS, ICMPV6, TCP, UDP, UDPLITE, Packet, checksum
+
+TIMEOUTS = {UDP: 30, UDPLITE: 30, ICMP: 30, ICMPV6: 30}
+GENERIC_TIMEOUT = 600
+UDP_STREAM = 120
+STREAM_AFTER = 2  # seconds after which a UDP flow with replies counts as a stream
+_NEIGHBOUR_DISCOVERY = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
+
+INVALID = Tracked("INVALID")
+UNTRACKED = Tracked("UNTRACKED")
+
+
+class Conntrack:
+    """The table of one host. ``fork`` copies it for a look at what might happen."""
+
+    def __init__(self) -> None:
+        self._tuples: dict[Tuple, tuple[int, str]] = {}
+        self._connections: dict[int, Connection] = {}
+        self._next = 1
+
+    def fork(self) -> Conntrack:
+        """Return a copy that may change without changing this one."""
+        copy = Conntrack()
+        copy._tuples = dict(self._tuples)
+        copy._connections = dict(self._connections)
+        copy._next = self._next
+        return copy
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._connections.values())
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def clear(self) -> None:
+        """Forget all connections: ``conntrack -F``."""
+        self._tuples.clear()
+        self._connections.clear()
+
+    def expire(self, now: float) -> None:
+        """Forget what has timed out."""
+        for connection in [c for c in self._connections.values() if c.expires <= now]:
+            self.delete(connection)
+
+    def find(self, t: Tuple | None) -> tuple[Connection, str] | None:
+        """Return the connection that a tuple belongs to, and the tuple's direction."""
+        held = self._tuples.get(t) if t is not None else None
+        return None if held is None else (self._connections[held[0]], held[1])
+
+    def taken(self, t: Tuple | None) -> bool:
+        """Whether a reply tuple is in use: nf_nat_used_tuple()."""
+        return t in self._tuples
+
+    def new_id(self) -> int:
+        """Return a number that no connection has."""
+        self._next += 1
+        return self._next - 1
+
+    def update(self, connection: Connection) -> None:
+        """Exchange a connection of the table for its newer self; others are left alone."""
+        if connection.id in self._connections:
+            self._connections[connection.id] = connection
+
+    def insert(self, connection: Connection) -> Connection | None:
+        """Confirm a connection; return None if one of its tuples is taken (a clash)."""
+        if connection.original in self._tuples or connection.reply in self._tuples:
+            return None
+        connection = replace(connection, status=connection.status | {"CONFIRMED"})
+        self._connections[connection.id] = connection
+        self._tuples[connection.original] = (connection.id, "ORIGINAL")
+        self._tuples[connection.reply] = (connection.id, "REPLY")
+        return connection
+
+    def delete(self, connection: Connection) -> None:
+        """Forget one connection: ``conntrack -D``."""
+        if self._connections.pop(connection.id, None) is not None:
+            self._tuples.pop(connection.original, None)
+            self._tuples.pop(connection.reply, None)
+
+
+def track(table: Conntrack, packet: Packet, now: float, *, arriving: bool) -> tuple[Packet, str, str]:
+    """Look a packet up and return it with ``ct`` filled in, what was found, and a remark.
+
+    ``arriving`` is false for the host's own packets: their checksums are not verified.
+    """
+    table.expire(now)
+    if packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOUR_DISCOVERY:
+        return replace(packet, ct=UNTRACKED), "untracked", "neighbour discovery is not tracked"
+    wrong = _malformed(packet, arriving=arriving)
+    if wrong:
+        return replace(packet, ct=INVALID), "invalid", wrong
+    if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
+        return _related(table, packet)
+    t = tuple_of(packet)
+    assert t is not None
+    held = table.find(t)
+    if held is None:
+        return _open(table, packet, t, now)
+    return _follow(table, packet, *held, now)
+
+
+def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
+    """Enter an unconfirmed connection into the table; tell whether the packet may go on.
+
+    It may not if another connection took one of the tuples meanwhile:
+    net/netfilter/nf_conntrack_core.c nf_ct_resolve_clash().
+    """
+    tracked = packet.ct
+    if tracked is None or tracked.connection is None or "CONFIRMED" in tracked.connection.status:
+        return packet, True
+    inserted = table.insert(tracked.connection)
+    if inserted is None:
+        return packet, False
+    return replace(packet, ct=tracked._replace(connection=inserted)), True
+
+
+def _malformed(packet: Packet, *, arriving: bool) -> str:
+    """What makes a packet INVALID whatever the table holds: the protocols' error functions."""
+    if tuple_of(packet) is None:
+        return "the transport header is cut off"
+    if packet.protocol == TCP and (wrong := tcp.malformed(packet)):
+        return wrong
+    if arriving and not checksum_ok(packet):
+        return f"the {packet.protocol_name} checksum is wrong"
+    return ""
+
+
+def checksum_ok(packet: Packet) -> bool:
+    """Whether the transport checksum of a whole packet is right."""
+    if packet.more_fragments or packet.fragment_offset:
+        return True
+    body = packet.data[packet.header_end : packet.length]
+    if packet.protocol == UDP and body[6:8] == b"\0\0":
+        return packet.family == 4
+    if packet.protocol not in (TCP, UDP, ICMP, ICMPV6):
+        return True
+    pseudo = b""
+    if packet.protocol != ICMP:
+        size = len(body).to_bytes(4, "big")
+        pseudo = packet.src.packed + packet.dst.packed + size + packet.protocol.to_bytes(4, "big")
+    return checksum(pseudo + body) == 0
+
+
+def _open(table: Conntrack, packet: Packet, t: Tuple, now: float) -> tuple[Packet, str, str]:
+    """Make a connection for a packet that belongs to none: init_conntrack()."""
+    reply = invert(t)
+    if reply is None or not opens(t):
+        return replace(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
+    state, timeout = "", TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
+    if packet.protocol == TCP:
+        first = tcp.first_state(packet)
+        if first is None:
+            flags = ",".join(packet.flag_names) or "no flags"
+            return replace(packet, ct=INVALID), "invalid", f"{flags} opens no connection"
+        state, timeout = first, tcp.TIMEOUTS[first]
+    connection = Connection(table.new_id(), t, reply, state=state, created=now, expires=now + timeout,
+                            packets=(1, 0), bytes=(packet.length, 0))  # fmt: skip
+    return replace(packet, ct=Tracked("NEW", "ORIGINAL", connection)), "new", ""
+
+
+def _follow(
+    table: Conntrack, packet: Packet, connection: Connection, direction: str, now: float
+) -> tuple[Packet, str, str]:
+    """A packet of a connection that is known."""
+    changed: Connection | str
+    if packet.protocol == TCP:
+        changed = tcp.follow(connection, packet, direction, now)
+        if changed == tcp.INVALID:
+            return replace(packet, ct=INVALID), "invalid", f"does not fit a connection in {connection.state}"
+        if changed == "REOPEN":
+            table.delete(connection)
+            t = tuple_of(packet)
+            assert t is not None
+            return _open(table, packet, t, now)
+        if changed == "KILL":
+            table.delete(connection)
+            changed = connection
+    elif packet.protocol in (UDP, UDPLITE):
+        changed = _udp(connection, now)
+    else:
+        timeout = TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
+        changed = replace(connection, expires=now + timeout)
+    assert isinstance(changed, Connection)
+    side = 0 if direction == "ORIGINAL" else 1
+    status = changed.status | {"SEEN_REPLY"} if side else changed.status
+    changed = replace(changed, status=status, packets=_plus(changed.packets, side, 1),
+                      bytes=_plus(changed.bytes, side, packet.length))  # fmt: skip
+    table.update(changed)
+    if side or "SEEN_REPLY" in status:
+        state = "ESTABLISHED"
+    else:
+        state = "RELATED" if "EXPECTED" in status else "NEW"
+    return replace(packet, ct=Tracked(state, direction, changed)), "known", ""
+
+
+def _udp(connection: Connection, now: float) -> Connection:
+    """A UDP flow with replies that lives longer than two seconds is a stream: nf_conntrack_udp_packet()."""
+    if "SEEN_REPLY" in connection.status and now > connection.created + STREAM_AFTER:
+        return replace(connection, expires=now + UDP_STREAM, status=connection.status | {"ASSURED"})
+    return replace(connection, expires=now + TIMEOUTS[UDP])
+
+
+def _related(table: Conntrack, packet: Packet) -> tuple[Packet, str, str]:
+    """An ICMP error belongs to the connection of the packet it quotes: nf_conntrack_inet_error()."""
+    inner = packet.inner
+    t = tuple_of(inner) if inner else None
+    held = table.find(invert(t)) if t is not None else None
+    if held is None:
+        return replace(packet, ct=INVALID), "invalid", "an ICMP error about no known connection"
+    connection, direction = held
+    return replace(packet, ct=Tracked("RELATED", direction, connection)), "related", f"quotes {inner}"
+
+
+def _plus(pair: tuple[int, int], side: int, amount: int) -> tuple[int, int]:
+    return (pair[0] + amount, pair[1]) if side == 0 else (pair[0], pair[1] + amount)

@@ -1,0 +1,158 @@
+"""What a match or a target may know of the host while one packet passes.
+
+One ``Meeting`` accompanies one packet. It answers the extensions' questions (nb_lib.options.Context)
+from the host's facts and state, and carries out what targets ask for (nb_lib.effects).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from nb_lib import effects
+from nb_lib.connection import Address, Connection
+from nb_lib.engine import nat
+from nb_lib.engine.conntrack import UNTRACKED
+from nb_lib.engine.sets import change_member, contains
+from nb_lib.packet import Packet
+from nb_lib.trace import Chance, Event, Noted, Place, Rewritten
+
+if TYPE_CHECKING:
+    from nb_lib.engine.chance import Chooser
+    from nb_lib.engine.routing import Routing
+    from nb_lib.engine.state import State
+
+
+class Meeting:
+    """Implements ``nb_lib.options.Context`` for one packet on one host."""
+
+    def __init__(self, family: int, routing: Routing, state: State, chooser: Chooser) -> None:
+        self.family = family
+        self.routing = routing
+        self.state = state
+        self.chooser = chooser
+        self.hook = self.table = self.chain = ""
+        self.number = 0
+        self.depth = 0
+        self.packet: Packet | None = None
+        self.next_hop: Address | None = None
+        self.events: list[Event] = []
+
+    @property
+    def place(self) -> Place:
+        """Where the packet is: the rule that is being tried."""
+        return Place(self.table, self.chain, self.number)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch, on the host's clock."""
+        return self.state.now
+
+    def address_type(self, address: Address, interface: str = "") -> str | None:
+        """Return the address' type in the host's local table."""
+        return self.routing.address_type(address, interface)
+
+    def addresses_of(self, interface: str) -> Sequence[Address] | None:
+        """Return the addresses of a device, None if the host has none there."""
+        found = [i.address for i in self.routing.interfaces if i.device == interface]
+        return found or None
+
+    def in_set(self, name: str, values: Sequence[str], packet: Packet) -> bool | None:
+        """Tell whether the packet's fields are in an ipset; None if there is no such set."""
+        return contains(self.state.sets, name, tuple(values), packet, self.state.now)
+
+    def reverse_route(self, packet: Packet) -> str | None:
+        """Return the device by which an answer to the packet would leave."""
+        if self.routing.is_local(packet.src):
+            return "lo"
+        entry = self.routing.lookup(packet.src, packet.mark)
+        return entry.device if entry is not None else None
+
+    def fact(self, name: str) -> Any:
+        """Return a fact that no header holds: given with the packet, or with the host."""
+        given = dict(self.packet.facts) if self.packet is not None else {}
+        return given.get(name, self.state.facts.get(name))
+
+    def choose(self, probability: Fraction) -> bool:
+        """Take a chance of ``probability``, and note how it came out."""
+        taken = self.chooser.choose(probability)
+        assert self.packet is not None
+        chance = probability if taken else 1 - probability
+        self.events.append(Chance(self.packet, self.place, chance, taken, self.depth))
+        return taken
+
+    def draw(self, low: int, high: int) -> int:
+        """Draw a port or an address from low to high."""
+        return self.chooser.draw(low, high)
+
+    def recall(self, key: tuple[Any, ...], default: Any) -> Any:
+        """Return what a match remembered."""
+        return self.state.memory.get(key, default)
+
+    def remember(self, key: tuple[Any, ...], value: Any) -> None:
+        """Keep what a match wants to know next time."""
+        self.state.memory[key] = value
+
+    def connections(self) -> Sequence[Connection]:
+        """Return the entries of the conntrack table."""
+        return tuple(self.state.conntrack)
+
+    def apply(self, effect: object, packet: Packet) -> Packet:
+        """Carry out what a target asked for; return the packet after it."""
+        match effect:
+            case effects.Note(text):
+                self.events.append(Noted(packet, self.place, text, self.depth))
+            case effects.NoTrack():
+                before, packet = packet, replace(packet, ct=UNTRACKED)
+                self.events.append(Rewritten(packet, before, "NOTRACK", self.place))
+            case effects.ConnMark(mark):
+                packet = self._mark_connection(packet, mark)
+            case effects.Track(helper, zone):
+                self.events.append(Noted(packet, self.place, _tracking(helper, zone), self.depth))
+            case effects.SetMember(name, fields, add, timeout):
+                text = change_member(self.state.sets, name, fields, packet, add=add,
+                                     until=None if timeout is None else self.now + timeout)  # fmt: skip
+                self.events.append(Noted(packet, self.place, text, self.depth))
+            case effects.Nat():
+                packet = self._translate(effect, packet)
+        return packet
+
+    def _mark_connection(self, packet: Packet, mark: int) -> Packet:
+        tracked = packet.ct
+        if tracked is None or tracked.connection is None:
+            return packet
+        connection = replace(tracked.connection, mark=mark)
+        self.state.conntrack.update(connection)
+        self.events.append(Noted(packet, self.place, f"the connection's mark is now {mark:#x}", self.depth))
+        return replace(packet, ct=tracked._replace(connection=connection))
+
+    def _translate(self, wish: effects.Nat, packet: Packet) -> Packet:
+        """Settle the connection's translation; the bytes change when the nat hook is left."""
+        tracked = packet.ct
+        assert tracked is not None and tracked.connection is not None
+        if nat.initialised(tracked.connection, wish.side):
+            return packet
+        if wish.of_interface:
+            wish = _at(wish, self.routing.pick_source(packet.out_iface, self.next_hop or packet.dst))
+        elif wish.to_local:
+            wish = _at(wish, self._own_address(packet))
+        connection = nat.set_up(self.state.conntrack, tracked.connection, wish, self.draw)
+        return replace(packet, ct=tracked._replace(connection=connection))
+
+    def _own_address(self, packet: Packet) -> Address | None:
+        """REDIRECT goes to the device that the packet came by, or to loopback: nf_nat_redirect.c."""
+        if self.hook == "OUTPUT":
+            return type(packet.dst)(0x7F000001 if packet.family == 4 else 1)
+        mine = [a for a in self.addresses_of(packet.in_iface) or () if a.version == packet.family]
+        return mine[0] if mine else None
+
+
+def _at(wish: effects.Nat, address: Address | None) -> effects.Nat:
+    return wish._replace(low=address, high=address)
+
+
+def _tracking(helper: str, zone: int | None) -> str:
+    parts = [f"helper {helper}" if helper else "", f"zone {zone}" if zone is not None else ""]
+    return "the connection will get " + " and ".join(filter(None, parts))

@@ -1,0 +1,205 @@
+"""A host: rulesets, addresses, routes, settings, and what it remembers between packets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from nb_lib.engine.chance import Chooser, Script, Seeded
+from nb_lib.engine.conntrack import Conntrack
+from nb_lib.engine.context import Meeting
+from nb_lib.engine.index import ChainIndex
+from nb_lib.engine.path import Events, Path
+from nb_lib.engine.propose import propose
+from nb_lib.engine.routing import Interface, RouteEntry, Routing, make_interface, make_route
+from nb_lib.engine.state import State
+from nb_lib.errors import HostError, LimitError
+from nb_lib.packet import Packet
+from nb_lib.rules import Counters, Ruleset, Table
+from nb_lib.text import uses
+from nb_lib.text.ipset import IpSet
+from nb_lib.trace import Event, Exploration, Fate, Place, Trace
+
+MAX_WAYS = 4096
+
+# What a host does that was told nothing else: a router without source checks.
+SYSCTLS = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+
+
+class Host:
+    """One machine that packets come to, pass through, or start from.
+
+    ``rulesets`` is a Ruleset or several, at most one a family. ``addresses`` maps a device to its
+    addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what ``read_addresses`` returned; ``routes`` maps
+    a network to a device, ``"DEVICE"`` or ``"DEVICE via GATEWAY"``, or is what ``read_routes``
+    returned. Where no address is given, addresses and routes are proposed from the rules and the
+    packet, and each trace lists what was assumed. ``sysctls`` are named as sysctl(8) does.
+    ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
+
+    Raises HostError for facts that do not fit together.
+    """
+
+    def __init__(
+        self,
+        rulesets: Ruleset | Iterable[Ruleset] = (),
+        *,
+        addresses: Mapping[str, Iterable[str] | str] | Iterable[Interface] = (),
+        routes: Mapping[str, str] | Iterable[RouteEntry] = (),
+        sysctls: Mapping[str, str | int] | None = None,
+        ipsets: Mapping[str, IpSet] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        now: float = 1_700_000_000.0,
+    ) -> None:
+        given = (rulesets,) if isinstance(rulesets, Ruleset) else tuple(rulesets)
+        self.rulesets = {ruleset.family: ruleset for ruleset in given}
+        if len(self.rulesets) < len(given):
+            raise HostError("two rulesets of one family: a host has one IPv4 and one IPv6 ruleset")
+        settings = {**SYSCTLS, **{name: str(value) for name, value in (sysctls or {}).items()}}
+        self.routing = Routing(_interfaces(addresses), _routes(routes), settings)
+        self.state = State(sets=dict(ipsets or {}), facts=dict(facts or {}), now=now,
+                           random=random.Random(seed))  # fmt: skip
+        self._indexes: dict[int, dict[tuple[str, str], ChainIndex]] = {}
+        self._tracking: dict[int, bool] = {}
+
+    # --- what it is ---
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The IPv4 ruleset, or the only one."""
+        return self.rulesets.get(4) or next(iter(self.rulesets.values()), Ruleset())
+
+    @property
+    def conntrack(self) -> Conntrack:
+        """The table of connections."""
+        return self.state.conntrack
+
+    @property
+    def now(self) -> float:
+        """The host's clock, in seconds since the epoch."""
+        return self.state.now
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.state.now += seconds
+        self.state.conntrack.expire(self.state.now)
+
+    def with_ruleset(self, ruleset: Ruleset) -> Host:
+        """Return this host with another ruleset and the same memory: what a restore does."""
+        other = Host.__new__(Host)
+        other.__dict__ |= self.__dict__
+        other.rulesets = {**self.rulesets, ruleset.family: ruleset}
+        other._indexes, other._tracking = {}, {}
+        return other
+
+    def with_sysctls(self, **changes: str | int) -> Host:
+        """Return this host with other settings; ``__`` in a name stands for a dot."""
+        other = self.with_ruleset(self.ruleset)
+        named = {name.replace("__", "."): str(value) for name, value in changes.items()}
+        other.routing = replace(self.routing, sysctls={**self.routing.sysctls, **named})
+        return other
+
+    def tracks(self, family: int) -> bool:
+        """Whether some rule makes the kernel track connections of this family."""
+        known = self._tracking.get(family)
+        if known is None:
+            ruleset = self.rulesets.get(family)
+            known = self._tracking[family] = ruleset is not None and uses(ruleset, "conntrack")
+        return known
+
+    def counted(self, family: int = 4) -> Ruleset:
+        """Return the ruleset with the counters that this host's packets have moved."""
+        ruleset = self.rulesets[family]
+        for table in ruleset:
+            ruleset = ruleset.replace(_counted(table, self.state.counters))
+        return ruleset
+
+    # --- what it does ---
+
+    def receive(self, packet: Packet, interface: str) -> Trace:
+        """Take a packet in by ``interface`` and return its way through the host."""
+        return self._run(packet, interface, self.state, Seeded(self.state.random))
+
+    def send(self, packet: Packet, *, broadcast: bool = False) -> Trace:
+        """Send a packet from the host itself and return its way out."""
+        return self._run(packet, "", self.state, Seeded(self.state.random), broadcast=broadcast)
+
+    def explore(self, packet: Packet, interface: str = "") -> Exploration:
+        """Return every way that chance can take, with exact probabilities; nothing is remembered.
+
+        Without ``interface`` the packet is the host's own. Raises LimitError for more than 4,096 ways.
+        """
+        traces = []
+        plan: tuple[bool, ...] | None = ()
+        while plan is not None:
+            if len(traces) >= MAX_WAYS:
+                raise LimitError(f"more than {MAX_WAYS} ways: trace one packet at a time instead")
+            state = self.state.fork()
+            script = Script(plan, state.random)
+            trace = self._run(packet, interface, state, script)
+            traces.append(replace(trace, probability=script.probability))
+            plan = script.following()
+        return Exploration(tuple(traces))
+
+    def _run(self, packet: Packet, interface: str, state: State, chooser: Chooser, *,
+             broadcast: bool = False) -> Trace:  # fmt: skip
+        family = packet.family
+        ruleset = self.rulesets.get(family) or Ruleset(family)
+        routing, assumed = self.routing, ()
+        if not any(i.address.version == family for i in routing.interfaces):
+            routing, assumed = propose(routing, ruleset, packet, interface)
+        meeting = Meeting(family, routing, state, chooser)
+        path = Path(ruleset, routing, state, meeting, tracking=self.tracks(family),
+                    indexes=self._indexes.setdefault(family, {}))  # fmt: skip
+        way = path.receive(packet, interface) if interface else path.send(packet, broadcast=broadcast)
+        events, fate = _collect(way)
+        assert fate is not None
+        return Trace(packet, events, fate, assumed=assumed, origin=interface)
+
+
+def _collect(way: Events) -> tuple[tuple[Event, ...], Fate | None]:
+    """Run the engine's generator to its end."""
+    events = []
+    try:
+        while True:
+            events.append(next(way))
+    except StopIteration as stop:
+        return tuple(events), stop.value
+
+
+def _interfaces(given: Mapping[str, Iterable[str] | str] | Iterable[Interface]) -> tuple[Interface, ...]:
+    if not isinstance(given, Mapping):
+        return tuple(given)
+    return tuple(
+        make_interface(device, text)
+        for device, texts in given.items()
+        for text in ([texts] if isinstance(texts, str) else texts)
+    )
+
+
+def _routes(given: Mapping[str, str] | Iterable[RouteEntry]) -> tuple[RouteEntry, ...]:
+    if not isinstance(given, Mapping):
+        return tuple(given)
+    found = []
+    for net, text in given.items():
+        device, _, via = text.partition(" via ")
+        found.append(make_route(net, device, via=via or None))
+    return tuple(found)
+
+
+def _counted(table: Table, counters: Mapping[Place, tuple[int, int]]) -> Table:
+    for chain in table:
+        rules = list(chain.rules)
+        for number, rule in enumerate(rules, 1):
+            more = counters.get(Place(table.name, chain.name, number))
+            if more:
+                rules[number - 1] = rule._replace(counters=_add(rule.counters, more))
+        policy = counters.get(Place(table.name, chain.name, 0), (0, 0))
+        table = table.replace(replace(chain, rules=tuple(rules), counters=_add(chain.counters, policy)))
+    return table
+
+
+def _add(counters: Counters, more: tuple[int, int]) -> Counters:
+    return Counters(counters.packets + more[0], counters.bytes + more[1])

@@ -1,0 +1,202 @@
+"""Address translation: chosen once a connection, applied to each of its packets, both ways.
+
+Theory of operation. The first packet of a connection visits the nat chains. A NAT target changes
+the *reply* tuple that the connection expects; a chain that ends without one binds it as it is.
+From then on each packet is rewritten by comparing the connection's two tuples: destination
+translation of the original direction happens at PREROUTING or OUTPUT, source translation at
+POSTROUTING or INPUT, and a reply gets the opposite change at the opposite hook.
+
+Linux: net/netfilter/nf_nat_core.c nf_nat_setup_info(), get_unique_tuple(), nf_nat_packet(),
+nf_nat_inet_fn(); nf_nat_proto.c nf_nat_icmp_reply_translation(); nf_nat_masquerade.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from nb_lib.connection import Address, Connection, Tuple
+from nb_lib.effects import Nat
+from nb_lib.engine.conntrack import Conntrack
+from nb_lib.engine.tuples import invert
+from nb_lib.net import make_address
+from nb_lib.packet import ICMP, ICMP_ERRORS, ICMPV6, WITH_PORTS, Packet
+
+SIDE = {"PREROUTING": "dst", "OUTPUT": "dst", "POSTROUTING": "src", "INPUT": "src"}
+_DONE = {"src": "SRC_NAT_DONE", "dst": "DST_NAT_DONE"}
+_BIT = {"src": "SNAT", "dst": "DNAT"}
+_OTHER = {"src": "dst", "dst": "src"}
+_TRIES = 128  # ports that are tried before the packet is dropped (NF_NAT_MAX_ATTEMPTS)
+
+Draw = Callable[[int, int], int]
+
+
+def initialised(connection: Connection, side: str) -> bool:
+    """Whether the connection's translation of this side is settled."""
+    return _DONE[side] in connection.status
+
+
+def bind(connection: Connection, side: str) -> Connection:
+    """Settle a side without translating it."""
+    return replace(connection, status=connection.status | {_DONE[side]})
+
+
+def set_up(table: Conntrack, connection: Connection, nat: Nat, draw: Draw) -> Connection:
+    """Choose the translation and return the connection with it.
+
+    If every tuple that was tried is taken, the last one is kept; the packet is then dropped when
+    the connection is to be confirmed, as in the kernel.
+    """
+    current = invert(connection.reply)
+    assert current is not None
+    chosen = _unique(table, current, nat, draw)
+    status = connection.status | {_DONE[nat.side]}
+    if chosen != current:
+        reply = invert(chosen)
+        assert reply is not None
+        connection = replace(connection, reply=reply)
+        status |= {_BIT[nat.side]}
+    return replace(connection, status=status)
+
+
+def settle(table: Conntrack, connection: Connection, side: str, draw: Draw) -> Connection:
+    """Bind a side that no rule translates; its port may still have to move out of the way."""
+    current = invert(connection.reply)
+    assert current is not None
+    address = current.src if side == "src" else current.dst
+    nat = Nat("src" if side == "src" else "dst", address, address)
+    return set_up(table, connection, nat, draw)
+
+
+def _unique(table: Conntrack, current: Tuple, nat: Nat, draw: Draw) -> Tuple:
+    """get_unique_tuple(): keep what can be kept, else move the port."""
+
+    def free(candidate: Tuple) -> bool:
+        return not table.taken(invert(candidate))
+
+    wants_port = nat.port_low is not None
+    shuffles = nat.random or nat.random_fully
+    if nat.side == "src" and not shuffles:
+        if _inside(current, nat):
+            if free(current):
+                return current
+        elif (earlier := _earlier_source(table, current, nat)) is not None and free(earlier):
+            return earlier
+    chosen = _with_address(current, nat, draw)
+    if chosen.protocol not in WITH_PORTS | {ICMP, ICMPV6}:
+        return chosen
+    if not shuffles:
+        if wants_port:
+            if _port_inside(chosen, nat) and (nat.port_low == nat.port_high or free(chosen)):
+                return chosen
+        elif free(chosen):
+            return chosen
+    return _other_port(chosen, nat, free, draw)
+
+
+def _inside(t: Tuple, nat: Nat) -> bool:
+    """Whether the address (and port) already lie in the wanted range: nf_in_range()."""
+    if nat.low is not None and nat.high is not None and not int(nat.low) <= int(t.src) <= int(nat.high):
+        return False
+    return nat.port_low is None or _port_inside(t, nat)
+
+
+def _port_inside(t: Tuple, nat: Nat) -> bool:
+    assert nat.port_low is not None
+    port = t.sport if nat.side == "src" or t.protocol in (ICMP, ICMPV6) else t.dport
+    return nat.port_low <= port <= (nat.port_high or nat.port_low)
+
+
+def _earlier_source(table: Conntrack, t: Tuple, nat: Nat) -> Tuple | None:
+    """A source that was translated before is translated to the same: find_appropriate_src()."""
+    for held in table:
+        mine = held.original
+        if (mine.src, mine.protocol, mine.sport) == (t.src, t.protocol, t.sport):
+            candidate = t._replace(src=held.reply.dst, sport=held.reply.dport)
+            if _inside(candidate, nat):
+                return candidate
+    return None
+
+
+def _with_address(t: Tuple, nat: Nat, draw: Draw) -> Tuple:
+    """Put the wanted address in; one out of a range is drawn (the kernel hashes the source)."""
+    if nat.low is None:
+        return t
+    old = t.src if nat.side == "src" else t.dst
+    if nat.netmap is not None:
+        number = int(nat.low) | int(old) & ~nat.netmap & ((1 << old.max_prefixlen) - 1)
+    elif nat.high is not None and nat.high != nat.low:
+        number = draw(int(nat.low), int(nat.high))
+    else:
+        number = int(nat.low)
+    address: Address = make_address(nat.low.version, number)
+    return t._replace(src=address) if nat.side == "src" else t._replace(dst=address)
+
+
+def _other_port(t: Tuple, nat: Nat, free: Callable[[Tuple], bool], draw: Draw) -> Tuple:
+    """Look for a free port: nf_nat_l4proto_unique_tuple()."""
+    name = "sport" if nat.side == "src" or t.protocol in (ICMP, ICMPV6) else "dport"
+    port = getattr(t, name)
+    if nat.port_low is not None:
+        low, high = nat.port_low, nat.port_high or nat.port_low
+    elif t.protocol in (ICMP, ICMPV6):
+        low, high = 0, 0xFFFF
+    elif nat.side == "dst":
+        return t  # without a range of its own, a destination's port is never changed
+    else:
+        low, high = _port_class(port)
+    size = high - low + 1
+    if nat.port_base is not None:
+        start = (port - nat.port_base) % size
+    elif size > 1 and (nat.random or nat.random_fully or nat.side == "src"):
+        start = draw(low, high) - low
+    else:
+        start = 0
+    candidate = t
+    for step in range(min(size, _TRIES)):
+        candidate = t._replace(**{name: low + (start + step) % size})
+        if free(candidate):
+            break
+    return candidate
+
+
+def _port_class(port: int) -> tuple[int, int]:
+    """A source port that must move stays among its like: privileged ports stay privileged."""
+    if port < 512:
+        return 1, 511
+    return (600, 1023) if port < 1024 else (1024, 65535)
+
+
+def translate(packet: Packet, hook: str) -> Packet:
+    """Rewrite a packet as its connection says at this hook: nf_nat_packet()."""
+    tracked = packet.ct
+    if tracked is None or tracked.connection is None:
+        return packet
+    side, connection = SIDE[hook], tracked.connection
+    bit = _BIT[side if tracked.direction == "ORIGINAL" else _OTHER[side]]
+    if bit not in connection.status:
+        return packet
+    mirror = connection.reply if tracked.direction == "ORIGINAL" else connection.original
+    target = invert(mirror)
+    assert target is not None
+    if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
+        return _translate_error(packet, side, mirror, target)
+    return packet.change(**_fields(packet, side, target))
+
+
+def _translate_error(packet: Packet, side: str, mirror: Tuple, target: Tuple) -> Packet:
+    """An ICMP error: the quoted packet is turned back, and the outer address with it."""
+    inner = packet.inner
+    assert inner is not None
+    packet = packet.change_inner(**_fields(inner, _OTHER[side], mirror))
+    return packet.change(**{side: target.src if side == "src" else target.dst})
+
+
+def _fields(packet: Packet, side: str, target: Tuple) -> dict[str, object]:
+    """The header fields that one side of a translation sets."""
+    fields: dict[str, object] = {side: target.src if side == "src" else target.dst}
+    if packet.protocol in WITH_PORTS:
+        fields["sport" if side == "src" else "dport"] = target.sport if side == "src" else target.dport
+    elif packet.protocol in (ICMP, ICMPV6) and packet.icmp_type not in ICMP_ERRORS[packet.family]:
+        fields["icmp_id"] = target.sport
+    return {name: value for name, value in fields.items() if getattr(packet, name) != value}

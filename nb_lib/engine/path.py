@@ -1,0 +1,282 @@
+"""A packet goes through a host: hooks, routing, conntrack and translation in the kernel's order.
+
+In English: a packet from a wire meets PREROUTING, is routed, and either meets INPUT and is
+delivered, or loses one from its TTL, meets FORWARD and POSTROUTING and leaves. A packet of the
+host's own is routed, meets OUTPUT (and is routed again if a rule changed what routing looks at)
+and POSTROUTING. A packet from the host to itself then starts over at PREROUTING.
+
+Linux: net/ipv4/ip_input.c ip_rcv(), ip_local_deliver(); ip_forward.c ip_forward();
+ip_output.c __ip_local_out(), ip_output(); net/ipv4/netfilter.c ip_route_me_harder().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from nb_lib.connection import Address
+from nb_lib.engine import nat, reject
+from nb_lib.engine.conntrack import confirm, track
+from nb_lib.engine.context import Meeting
+from nb_lib.engine.index import ChainIndex
+from nb_lib.engine.routing import Refused, Routing
+from nb_lib.engine.state import State
+from nb_lib.engine.walk import Ending, walk
+from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
+from nb_lib.packet import ICMP_ERRORS, Packet
+from nb_lib.rules import Ruleset
+from nb_lib.trace import Answered, AtHook, Entered, Event, Fate, Looked, Lost, Rewritten, Route, Routed
+
+Events = Generator[Event, None, "Fate | None"]
+
+
+class Path:
+    """One packet's way. ``packet`` is always its present form."""
+
+    def __init__(self, ruleset: Ruleset, routing: Routing, state: State, meeting: Meeting, *, tracking: bool,
+                 indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
+        self.ruleset = ruleset
+        self.routing = routing
+        self.state = state
+        self.meeting = meeting
+        self.tracking = tracking
+        self.indexes = indexes
+        self.packet: Packet
+        self.device = ""
+        self.last = "start"  # the last chain that was met, for packets that get lost
+        self.answering = False
+
+    def receive(self, packet: Packet, device: str) -> Events:
+        """The packet comes in by ``device``."""
+        self._set(replace(packet, in_iface=device, out_iface=""))
+        self.device = device
+        fate = yield from self._hook(PREROUTING)
+        if fate:
+            return fate
+        return (yield from self._route_input(device))
+
+    def send(self, packet: Packet, *, broadcast: bool = False) -> Events:
+        """The host sends the packet. ``broadcast`` is the socket's SO_BROADCAST."""
+        self._set(packet)
+        kind = self.routing.address_type(packet.dst)
+        if kind == "BROADCAST" and not broadcast:
+            self.last = "None"
+            return (yield from self._lose(Refused(f"{packet.dst} is a broadcast address and the socket has no SO_BROADCAST",
+                                                  "send(…, broadcast=True)"), OUTPUT))  # fmt: skip
+        route = self.routing.output(packet.src, packet.dst, packet.mark)
+        if isinstance(route, Refused):
+            self.last = "None"
+            return (yield from self._lose(route, OUTPUT))
+        self._leave_by(route)
+        yield Routed(self.packet, route)
+        fate = yield from self._hook(OUTPUT)
+        if fate:
+            return fate
+        fate = yield from self._hook(POSTROUTING)
+        if fate:
+            return fate
+        if self.packet.out_iface != "lo":
+            return Fate("forward", self.packet.out_iface)
+        return (yield from self.receive(replace(self.packet, out_iface=""), "lo"))
+
+    # --- routing ---
+
+    def _route_input(self, device: str) -> Events:
+        packet = self.packet
+        route = self.routing.input(packet.src, packet.dst, device, packet.mark)
+        if isinstance(route, Refused):
+            return (yield from self._lose(route, PREROUTING))
+        yield Routed(packet, route)
+        if route.kind == "LOCAL":
+            fate = yield from self._hook(INPUT)
+            return fate or Fate("local", device)
+        return (yield from self._forward(route))
+
+    def _forward(self, route: Route) -> Events:
+        packet = self.packet
+        if packet.ttl <= 1:
+            kind = (11, 0) if packet.family == 4 else (3, 0)
+            return (yield from self._lose(Refused(f"its TTL is {packet.ttl}: it may not be forwarded", answer=kind), PREROUTING))
+        self.meeting.next_hop = route.via
+        before = packet
+        self._set(replace(packet, out_iface=route.interface).change(ttl=packet.ttl - 1))
+        yield Rewritten(self.packet, before, "forwarding")
+        fate = yield from self._hook(FORWARD)
+        if fate:
+            return fate
+        self._set(replace(self.packet, in_iface=""))
+        fate = yield from self._hook(POSTROUTING)
+        return fate or Fate("forward", route.interface)
+
+    def _leave_by(self, route: Route) -> None:
+        self.meeting.next_hop = route.via
+        self._set(replace(self.packet, out_iface=route.interface, in_iface=""))
+
+    def _route_again(self, before: Packet) -> Events:
+        """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out."""
+        packet = self.packet
+        route = self.routing.output(packet.src, packet.dst, packet.mark)
+        if isinstance(route, Refused):
+            return (yield from self._lose(route, OUTPUT))
+        self._leave_by(route)
+        if self.packet.out_iface != before.out_iface or packet.dst != before.dst:
+            yield Routed(self.packet, route, again=True)
+        return None
+
+    def _lose(self, refused: Refused, hook: str) -> Events:
+        """The kernel drops the packet itself, with an ICMP error perhaps."""
+        yield Lost(self.packet, refused.reason, hook, refused.setting)
+        if refused.answer is not None and not self.answering:
+            speaker = self._speaker()
+            made = reject.unreachable(self.packet, *refused.answer, speaker)
+            if made is not None:
+                yield self._answered(made, "the host's own stack")
+                kind, code = refused.answer
+                return Fate("error", detail=f"icmp {kind}/{code}")
+        return Fate("lost", detail=self.last)
+
+    # --- hooks ---
+
+    def _hook(self, hook: str) -> Events:
+        """Meet everything that is registered at a hook, in order."""
+        self.meeting.hook = hook
+        yield AtHook(self.packet, hook)
+        for stop in stops(hook, self.ruleset.backend):
+            if stop.function == "conntrack":
+                yield from self._conntrack(arriving=hook == PREROUTING)
+            elif stop.function == "confirm":
+                fate = yield from self._confirm(hook)
+            elif stop.table == "nat":
+                fate = yield from self._nat(hook)
+            else:
+                fate = yield from self._table(stop.table, hook)
+            if stop.function != "conntrack" and fate:
+                return fate
+        return None
+
+    def _conntrack(self, *, arriving: bool) -> Generator[Event, None, None]:
+        if not self.tracking or self.packet.ct is not None:
+            return
+        packet, what, note = track(self.state.conntrack, self.packet, self.state.now, arriving=arriving)
+        self._set(packet)
+        yield Looked(packet, what, packet.ct.connection if packet.ct else None, note)
+
+    def _confirm(self, hook: str) -> Events:
+        tracked = self.packet.ct
+        packet, fine = confirm(self.state.conntrack, self.packet)
+        if not fine:
+            yield Looked(packet, "clash", packet.ct.connection if packet.ct else None)
+            return (yield from self._lose(Refused("another connection has taken its tuple"), hook))
+        if packet.ct is not tracked:
+            self._set(packet)
+            yield Looked(packet, "confirmed", packet.ct.connection if packet.ct else None)
+        return None
+
+    def _table(self, name: str, hook: str) -> Events:
+        """Walk a table's base chain at this hook."""
+        if name not in self.ruleset or hook not in self.ruleset[name]:
+            return None
+        before = self.packet
+        ending = yield from self._walk(name, hook)
+        if ending.verdict == "ACCEPT":
+            if name == "mangle" and hook == OUTPUT and _routed_differently(before, self.packet):
+                return (yield from self._route_again(before))
+            return None
+        return (yield from self._end(ending))
+
+    def _nat(self, hook: str) -> Events:
+        """net/netfilter/nf_nat_core.c nf_nat_inet_fn(): rules for the first packet, the record for all."""
+        tracked = self.packet.ct
+        if tracked is None or tracked.connection is None:
+            return None
+        by, place, side = "conntrack", None, nat.SIDE[hook]
+        error = self.packet.icmp_type in ICMP_ERRORS[self.packet.family]
+        if tracked.state in ("NEW", "RELATED") and not error and not nat.initialised(tracked.connection, side):
+            if "nat" in self.ruleset and hook in self.ruleset["nat"]:
+                ending = yield from self._walk("nat", hook)
+                if ending.verdict != "ACCEPT":
+                    return (yield from self._end(ending))
+                by, place = ending.by or by, ending.place
+            self._settle(side)
+        before = self.packet
+        after = nat.translate(before, hook)
+        if after is not before and after.data != before.data:
+            self._set(after)
+            yield Rewritten(after, before, by, place)
+            if hook == OUTPUT and after.dst != before.dst:
+                return (yield from self._route_again(before))
+        return None
+
+    def _settle(self, side: str) -> None:
+        """Bind a side that no rule translated."""
+        tracked = self.packet.ct
+        assert tracked is not None and tracked.connection is not None
+        if nat.initialised(tracked.connection, side):
+            return
+        connection = nat.settle(self.state.conntrack, tracked.connection, side, self.meeting.draw)
+        self._set(replace(self.packet, ct=tracked._replace(connection=connection)))
+
+    def _walk(self, table: str, hook: str) -> Generator[Event, None, Ending]:
+        chains = self.ruleset[table]
+        ending = yield from self._noting(walk(chains, chains[hook], self.packet, self.meeting, self.indexes))
+        self._set(ending.packet)
+        return ending
+
+    def _noting(self, events: Generator[Event, None, Ending]) -> Generator[Event, None, Ending]:
+        """Pass events on and remember the last chain met."""
+        try:
+            while True:
+                event = next(events)
+                if isinstance(event, Entered):
+                    self.last = event.chain if event.caller is None else self.last
+                yield event
+        except StopIteration as stop:
+            ending: Ending = stop.value
+            return ending
+
+    # --- ends ---
+
+    def _end(self, ending: Ending) -> Events:
+        """A verdict other than ACCEPT."""
+        if ending.verdict == "UNDECIDED":
+            return Fate("undecided", place=ending.place, detail=ending.by)
+        if ending.reject is not None and not self.answering:
+            made = reject.answer(self.packet, ending.reject.how, self._speaker())
+            if made is not None:
+                yield self._answered(made, "REJECT")
+                detail = "tcp-reset" if made.icmp_type is None else f"icmp {made.icmp_type}/{made.icmp_code}"
+                return Fate("reject", place=ending.place, detail=detail)
+        kind = {"DROP": "drop", "QUEUE": "queue", "STOLEN": "stolen"}.get(ending.verdict, ending.verdict.lower())
+        return Fate(kind, place=ending.place)
+
+    def _speaker(self) -> Address | None:
+        """The address that the host answers with: the one asked for if it is its own."""
+        packet = self.packet
+        if self.routing.is_local(packet.dst):
+            return packet.dst
+        entry = self.routing.lookup(packet.src)
+        if entry is None:
+            return self.routing.pick_source(self.device, packet.src)
+        return entry.source or self.routing.pick_source(entry.device, entry.via or packet.src)
+
+    def _answered(self, made: Packet, by: str) -> Answered:
+        """Send the host's answer on its own way through OUTPUT and POSTROUTING."""
+        way = Path(self.ruleset, self.routing, self.state, self._fresh_meeting(), tracking=self.tracking,
+                   indexes=self.indexes)  # fmt: skip
+        way.answering = True
+        return Answered(self.packet, made, by, tuple(way.send(made)))
+
+    def _fresh_meeting(self) -> Meeting:
+        meeting = Meeting(self.packet.family, self.routing, self.state, self.meeting.chooser)
+        return meeting
+
+    def _set(self, packet: Packet) -> None:
+        self.packet = packet
+        self.meeting.packet = packet
+
+
+def _routed_differently(before: Packet, after: Packet) -> bool:
+    """Whether mangle OUTPUT changed what routing looks at: ipt_mangle_out()."""
+    return (before.src, before.dst, before.tos, before.mark) != (after.src, after.dst, after.tos, after.mark)
+
+

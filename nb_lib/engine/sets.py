@@ -1,0 +1,111 @@
+"""ipsets: what ``-m set`` asks and ``-j SET`` changes.
+
+A set's type says what its members are made of: ``hash:ip,port`` has an address and a port. For each
+part ``-m set --match-set NAME src,dst`` says from which side of the packet it is taken.
+Sources: ipset(8); net/netfilter/ipset/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nb_lib.net import Net, parse_net
+from nb_lib.packet import ICMP, ICMPV6, Packet
+from nb_lib.text.ipset import IpSet
+
+
+def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packet: Packet,
+             now: float, depth: int = 0) -> bool | None:  # fmt: skip
+    """Tell whether the packet is in a set; None if the set, or a fact that it needs, is missing."""
+    found = sets.get(name)
+    if found is None or depth > 8:
+        return None
+    if found.family != packet.family and found.parts != ("set",):
+        return False
+    if found.parts == ("set",):
+        answers = [contains(sets, m[0], sides, packet, now, depth + 1) for m in found.members]
+        return True if True in answers else None if None in answers else False
+    if len(sides) < len(found.parts):
+        return False
+    wanted = [_value(part, side, packet) for part, side in zip(found.parts, sides, strict=False)]
+    if None in wanted:
+        return None
+    best, hit = -1, False
+    for member, until in found.members.items():
+        if until is not None and until <= now:
+            continue
+        size = _fits(found, member, wanted)
+        if size > best:  # the most specific network decides, also when it is a nomatch
+            best, hit = size, member not in found.excluded
+    return hit
+
+
+def _value(part: str, side: str, packet: Packet) -> object:
+    if part in ("ip", "net"):
+        return packet.src if side == "src" else packet.dst
+    if part == "port":
+        if packet.protocol in (ICMP, ICMPV6):
+            return packet.protocol, (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0)
+        return packet.protocol, (packet.sport if side == "src" else packet.dport) or 0
+    if part == "iface":
+        return packet.in_iface if side == "src" else packet.out_iface
+    if part == "mac":
+        return (packet.mac_src if side == "src" else packet.mac_dst).lower() or None
+    return packet.mark if part == "mark" else None
+
+
+def _fits(found: IpSet, member: tuple[str, ...], wanted: list[object]) -> int:
+    """Return how specific the member is if it holds the packet, else -1."""
+    size = 0
+    for part, text, value in zip(found.parts, member, wanted, strict=False):
+        if part in ("ip", "net"):
+            net = _net(text, found.family)
+            if value not in net:
+                return -1
+            size += net.prefix or 0
+        elif part == "port":
+            if _port(text) != value:
+                return -1
+        elif part == "mark":
+            if int(text, 0) != value:
+                return -1
+        elif text.lower() != value:
+            return -1
+    return size
+
+
+def _net(text: str, family: int) -> Net:
+    return parse_net(text, family)
+
+
+def _port(text: str) -> tuple[int, int]:
+    """Read ``80``, ``udp:53`` or ``icmp:8/0``."""
+    protocol, _, port = text.rpartition(":")
+    number = {"": 6, "tcp": 6, "udp": 17, "sctp": 132, "udplite": 136, "icmp": 1, "icmpv6": 58}.get(protocol)
+    if number is None:
+        number = int(protocol)
+    kind, slash, code = port.partition("/")
+    return number, int(kind) << 8 | int(code) if slash else int(port)
+
+
+def change_member(sets: dict[str, IpSet], name: str, sides: tuple[str, ...], packet: Packet, *,
+                  add: bool, until: float | None) -> str:  # fmt: skip
+    """Add the packet's fields to a set or delete them; return the sentence for the trace."""
+    found = sets.get(name)
+    if found is None:
+        return f"the set {name} is not known: nothing changed"
+    member = tuple(_text(_value(p, s, packet)) for p, s in zip(found.parts, sides, strict=False))
+    members = dict(found.members)
+    if add:
+        members[member] = until
+    else:
+        members.pop(member, None)
+    sets[name] = replace(found, members=members)
+    return f"{','.join(member)} {'enters' if add else 'leaves'} the set {name}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]}:{value[1]}"
+    return str(value)

@@ -1,0 +1,246 @@
+"""A packet goes through a base chain and the chains that it calls.
+
+In English: try the rules in order. A rule whose tests all pass acts. A verdict ends the walk; a jump
+puts the caller on a stack and goes on in the other chain; a goto does so without remembering the
+caller; RETURN and the end of a chain take the last caller from the stack. With the stack empty the
+policy decides. A target that gives no verdict lets the walk go on.
+
+Linux: net/ipv4/netfilter/ip_tables.c ipt_do_table(), net/netfilter/nf_tables_core.c nft_do_chain().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import NamedTuple
+
+from nb_lib.effects import Nat, Reject
+from nb_lib.engine.context import Meeting
+from nb_lib.engine.index import SHORT, ChainIndex
+from nb_lib.errors import LimitError
+from nb_lib.options import Answer, Outcome, Use
+from nb_lib.packet import Packet
+from nb_lib.rules import Chain, Rule, Table
+from nb_lib.trace import (
+    Entered,
+    Event,
+    Left,
+    Matched,
+    Missed,
+    Place,
+    PolicyApplied,
+    Reason,
+    Rewritten,
+    Unsure,
+)
+
+MAX_DEPTH = 256  # chains on the stack; a real ruleset has no loop and stays far below
+
+Walk = Generator[Event, None, "Ending"]
+
+
+class Ending(NamedTuple):
+    """How a walk ended: the verdict, the packet, and what REJECT wants, if it was that."""
+
+    verdict: str
+    packet: Packet
+    place: Place | None = None
+    reject: Reject | None = None
+    by: str = ""  # the target that translated, for the rewrite to come
+
+
+class _Frame(NamedTuple):
+    """Where to go on after a called chain."""
+
+    chain: Chain
+    index: int
+
+
+def walk(table: Table, base: Chain, packet: Packet, meeting: Meeting, indexes: dict[tuple[str, str], ChainIndex]) -> Walk:
+    """Yield what happens to ``packet`` from ``base`` on; return how it ended."""
+    walker = _Walker(table, base, packet, meeting, indexes)
+    return (yield from walker.run())
+
+
+class _Walker:
+    """The state of one walk: the chain, the next rule, the stack of callers."""
+
+    def __init__(self, table: Table, base: Chain, packet: Packet, meeting: Meeting,
+                 indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
+        self.table = table
+        self.base = base
+        self.chain = base
+        self.index = 0
+        self.frames: list[_Frame] = []
+        self.packet = packet
+        self.meeting = meeting
+        self.indexes = indexes
+        self.depth = 0
+
+    def run(self) -> Walk:
+        """Walk until something decides."""
+        base = self.base
+        yield Entered(self.packet, self.table.name, base.name, policy=base.policy, length=len(base.rules))
+        while True:
+            self.meeting.table, self.meeting.chain, self.meeting.depth = self.table.name, self.chain.name, self.depth
+            found = yield from self._next_match()
+            if found is None:
+                if self._leave_pending():
+                    yield self._leave()
+                    continue
+                return (yield from self._policy())
+            ending = yield from self._act(*found)
+            if ending is not None:
+                return ending
+
+    # --- trying rules ---
+
+    def _candidates(self) -> Iterable[int]:
+        rules = self.chain.rules
+        if len(rules) < SHORT:
+            return range(self.index, len(rules))
+        key = (self.table.name, self.chain.name)
+        index = self.indexes.get(key)
+        if index is None:
+            index = self.indexes[key] = ChainIndex(rules)
+        return index.candidates(self.packet, self.index)
+
+    def _next_match(self) -> Generator[Event, None, tuple[int, Rule, str] | None]:
+        """Try rules until one matches or cannot be decided; rules that miss become one event."""
+        rules, packet, meeting = self.chain.rules, self.packet, self.meeting
+        first, known = self.index, {}
+        for number in self._candidates():
+            rule = rules[number]
+            meeting.number = number + 1
+            decided = meet(rule, packet, meeting)
+            if meeting.events:  # a draw was made: tell of the rules before it, then of the draw
+                if number > first:
+                    yield self._missed(first, number, known)
+                first, known = number, {}
+                yield from self._flush()
+            if isinstance(decided, Reason):
+                if decided.answer.outcome is Outcome.MISS:
+                    known[number + 1] = decided
+                    continue
+                missing = "hotdrop" if decided.answer.outcome is Outcome.HOTDROP else _missing(decided)
+            else:
+                missing = ""
+            if number > first:
+                yield self._missed(first, number, known)
+            self.index = number + 1
+            return number, rule, missing
+        if len(rules) > first:
+            yield self._missed(first, len(rules), known)
+        return None
+
+    def _missed(self, first: int, behind: int, known: dict[int, Reason]) -> Missed:
+        return Missed(self.packet, self.table.name, self.chain.name, first + 1, behind, self.depth,
+                      self.chain.rules, known)  # fmt: skip
+
+    def _flush(self) -> Generator[Event, None, None]:
+        events, self.meeting.events = self.meeting.events, []
+        yield from events
+
+    # --- what a rule does ---
+
+    def _act(self, number: int, rule: Rule, missing: str) -> Generator[Event, None, Ending | None]:
+        place = Place(self.table.name, self.chain.name, number + 1)
+        if missing == "hotdrop":
+            yield Matched(self.packet, place, rule, "DROP", self.depth)
+            return Ending("DROP", self.packet, place)
+        if missing:
+            yield Unsure(self.packet, place, rule, missing, self.depth)
+            return Ending("UNDECIDED", self.packet, place, by=missing)
+        self.meeting.state.count(place, self.packet.length)
+        if rule.jump:
+            yield from self._jump(place, rule)
+            return None
+        if rule.target is None:
+            yield Matched(self.packet, place, rule, "CONTINUE", self.depth)
+            return None
+        return (yield from self._target(place, rule, rule.target))
+
+    def _jump(self, place: Place, rule: Rule) -> Generator[Event, None, None]:
+        verdict = f"{'GOTO' if rule.goto else 'JUMP'} {rule.jump}"
+        yield Matched(self.packet, place, rule, verdict, self.depth)
+        if not rule.goto:
+            self.frames.append(_Frame(self.chain, self.index))
+            if len(self.frames) > MAX_DEPTH:
+                raise LimitError(f"{place}: more than {MAX_DEPTH} chains call each other: a loop of rules")
+        self.steps_bound(place)
+        self.chain, self.index = self.table[rule.jump], 0
+        self.depth += 1
+        yield Entered(self.packet, self.table.name, rule.jump, self.depth, place, length=len(self.chain.rules))
+
+    def steps_bound(self, place: Place) -> None:
+        """Stop a loop of gotos, which no stack would notice."""
+        if self.depth > MAX_DEPTH:
+            raise LimitError(f"{place}: more than {MAX_DEPTH} jumps deep: a loop of rules")
+
+    def _target(self, place: Place, rule: Rule, target: Use) -> Generator[Event, None, Ending | None]:
+        act = target.extension.act
+        assert act is not None
+        action = act(target, self.packet, self.meeting)
+        if action.verdict == "UNDECIDED":
+            yield Unsure(self.packet, place, rule, action.missing, self.depth)
+            return Ending("UNDECIDED", self.packet, place, by=action.missing)
+        yield Matched(self.packet, place, rule, action.verdict, self.depth)
+        if action.packet is not None and action.packet != self.packet:
+            before, self.packet = self.packet, action.packet
+            self.meeting.packet = self.packet
+            yield Rewritten(self.packet, before, target.name, place)
+        reject, by, verdict = None, "", action.verdict
+        for effect in action.effects:
+            if isinstance(effect, Reject):
+                reject = effect
+                continue
+            self.packet = self.meeting.apply(effect, self.packet)
+            if isinstance(effect, Nat):
+                by = target.name
+        yield from self._flush()
+        if verdict == "CONTINUE":
+            return None
+        if verdict == "RETURN":
+            if not self._leave_pending():
+                return (yield from self._policy())
+            yield self._leave()
+            return None
+        return Ending(verdict, self.packet, place, reject, by)
+
+    # --- the ends of chains ---
+
+    def _leave_pending(self) -> bool:
+        return bool(self.frames)
+
+    def _leave(self) -> Left:
+        left, depth = self.chain.name, self.depth
+        self.chain, self.index = self.frames.pop()
+        self.depth = len(self.frames)
+        return Left(self.packet, self.table.name, left, depth, Place(self.table.name, self.chain.name, self.index))
+
+    def _policy(self) -> Generator[Event, None, Ending]:
+        if self.chain is not self.base:
+            yield Left(self.packet, self.table.name, self.chain.name, self.depth)
+        policy = self.base.policy or "ACCEPT"
+        place = Place(self.table.name, self.base.name, 0)
+        self.meeting.state.count(place, self.packet.length)
+        yield PolicyApplied(self.packet, self.table.name, self.base.name, policy)
+        return Ending(policy, self.packet, place)
+
+
+def meet(rule: Rule, packet: Packet, meeting: Meeting) -> Reason | None:
+    """Test a rule's parts in order, each once; return the first that does not hold, or None."""
+    core = rule.core
+    if core.settings:
+        answer = core.extension.test(core, packet, meeting)  # type: ignore[misc]
+        if answer.outcome is not Outcome.HIT:
+            return Reason(core, answer)
+    for use in rule.matches:
+        answer = use.extension.test(use, packet, meeting)  # type: ignore[misc]
+        if answer.outcome is not Outcome.HIT:
+            return Reason(use, answer)
+    return None
+
+
+def _missing(reason: Reason) -> str:
+    answer: Answer = reason.answer
+    return f"{reason.use.name} {answer.option}: {answer.have}".replace(" :", ":")
