@@ -1,0 +1,31 @@
+"""Traces and rulesets → words, tables, pictures. Views read; they never call the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import present
+from nb_lib.rules import Chain, Ruleset, Table
+from nb_lib.trace import Exploration, Trace
+from nb_lib.views import frames, text
+from nb_lib.views.draw import draw
+from nb_lib.views.figure import Figure
+from nb_lib.views.palette import matplotlib_style
+
+__all__ = ["Figure", "draw", "matplotlib_style"]
+
+
+def _bundle(value: Any) -> dict[str, Any]:
+    return {**draw(value)._repr_mimebundle_(), "text/plain": present.text(value)}
+
+
+for _kind, _text, _frame in (
+    (Trace, text.trace_text, frames.trace_frame),
+    (Exploration, text.exploration_text, frames.exploration_frame),
+    (Ruleset, text.ruleset_text, frames.ruleset_frame),
+    (Table, text.table_text, frames.table_frame),
+    (Chain, text.chain_text, frames.chain_frame),
+):
+    present.text.register(_kind, _text)
+    present.frame.register(_kind, _frame)
+    present.bundle.register(_kind, _bundle)

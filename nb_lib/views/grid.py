@@ -1,0 +1,129 @@
+"""The map of netfilter: hooks as columns, tables as lanes, worked out from ``hooks.py``.
+
+A packet goes down a column, along the floor into the gutter, up past a routing decision to the
+bus above, and down the next column. OUTPUT is entered from below, INPUT is left below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, SRC, Stop, stops
+
+LABELS, WIDE, SLIM, GUTTER, EDGE = 98, 164, 80, 38, 12
+BUS, NAMES, TOP = 12, 34, 44
+LINE, PAD, THIN = 13, 12, 15
+
+
+class Box(NamedTuple):
+    """A rectangle."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def cx(self) -> float:
+        """The middle, across."""
+        return self.x + self.w / 2
+
+    @property
+    def cy(self) -> float:
+        """The middle, down."""
+        return self.y + self.h / 2
+
+
+Point = tuple[float, float]
+
+
+class Grid(NamedTuple):
+    """Where everything stands."""
+
+    columns: Mapping[str, Box]
+    lanes: Mapping[str, Box]
+    cells: Mapping[tuple[str, str], Box]
+    floor: float
+    width: float
+
+    def gutter(self, hook: str) -> float:
+        """Return the line by which packets go up, to the right of a column."""
+        box = self.columns[hook]
+        return box.x + box.w + (GUTTER / 2 if hook != FORWARD else 9)
+
+    def crossing(self, hook: str, *, again: bool) -> Point:
+        """Return where the routing decision stands that a packet meets at ``hook``."""
+        middle = (TOP + self.floor) / 2
+        if hook == PREROUTING:
+            return self.gutter(PREROUTING), middle
+        if again:
+            return self.gutter(OUTPUT), middle
+        return self.columns[OUTPUT].x - 11, middle
+
+    def way(self, start: Point, end: Point) -> list[Point]:
+        """Return the corners between two points of the map: straight down, or by floor and bus."""
+        (x, y), (u, v) = start, end
+        if x == u and (v >= y or abs(y - v) < self.floor / 2):
+            return [start, end]
+        corners = [start]
+        if u > self.columns[POSTROUTING].x + self.columns[POSTROUTING].w:
+            return [start, (x, v), end]
+        if not self._in_gutter(x):
+            right = self._gutter_after(x)
+            if u == right:
+                return [start, (x, self.floor), (u, self.floor), end]
+            if u < x:  # by lo, back to the beginning
+                return [start, (x, self.floor), (x, self.floor + 8), (LABELS, self.floor + 8),
+                        (LABELS, BUS), (u, BUS), end]  # fmt: skip
+            if y > BUS:
+                corners += [(x, self.floor), (right, self.floor), (right, BUS)]
+        elif u != x:
+            corners.append((x, BUS))
+        return [*corners, (u, BUS), end]
+
+    def _in_gutter(self, x: float) -> bool:
+        gutters = [self.gutter(hook) for hook in HOOKS[:-1]]
+        return any(abs(x - at) < 1 for at in (*gutters, self.columns[OUTPUT].x - 11))
+
+    def _gutter_after(self, x: float) -> float:
+        return min((self.gutter(h) for h in HOOKS if self.gutter(h) > x), default=x)
+
+
+def lane(stop: Stop) -> str:
+    """Return the lane of a stop; nat has two, one for destinations and one for sources."""
+    if stop.table == "nat" and stop.priority == SRC:
+        return "nat.src"
+    return stop.table or stop.function
+
+
+def lanes() -> tuple[tuple[str, int], ...]:
+    """Return every lane with its priority, in the order of priorities."""
+    found: dict[str, int] = {}
+    for hook in HOOKS:
+        for stop in stops(hook, "legacy"):
+            found[lane(stop)] = stop.priority
+    return tuple(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float = WIDE) -> Grid:
+    """Lay the map out; ``lines`` says how many lines of text a cell needs, ``wide`` which hooks matter."""
+    columns, at = {}, float(LABELS + EDGE)
+    for hook in HOOKS:
+        size = width if hook in wide else SLIM
+        columns[hook] = Box(at, TOP, size, 0)
+        at += size + GUTTER
+    total = at - GUTTER + EDGE + 26
+    rows, down = {}, float(TOP)
+    for name, _ in lanes():
+        most = max((n for (_, where), n in lines.items() if where == name), default=0)
+        height = PAD + LINE * most if most else THIN
+        rows[name] = Box(0, down, total, height)
+        down += height + 5
+    cells = {}
+    for hook in HOOKS:
+        for stop in stops(hook):
+            row, column = rows[lane(stop)], columns[hook]
+            cells[hook, lane(stop)] = Box(column.x, row.y, column.w, row.h)
+    return Grid(columns, rows, cells, down + 6, total)
+

@@ -1,0 +1,290 @@
+"""The path diagram: a packet's way through hooks and tables, drawn from a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING
+from nb_lib.trace import Trace
+from nb_lib.views import grid
+from nb_lib.views.figure import Drawing
+from nb_lib.views.grid import BUS, LINE, NAMES, Box, Grid, Point
+from nb_lib.views.palette import LIGHT
+from nb_lib.views.parts import hue, shape
+from nb_lib.views.packet_card import draw_cards
+from nb_lib.views.story import Step, steps
+from nb_lib.views.svg import MONO, Markup, elide, join, number, tag
+from nb_lib.views.words import short
+
+SIZE, START = 10.0, 70.0
+
+
+class Line(NamedTuple):
+    """A line of text in a cell, and the step at which it becomes true."""
+
+    text: str
+    step: int
+    sign: str = ""  # the verdict whose shape stands before it
+    old: bool = False
+
+
+def draw_path(trace: Trace) -> Drawing:
+    """Draw the way of a packet."""
+    story = steps(trace)
+    texts = _texts(story)
+    hooks = {step.hook for step in story}
+    widest = max((len(line.text) for lines in texts.values() for line in lines), default=0)
+    width = min(max(grid.WIDE, widest * SIZE * MONO + 26), 270.0)
+    room = int((width - 26) / (SIZE * MONO))
+    plan = grid.make({key: len(lines) for key, lines in texts.items()}, hooks, width)
+    spots = _spots(plan, story, trace)
+    cards = draw_cards(plan, trace, story, spots)
+    body = [
+        _lanes(plan, {lane for _, lane in texts}),
+        _map(plan),
+        _trail(plan, spots),
+        _names(plan, hooks),
+        _crossings(plan, story, spots),
+        _cells(plan, story, texts, hooks, room),
+        _ends(plan, trace),
+        cards.svg,
+    ]
+    title = f"The way of {trace.sent}: {trace.fate}"
+    return Drawing(join(body), title, max(plan.width, cards.right), cards.bottom, cards.steps)
+
+
+def draw_map() -> Drawing:
+    """Draw the map alone: every hook, table and priority, no packet."""
+    texts: dict[tuple[str, str], list[Line]] = {}
+    for hook in HOOKS:
+        for stop in grid.stops(hook):
+            name = stop.table or {"confirm": "confirm"}.get(stop.function, stop.function)
+            texts[hook, grid.lane(stop)] = [Line(name, 0)]
+    plan = grid.make({key: 1 for key in texts}, HOOKS, 112)
+    body = [_lanes(plan, {lane for _, lane in texts}), _map(plan),
+            _crossings(plan, (), ()), _names(plan, set(HOOKS)), _cells(plan, (), texts, set(HOOKS), 16),
+            _end("local process", plan.columns[FORWARD].cx, plan.floor + 26, "middle"),
+            _end("in", 10, BUS + 4, "start"), _end("out", plan.width - 2, plan.floor + 14, "end")]  # fmt: skip
+    return Drawing(join(body), "Netfilter's hooks, and the tables that hang on each, by priority",
+                   plan.width, plan.floor + 34)  # fmt: skip
+
+
+def _texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:
+    """Say in each cell what happened there, in short lines."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for number_, step in enumerate(story):
+        if not step.lane or step.lane == "route" or step.kind == "fate":
+            continue
+        lines = found.setdefault((step.hook, step.lane), [])
+        if step.kind == "look":
+            lines.append(Line(_looked(step), number_))
+        for name, old, new in step.changes:
+            if name in ("src", "dst", "icmp id"):
+                lines.append(Line(f"{name} {old}", number_, old=True))
+                lines.append(Line(f"{' ' * len(name)} {new}", number_, sign="REWRITE"))
+            else:
+                lines.append(Line(f"{name} {old} → {new}", number_, sign="REWRITE"))
+        if step.kind in ("match", "policy", "unsure") and _decides(step):
+            lines.append(Line(_decision(step), number_, sign=_sign(step)))
+        elif step.kind == "lost":
+            lines.append(Line("lost here", number_, sign="DROP"))
+    return {key: lines or [Line("…", 0)] for key, lines in found.items()}
+
+
+def _looked(step: Step) -> str:
+    if step.lane == "confirm":
+        return "entry confirmed"
+    ct = step.packet.ct
+    return f"{ct.state}{', reply' * (ct.direction == 'REPLY')}" if ct else "untracked"
+
+
+def _decides(step: Step) -> bool:
+    return step.verdict.split(" ")[0] not in ("JUMP", "GOTO", "CONTINUE", "RETURN")
+
+
+def _sign(step: Step) -> str:
+    target = step.rule.target.name if step.rule and step.rule.target else ""
+    return "REJECT" if target == "REJECT" else step.verdict
+
+
+def _decision(step: Step) -> str:
+    if step.kind == "policy":
+        return f"{step.verdict} policy"
+    word = _sign(step) if step.verdict in ("ACCEPT", "DROP", "UNDECIDED") else step.verdict
+    chain = "" if step.chain in HOOKS else short(step.chain) + " "
+    return f"{word} {chain}rule {step.place.number if step.place else ''}".rstrip()
+
+
+def _lanes(plan: Grid, used: set[str]) -> Markup:
+    rows = []
+    for name, priority in grid.lanes():
+        box = plan.lanes[name]
+        table = name.partition(".")[0].replace("confirm", "conntrack")
+        label = name.partition(".")[0]
+        order = "last" if priority > 1000 else str(priority).replace("-", "−")
+        y = box.y + min(box.h / 2, 13) + 3.5
+        rows.append(tag("g",
+            tag("rect", x=4, y=box.y, width=plan.width - 8, height=box.h, rx=4,
+                fill=LIGHT.panel, class_="nf-lane") if name in used else None,
+            tag("text", label, x=10, y=y, fill=hue(table).text if name in used else LIGHT.muted,
+                font_weight=600 if name in used else None, class_=f"nf-h nf-{table}" if name in used else "nf-m"),
+            tag("text", order, x=grid.LABELS + 4, y=y, font_size=8.5, text_anchor="end", fill=LIGHT.muted,
+                class_="nf-m")))  # fmt: skip
+    return tag("g", rows, font_size=10.5)
+
+
+def _map(plan: Grid) -> Markup:
+    """Draw, thin, every way that packets can take."""
+    return tag("path", d=" ".join(_d(road) for road in _roads(plan)), fill="none",
+               stroke=LIGHT.line, stroke_width=1.2, class_="nf-road")  # fmt: skip
+
+
+def _names(plan: Grid, hooks: set[str]) -> Markup:
+    found = [tag("text", hook, x=plan.columns[hook].cx, y=NAMES, text_anchor="middle",
+                 font_weight=700 if hook in hooks else None, font_size=11 if hook in hooks else 9.5,
+                 fill=LIGHT.ink if hook in hooks else LIGHT.muted, stroke=LIGHT.paper, stroke_width=5,
+                 paint_order="stroke", stroke_linejoin="round",
+                 class_="nf-i" if hook in hooks else "nf-m") for hook in HOOKS]  # fmt: skip
+    return tag("g", found, class_="nf-names")
+
+
+def _roads(plan: Grid) -> list[list[Point]]:
+    middle = {hook: plan.columns[hook].cx for hook in HOOKS}
+    down = {hook: [(middle[hook], BUS), (middle[hook], plan.floor)] for hook in HOOKS}
+    first, second, third = (plan.crossing(h, again=a) for h, a in
+                            ((PREROUTING, False), (OUTPUT, False), (OUTPUT, True)))  # fmt: skip
+    floor, stub = plan.floor, plan.floor + 14
+    return [
+        *down.values(),
+        [(START, BUS), (middle[PREROUTING], BUS)],
+        [(middle[PREROUTING], floor), (first[0], floor), (first[0], BUS), (middle[FORWARD], BUS)],
+        [(middle[FORWARD], floor), (plan.gutter(FORWARD), floor), (plan.gutter(FORWARD), BUS),
+         (middle[POSTROUTING], BUS)],
+        [(middle[INPUT], floor), (middle[INPUT], stub)],
+        [(middle[OUTPUT] - 30, stub), (second[0], stub), (second[0], BUS + 5), (middle[OUTPUT], BUS + 5)],
+        [(middle[OUTPUT], floor), (third[0], floor), (third[0], BUS)],
+        [(middle[POSTROUTING], floor), (plan.width - 6, floor)],
+    ]
+
+
+def _crossings(plan: Grid, story: Sequence[Step], spots: Sequence[Point]) -> Markup:
+    """Draw the routing decisions; those that were taken stand out."""
+    found = []
+    for x, y in (plan.crossing(PREROUTING, again=False), plan.crossing(OUTPUT, again=False),
+                 plan.crossing(OUTPUT, again=True)):  # fmt: skip
+        taken = [n for n, s in enumerate(story) if s.lane == "route" and spots[n] == (x, y)]
+        found.append(tag("path", d=f"M{number(x)} {number(y - 9)}l9 9-9 9-9-9z", stroke_width=1.4,
+                         fill=LIGHT.ink if taken else LIGHT.paper,
+                         stroke=LIGHT.ink if taken else LIGHT.line,
+                         class_="nf-cross nf-taken" if taken else "nf-cross",
+                         data_s=" ".join(map(str, taken)) or None))  # fmt: skip
+    return tag("g", found)
+
+
+def _trail(plan: Grid, spots: Sequence[Point]) -> Markup:
+    """Draw the way, a piece for each step that moves the packet."""
+    found = [tag("path", d=_d(plan.way(spots[n - 1], spot)), data_s=str(n))
+             for n, spot in enumerate(spots) if n and spot != spots[n - 1]]  # fmt: skip
+    return tag("g", found, fill="none", stroke=LIGHT.ink, stroke_width=3, stroke_linejoin="round",
+               stroke_linecap="round", class_="nf-way")  # fmt: skip
+
+
+def _spots(plan: Grid, story: Sequence[Step], trace: Trace) -> list[Point]:
+    """Return where on the map each step happens."""
+    local = (plan.crossing(OUTPUT, again=False)[0], plan.floor + 14)
+    found = [(START, float(BUS)) if trace.origin else local]
+    for step in story[1:]:
+        box = plan.cells.get((step.hook, step.lane))
+        if step.kind == "fate":
+            found.append(_end_spot(plan, step, found[-1]))
+        elif step.lane == "route":
+            found.append(_crossing_of(plan, step))
+        else:
+            found.append((box.cx, box.cy) if box else found[-1])
+    return found
+
+
+def _crossing_of(plan: Grid, step: Step) -> Point:
+    again = any(getattr(event, "again", False) for event in step.events)
+    return plan.crossing(PREROUTING if step.hook == PREROUTING else OUTPUT, again=again)
+
+
+def _end_spot(plan: Grid, step: Step, last: Point) -> Point:
+    if step.verdict == "forward":
+        return plan.width - 6, plan.floor
+    if step.verdict == "local":
+        return plan.columns[INPUT].cx, plan.floor + 14
+    return last
+
+
+def _ends(plan: Grid, trace: Trace) -> Markup:
+    """Name the interfaces and processes where the way begins and ends."""
+    kind, device = trace.fate.kind, trace.fate.device
+    found = [_end(trace.origin, 6, BUS + 4, "start") if trace.origin else None]
+    if kind == "forward":
+        found.append(_end(device, plan.width - 2, plan.floor + 14, "end"))
+    if kind == "local":
+        found.append(_end("local process", plan.columns[INPUT].cx, plan.floor + 26, "middle"))
+    if not trace.origin:
+        found.append(_end("local process", plan.columns[OUTPUT].cx, plan.floor + 18, "middle"))
+    return tag("g", found)
+
+
+def _end(text: str, x: float, y: float, anchor: str) -> Markup:
+    return tag("text", text, x=x, y=y, text_anchor=anchor, font_size=10.5, font_weight=600,
+               fill=LIGHT.ink, class_="nf-i")  # fmt: skip
+
+
+def _d(points: Sequence[Point]) -> str:
+    """Write a line with rounded corners."""
+    if len(points) < 3:
+        return "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
+    parts = [f"M{number(points[0][0])} {number(points[0][1])}"]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        a, b = _towards(corner, before), _towards(corner, after)
+        parts.append(f"L{number(a[0])} {number(a[1])}Q{number(corner[0])} {number(corner[1])} "
+                     f"{number(b[0])} {number(b[1])}")  # fmt: skip
+    return "".join(parts) + f"L{number(points[-1][0])} {number(points[-1][1])}"
+
+
+def _towards(here: Point, there: Point, by: float = 7.0) -> Point:
+    dx, dy = there[0] - here[0], there[1] - here[1]
+    size = (dx * dx + dy * dy) ** 0.5
+    share = min(by, size / 2) / size if size else 0
+    return here[0] + dx * share, here[1] + dy * share
+
+
+def _cells(plan: Grid, story: Sequence[Step], texts: Mapping[tuple[str, str], Sequence[Line]],
+           hooks: set[str], room: int) -> Markup:  # fmt: skip
+    found = []
+    for (hook, lane), box in plan.cells.items():
+        table = lane.partition(".")[0].replace("confirm", "conntrack")
+        visits = [n for n, s in enumerate(story) if (s.hook, s.lane) == (hook, lane) and s.kind != "fate"]
+        lines = texts.get((hook, lane))
+        if lines is None:
+            found.append(tag("rect", x=box.x, y=box.y + 2, width=box.w, height=max(box.h - 4, 8), rx=3,
+                             fill=LIGHT.paper, stroke=LIGHT.line, stroke_dasharray="2 3",
+                             class_="nf-none" if hook in hooks else "nf-none nf-faint",
+                             opacity=None if hook in hooks else 0.6))  # fmt: skip
+            continue
+        found.append(tag("g",
+            tag("rect", x=box.x, y=box.y, width=box.w, height=box.h, rx=5,
+                fill=hue(table).fill, stroke=hue(table).line, stroke_width=1.3),
+            _lines(lines, box, room),
+            class_=f"nf-cell nf-{table}", data_s=" ".join(map(str, visits)) or None))  # fmt: skip
+    return tag("g", found)
+
+
+def _lines(lines: Sequence[Line], box: Box, room: int) -> Markup:
+    rows = []
+    top = box.cy - len(lines) * LINE / 2 + LINE - 3.5
+    for index, line in enumerate(lines):
+        y = top + index * LINE
+        rows.append(shape(line.sign, box.x + 11, y - 3.4) if line.sign else None)
+        rows.append(tag("text", elide(line.text, room), x=box.x + 20, y=y, xml__space="preserve",
+                        class_="nf-old" if line.old else None, fill=LIGHT.muted if line.old else None,
+                        text_decoration="line-through" if line.old else None,
+                        data_s=str(line.step) if len(lines) > 1 else None))  # fmt: skip
+    return tag("g", rows, font_size=SIZE, font_family="ui-monospace,monospace", fill=LIGHT.ink,
+               class_="nf-mono nf-i")  # fmt: skip
