@@ -1,0 +1,94 @@
+"""A host from the files of one folder, as they were recorded on a machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nb_lib.engine.host import Host
+from nb_lib.engine.routing import RouteEntry, read_addresses, read_routes
+from nb_lib.errors import HostError
+from nb_lib.rules import Ruleset
+from nb_lib.text import parse
+from nb_lib.text.ipset import parse_ipsets
+
+# What each file of a host's folder holds, and the command that writes it.
+FILES = {
+    "iptables-save.txt": "iptables-save",
+    "ip6tables-save.txt": "ip6tables-save",
+    "ip-addr.json": "ip -j addr",
+    "ip-route.json": "ip -j route",
+    "ip6-route.json": "ip -6 -j route",
+    "ipset-save.txt": "ipset save",
+    "sysctl.txt": "sysctl -a",
+}
+
+
+def load(path: str | Path, **facts: Any) -> Host:
+    """Read a host from a folder with the files named in ``FILES``, or from one dump.
+
+    Facts that the folder lacks (addresses, routes, sets, settings) are taken from the nearest of the
+    two folders above that has them, so that several dumps of one node share its facts. ``facts`` are passed to ``Host`` and replace what the folder says. Raises HostError if there is
+    no dump, RulesetError if one cannot be read.
+    """
+    path = _find(Path(path))
+    if path.is_file():
+        return Host(parse(_read(path)), **facts)
+    rulesets: list[Ruleset] = [
+        parse(_read(path / name), family=family)
+        for name, family in (("iptables-save.txt", 4), ("ip6tables-save.txt", 6))
+        if (path / name).exists()
+    ]
+    if not rulesets:
+        raise HostError(f"{path} holds no iptables-save.txt and no ip6tables-save.txt")
+    return Host(rulesets, **{**_facts(path), **facts})
+
+
+def _find(path: Path) -> Path:
+    """Chapters run in ``book/``, people at the root: look in both, and beside the library."""
+    root = Path(__file__).resolve().parents[2]
+    for candidate in (path, Path("..") / path, root / path):
+        if candidate.exists():
+            return candidate
+    raise HostError(f"there is no file or folder {path}")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Read what is known of the host besides its rules."""
+    found: dict[str, Any] = {}
+    if file := _nearest(path, "ip-addr.json"):
+        found["addresses"] = read_addresses(_json(file))
+    routes: tuple[RouteEntry, ...] = ()
+    for name, family in (("ip-route.json", 4), ("ip6-route.json", 6)):
+        if file := _nearest(path, name):
+            routes += read_routes(_json(file), family)
+            found["routes"] = routes
+    if file := _nearest(path, "ipset-save.txt"):
+        found["ipsets"] = parse_ipsets(_read(file))
+    if file := _nearest(path, "sysctl.txt"):
+        found["sysctls"] = read_sysctls(_read(file))
+    return found
+
+
+def _nearest(path: Path, name: str) -> Path | None:
+    folders = (path, *path.resolve().parents[:2])
+    return next((folder / name for folder in folders if (folder / name).exists()), None)
+
+
+def read_sysctls(text: str) -> dict[str, str]:
+    """Read the output of sysctl(8): ``net.ipv4.ip_forward = 1``, one setting a line."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_read(path))
+    except ValueError as error:
+        raise HostError(f"{path.name}: {error}") from None
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return file.read()
