@@ -7,11 +7,15 @@ from typing import Any
 
 from nb_lib import hooks
 from nb_lib.rules import Chain, Ruleset, Table
-from nb_lib.trace import Exploration, Trace
+from nb_lib.trace import Entered, Exploration, Trace
+from nb_lib.views.cards import draw_chains
+from nb_lib.views.chains import model, single
+from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
 from nb_lib.views.path import draw_map, draw_path
-from nb_lib.views.story import steps
-from nb_lib.views.text import trace_text
+from nb_lib.views.story import Step, steps
+from nb_lib.views.states import states
+from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_text, trace_text
 
 
 def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
@@ -23,6 +27,14 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
     match thing:
         case Trace():
             return trace_figure(thing)
+        case Exploration():
+            return exploration_figure(thing)
+        case Ruleset():
+            return figure("map", draw_map(thing), [], ruleset_text(thing))
+        case Table():
+            return table_figure(thing, trace, **options)
+        case Chain():
+            return chain_figure(thing, trace)
         case ModuleType() if thing is hooks:
             return map_figure()
     raise TypeError(f"nothing is known of how to draw {type(thing).__name__}")
@@ -33,6 +45,37 @@ def trace_figure(trace: Trace) -> Figure:
     story = story_items(steps(trace))
     text = trace_text(trace)
     return figure("path", draw_path(trace), story, text, after=assumed_list(trace.assumed))
+
+
+def exploration_figure(exploration: Exploration) -> Figure:
+    """Draw every way that chance can take."""
+    text = exploration_text(exploration)
+    return figure("chance", draw_exploration(exploration), way_items(exploration), text)
+
+
+def table_figure(table: Table, trace: Trace | None = None, *, only: str = "") -> Figure:
+    """Draw the chains of a table, and what a packet met there."""
+    story = _story_in(table.name, trace)
+    found = model(table, states(story, table.name), only)
+    title = f"The chains of table {table.name}" + (f", for {trace.sent}" if trace else "")
+    drawing = draw_chains(found, title, len(story))
+    return figure("chains", drawing, story_items(story), table_text(table))
+
+
+def chain_figure(chain: Chain, trace: Trace | None = None) -> Figure:
+    """Draw one chain with its whole rules."""
+    tables = {e.table for e in trace.events if isinstance(e, Entered) and e.chain == chain.name} if trace else set()
+    name = min(tables, default="")
+    story = _story_in(name, trace) if name else ()
+    drawing = draw_chains(single(chain, states(story, name)), f"Chain {chain.name}", len(story))
+    return figure("chains", drawing, story_items(story), chain_text(chain))
+
+
+def _story_in(table: str, trace: Trace | None) -> tuple[Step, ...]:
+    """Return the steps of a trace that concern one table, with its beginning and its end."""
+    if trace is None:
+        return ()
+    return tuple(s for s in steps(trace) if s.table == table or s.kind in ("arrive", "route", "lost", "fate"))
 
 
 def map_figure() -> Figure:

@@ -90,7 +90,7 @@ def _svg(drawing: Drawing, text: str) -> Markup:
         drawing.svg,
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
         width=width, height=height, role="img", font_family="system-ui,sans-serif",
-        style=f"max-width:none;width:100%;min-width:{number(width * drawing.least)}px;height:auto"
+        style=f"width:100%;min-width:{number(width * drawing.least)}px;max-width:{number(width * 1.2)}px;height:auto"
         )  # fmt: skip
 
 

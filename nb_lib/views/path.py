@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING
+from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, Stop, stops
+from nb_lib.rules import Ruleset
 from nb_lib.trace import Trace
 from nb_lib.views import grid
 from nb_lib.views.figure import Drawing
@@ -54,20 +55,32 @@ def draw_path(trace: Trace) -> Drawing:
     return Drawing(join(body), title, max(plan.width, cards.right), cards.bottom, cards.steps)
 
 
-def draw_map() -> Drawing:
-    """Draw the map alone: every hook, table and priority, no packet."""
-    texts: dict[tuple[str, str], list[Line]] = {}
-    for hook in HOOKS:
-        for stop in grid.stops(hook):
-            name = stop.table or {"confirm": "confirm"}.get(stop.function, stop.function)
-            texts[hook, grid.lane(stop)] = [Line(name, 0)]
-    plan = grid.make({key: 1 for key in texts}, HOOKS, 112)
-    body = [_lanes(plan, {lane for _, lane in texts}), _map(plan),
-            _crossings(plan, (), ()), _names(plan, set(HOOKS)), _cells(plan, (), texts, set(HOOKS), 16),
-            _end("local process", plan.columns[FORWARD].cx, plan.floor + 26, "middle"),
+def draw_map(ruleset: Ruleset | None = None) -> Drawing:
+    """Draw the map alone: every hook, table and priority; of a ruleset, how many rules hang where."""
+    backend = ruleset.backend if ruleset else "nft"
+    texts = {(hook, grid.lane(stop)): [line] for hook in HOOKS for stop in stops(hook, backend)
+             if (line := _stop_line(stop, hook, ruleset))}  # fmt: skip
+    plan = grid.make(dict.fromkeys(texts, 1), HOOKS, 124)
+    used = {lane for _, lane in texts}
+    middle = plan.columns[FORWARD].cx
+    body = [_lanes(plan, used), _map(plan), _crossings(plan, (), ()), _names(plan, set(HOOKS)),
+            _cells(plan, (), texts, set(HOOKS), 17),
+            _end("local process", middle, plan.floor + 26, "middle"),
             _end("in", 10, BUS + 4, "start"), _end("out", plan.width - 2, plan.floor + 14, "end")]  # fmt: skip
-    return Drawing(join(body), "Netfilter's hooks, and the tables that hang on each, by priority",
-                   plan.width, plan.floor + 34)  # fmt: skip
+    title = "Netfilter's hooks, and the tables that hang on each, by priority"
+    if ruleset:
+        title = f"Where the rules of this IPv{ruleset.family} ruleset hang"
+    return Drawing(join(body), title, plan.width, plan.floor + 34)
+
+
+def _stop_line(stop: Stop, hook: str, ruleset: Ruleset | None) -> Line | None:
+    if not stop.table or ruleset is None:
+        return Line(stop.table or stop.function, 0)
+    if stop.table not in ruleset or hook not in ruleset[stop.table]:
+        return None
+    chain = ruleset[stop.table][hook]
+    rules = f"{len(chain.rules)} rule{'s' * (len(chain.rules) != 1)}" if chain.rules else "no rules"
+    return Line(f"{rules}, {chain.policy}", 0, sign=chain.policy or "")
 
 
 def _texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:

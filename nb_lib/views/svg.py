@@ -27,7 +27,7 @@ def tag(name: str, *children: Child, **attributes: Any) -> Markup:
     """Return ``<name attributes>children</name>``.
 
     An attribute that is None or False is left out, True stands alone; ``_`` in its name becomes
-    ``-``, and one at the end (``class_``) falls away. Numbers are rounded to a tenth.
+    ``-``, two become ``:``, and one at the end (``class_``) falls away. Numbers are rounded to a tenth.
     """
     head = name + "".join(map(_attribute, attributes.items()))
     body = "".join(_flat(children))
@@ -91,7 +91,7 @@ _EMPTY = frozenset({"path", "rect", "circle", "line", "use", "br", "input"})
 
 
 def _attribute(pair: tuple[str, Any]) -> str:
-    name, value = pair[0].rstrip("_").replace("_", "-"), pair[1]
+    name, value = pair[0].rstrip("_").replace("__", ":").replace("_", "-"), pair[1]
     if value is None or value is False:
         return ""
     if value is True:

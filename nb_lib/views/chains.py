@@ -1,0 +1,344 @@
+"""What a chain diagram shows, before it is laid out: cards, rows, edges, states.
+
+A table becomes cards in layers by call depth. Chains that only differ in an address (KUBE-SEP-…)
+fold into one card; rules of one Service in a long chain fold into one row; a chain that everybody
+calls (KUBE-MARK-MASQ) is drawn without edges. What a trace visited is never folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from nb_lib.matches.statistic import simplest
+from nb_lib.rules import Chain, Rule, Table
+from nb_lib.text import rule_text
+from nb_lib.views.states import State, States
+from nb_lib.views.words import Clause, brief, clauses, lines, service, services, shape, short
+
+WIDTH = 40  # letters in a line of a rule
+LONG = 16  # rules in a chain from which on Services fold into rows
+MANY = 24  # chains that one chain may call before the rest is only counted
+OPEN = 14  # cards in a layer from which on they start collapsed
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a card: one rule, some rules of one Service, or one of the chains folded here."""
+
+    label: str  # the rule's number or numbers
+    text: tuple[str, ...]
+    full: str
+    sign: str = ""
+    goes: tuple[str, ...] = ()
+    strong: str = ""  # the Service's name
+    chance: Fraction | None = None
+    state: State | None = None
+    member: str = ""  # the chain that this row stands for
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A chain, or several of one shape."""
+
+    key: str
+    title: str
+    note: str
+    rows: tuple[Row, ...]
+    layer: int
+    strong: str = ""
+    aside: bool = False  # called from everywhere, or from nowhere: drawn without edges
+    faint: bool = False
+    closed: bool = False
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The cards of one table and what had to be left out."""
+
+    table: str
+    cards: tuple[Card, ...]
+    left_out: int = 0
+    where: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # chain → card, row (or -1)
+
+
+def model(table: Table, states: States, only: str = "") -> Model:
+    """Turn a table into cards."""
+    return _Builder(table, states, only).build()
+
+
+def single(chain: Chain, states: States, width: int = 88) -> Model:
+    """Turn one chain into one card with whole rules."""
+    rows = tuple(_row(rule, n, states.of(chain.name, n), _chances(chain).get(n), clauses(rule), width)
+                 for n, rule in enumerate(chain.rules, 1))  # fmt: skip
+    card = Card(chain.name, chain.name, _note(chain, 1), rows, 0, services(chain))
+    return Model("", (card,), where={chain.name: (chain.name, -1)})
+
+
+class _Builder:
+    def __init__(self, table: Table, states: States, only: str) -> None:
+        self.table, self.states, self.only = table, states, only.lower()
+        self.chains = {chain.name: chain for chain in table}
+        self.calls = {
+            name: dict.fromkeys(r.jump for r in chain.rules if r.jump in self.chains)
+            for name, chain in self.chains.items()
+        }
+        self.callers: dict[str, list[str]] = {name: [] for name in self.chains}
+        for name, called in self.calls.items():
+            for one in called:
+                self.callers[one].append(name)
+        self.layers = _layers(self.chains, self.calls)
+        self.left_out: set[str] = set()
+
+    def build(self) -> Model:
+        self.shown = self._narrowed() if self.only else self._first(MANY)
+        groups = self._groups()
+        cards = [self._group(names) if len(names) > 1 else self._card(names[0]) for names in groups]
+        busy = {c.layer for c in cards if sum(o.layer == c.layer and not o.aside for o in cards) > OPEN}
+        traced = bool(self.states.visited)
+        cards = [replace(card, closed=self._closed(card, busy, traced)) for card in cards]
+        where = {}
+        for card in cards:
+            where[card.key] = (card.key, -1)
+            for index, row in enumerate(card.rows):
+                if row.member:
+                    where[row.member] = (card.key, index)
+        return Model(self.table.name, tuple(cards), len(self.left_out), where)
+
+    def _closed(self, card: Card, busy: set[int], traced: bool) -> bool:
+        if not card.rows or self.states.visited & {card.key, *card.members}:
+            return False
+        return card.layer in busy or (traced and card.layer > 0)
+
+    def _first(self, most: int) -> set[str]:
+        """Keep every chain unless one chain calls too many: then its first, and what was visited."""
+        kept: set[str] = set()
+        waiting = [name for name in self.chains if not self.callers[name]]
+        while waiting:
+            name = waiting.pop()
+            if name in kept:
+                continue
+            kept.add(name)
+            called = self.calls[name]
+            few = [c for c in called if c in self.states.visited]
+            few += [c for c in called if c not in few][: max(0, most - len(few))]
+            waiting += few
+        self.left_out = set(self.chains) - kept
+        return kept
+
+    def _narrowed(self) -> set[str]:
+        """Keep what ``only`` names, what leads there and what it leads to."""
+        hits = {name for name, chain in self.chains.items() if self._named(chain)}
+        kept = set(hits)
+        for name in hits:
+            kept |= _reach(name, self.callers) | _reach(name, self.calls)
+        for name, chain in self.chains.items():
+            goals = {r.jump for r in chain.rules if r.jump and self._fits(r)}
+            if goals:
+                kept |= {name} | _reach(name, self.callers)
+                for goal in goals & set(self.chains):
+                    kept |= {goal} | _reach(goal, self.calls)
+        self.left_out = set(self.chains) - kept
+        return kept
+
+    def _named(self, chain: Chain) -> bool:
+        return self.only in chain.name.lower() or self.only in services(chain).lower()
+
+    def _fits(self, rule: Rule) -> bool:
+        return self.only in rule_text(rule).lower()
+
+    def _groups(self) -> list[list[str]]:
+        """Put chains of one shape, called by the same chains, together."""
+        found: dict[object, list[str]] = {}
+        for name in self.chains:
+            if name in self.shown:
+                found.setdefault(self._kind(name), []).append(name)
+        order = {name: n for calls in self.calls.values() for n, name in enumerate(calls)}
+        return [sorted(names, key=lambda name: order.get(name, 0)) for names in found.values()]
+
+    def _kind(self, name: str) -> object:
+        base = shape(name)
+        if not base or self.calls[name].keys() - self._aside() or name in self.states.visited:
+            return name
+        words = tuple(len(rule_text(r).split()) for r in self.chains[name].rules)
+        return (base, tuple(self.callers[name]), words)
+
+    def _aside(self) -> set[str]:
+        """Return the leaves that three chains or more call, and what nobody calls."""
+        return {name for name, chain in self.chains.items() if not chain.builtin
+                and not self.calls[name] and len(set(self.callers[name])) != 1
+                and (len(set(self.callers[name])) >= 3 or not self.callers[name])}  # fmt: skip
+
+    def _card(self, name: str) -> Card:
+        chain = self.chains[name]
+        rows = self._rows(chain)
+        callers = len(set(self.callers[name]))
+        aside = name in self._aside()
+        strong = services(chain, self._calling(name))
+        return Card(name, short(name), _note(chain, callers), rows, self.layers.get(name, 0), strong,
+                    aside=aside, faint=not chain.builtin and not callers)  # fmt: skip
+
+    def _calling(self, name: str) -> Iterable[Rule]:
+        for caller in self.callers[name][:1]:
+            yield from (r for r in self.chains[caller].rules if r.jump == name)
+
+    def _group(self, names: Sequence[str]) -> Card:
+        """Make one card of chains that differ in few words: the common rules, then each one's own."""
+        chains = [self.chains[name] for name in names]
+        texts = [[rule_text(rule).split(" ") for rule in chain.rules] for chain in chains]
+        common = [[w if len({t[i][j] for t in texts}) == 1 else "‹…›" for j, w in enumerate(row)]
+                  for i, row in enumerate(texts[0])]  # fmt: skip
+        rows = [replace(_row(rule, i + 1, None, None, _patched(rule, common[i])), goes=())
+                for i, rule in enumerate(chains[0].rules)]  # fmt: skip
+        for chain, text in zip(chains, texts, strict=True):
+            own = [w for i, row in enumerate(text) for j, w in enumerate(row) if common[i][j] == "‹…›"]
+            full = "\n".join(rule_text(rule) for rule in chain.rules)
+            name = short(chain.name).removeprefix(shape(chain.name))
+            rows.append(Row("", (f"{name} {own[-1] if own else ''}".rstrip(),), full, member=chain.name))
+        strong = services(chains[0], self._calling(names[0]))
+        return Card(names[0] + "+", f"{len(names)} × {shape(names[0])}…", "", tuple(rows),
+                    self.layers.get(names[0], 0), strong, members=tuple(names))  # fmt: skip
+
+    def _rows(self, chain: Chain) -> tuple[Row, ...]:
+        chances = _chances(chain)
+        found: list[tuple[int, Rule]] = [
+            (n, rule) for n, rule in enumerate(chain.rules, 1) if self._belongs(rule)
+        ]
+        runs = _runs(found, self.states, chain) if len(found) > LONG else [[pair] for pair in found]
+        rows = []
+        for run in runs:
+            if len(run) > 1:
+                rows.append(self._folded(run, chain))
+                continue
+            number, rule = run[0]
+            row = _row(rule, number, self.states.of(chain.name, number), chances.get(number), brief(rule))
+            rows.append(replace(row, goes=self._goals([rule])))
+        hidden = len(chain.rules) - len(found)
+        if hidden:
+            rows.append(Row("", (f"… {hidden} more rules",), f"{hidden} more rules"))
+        return tuple(rows)
+
+    def _belongs(self, rule: Rule) -> bool:
+        if self.only and not self._fits(rule) and rule.jump not in self.shown - self._aside():
+            return False
+        return not (rule.jump in self.left_out)
+
+    def _folded(self, run: Sequence[tuple[int, Rule]], chain: Chain) -> Row:
+        """Make one row of several rules of one Service: their addresses and ports."""
+        rules = [rule for _, rule in run]
+        text = lines([Clause(t, "") for t in dict.fromkeys(map(_aim, rules)) if t], WIDTH)
+        states = [self.states.of(chain.name, n) for n, _ in run]
+        full = "\n".join(f"{n} {rule_text(rule)}" for n, rule in run)
+        return Row(f"{run[0][0]}–{run[-1][0]}", tuple(text), full, goes=self._goals(rules),
+                   strong=service(rules[0]), state=states[0])  # fmt: skip
+
+    def _goals(self, rules: Iterable[Rule]) -> tuple[str, ...]:
+        wanted = self.shown - self._aside()
+        return tuple(dict.fromkeys(r.jump for r in rules if r.jump in wanted))
+
+
+def _row(rule: Rule, number: int, state: State | None, chance: Fraction | None,
+         parts: Sequence[Clause], width: int = WIDTH) -> Row:  # fmt: skip
+    goes = (rule.jump,) if rule.jump else ()
+    sign = ("GOTO" if rule.goto else "JUMP") if rule.jump else rule.target.name if rule.target else ""
+    return Row(str(number), tuple(lines(parts, width)), rule_text(rule), sign, goes, "", chance, state)
+
+
+def _patched(rule: Rule, words: Sequence[str]) -> list[Clause]:
+    """Return the brief clauses of ``rule`` with its own words left open."""
+    own = [word for word, common in zip(rule_text(rule).split(" "), words, strict=True) if common == "‹…›"]
+    found = []
+    for clause in brief(rule):
+        text = " ".join("‹…›" if word in own else word for word in clause.text.split(" "))
+        found.append(Clause(text, clause.option))
+    return found
+
+
+def _layers(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Return each chain's depth: the longest way by which it can be called."""
+    depth: dict[str, int] = {}
+
+    def visit(name: str, level: int, above: frozenset[str]) -> None:
+        if name in above or depth.get(name, -1) >= level:
+            return
+        depth[name] = level
+        for called in calls[name]:
+            visit(called, level + 1, above | {name})
+
+    for name, chain in chains.items():
+        if chain.builtin:
+            visit(name, 0, frozenset())
+    deepest: dict[str, int] = {}
+    for name, level in depth.items():
+        deepest[shape(name)] = max(level, deepest.get(shape(name), 0))
+    for name in list(depth):
+        if shape(name):  # chains of one kind stand in one column
+            visit(name, deepest[shape(name)], frozenset())
+    return depth
+
+
+def _reach(start: str, arrows: Mapping[str, Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for name in arrows[waiting.pop()]:
+            if name not in found:
+                found.add(name)
+                waiting.append(name)
+    return found
+
+
+def _runs(found: Sequence[tuple[int, Rule]], states: States, chain: Chain) -> list[list[tuple[int, Rule]]]:
+    """Cut rules into runs that belong to one Service and share a state."""
+    runs: list[list[tuple[int, Rule]]] = []
+    before: object = None
+    for number, rule in found:
+        state = states.of(chain.name, number)
+        key = (service(rule), state.kind if state else "") if service(rule) else number
+        alone = state is not None and state.kind in ("matched", "unsure")
+        if runs and key == before and not alone:
+            runs[-1].append((number, rule))
+        else:
+            runs.append([(number, rule)])
+        before = number if alone else key
+    return runs
+
+
+def _aim(rule: Rule) -> str:
+    """Return where a rule's packets go: ``10.96.0.1:443``, ``:30080``, or its protocol."""
+    found = {clause.option: clause.text.split(" ", 1)[-1] for clause in clauses(rule)}
+    address, port = found.get("-d", "").partition("/")[0], found.get("--dport", "")
+    return f"{address}:{port}" if port else address
+
+
+def _note(chain: Chain, callers: int) -> str:
+    if chain.builtin:
+        return f"policy {chain.policy}"
+    return f"called by {callers}" if callers != 1 else ""
+
+
+def _chances(chain: Chain) -> dict[int, Fraction]:
+    """Return the chance of each rule of a chain that draws lots, exact: 1/3, 1/3, 1/3."""
+    found: dict[int, Fraction] = {}
+    rest = Fraction(1)
+    for number, rule in enumerate(chain.rules, 1):
+        odds = _odds(rule)
+        if odds is None and (not found or any(u.name not in ("comment",) for u in rule.matches)):
+            continue
+        if not rule.jump:
+            continue
+        found[number] = rest * (1 if odds is None else odds)
+        rest -= found[number]
+    return found if len(found) > 1 else {}
+
+
+def _odds(rule: Rule) -> Fraction | None:
+    """Return the probability of ``-m statistic``, exact; the kernel's 0.33333333349 is 1/3."""
+    for use in rule.matches:
+        setting = use.settings.get("--probability")
+        if use.name == "statistic" and setting is not None:
+            odds = simplest(setting.value)
+            return 1 - odds if setting.inverted else odds
+    return None

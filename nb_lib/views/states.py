@@ -1,0 +1,67 @@
+"""What a trace says of each rule: matched, tried in vain, undecided, not reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nb_lib.trace import Entered, Matched, Missed, Unsure
+from nb_lib.views.story import Step
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """``kind`` is matched, missed, unsure or unreached; ``steps`` are those at which it came about."""
+
+    kind: str
+    why: str = ""
+    option: str = ""  # the option that decided
+    steps: tuple[int, ...] = ()
+    verdict: str = ""
+
+
+@dataclass(slots=True)
+class States:
+    """The states of a table's rules after a walk; empty without a trace."""
+
+    visited: set[str] = field(default_factory=set)
+    entered: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    known: dict[tuple[str, int], State] = field(default_factory=dict)
+    runs: list[tuple[Missed, int]] = field(default_factory=list)
+
+    def of(self, chain: str, number: int) -> State | None:
+        """Return the state of a rule, or None if there is no trace to ask."""
+        if (found := self.known.get((chain, number))) is not None:
+            return found
+        for run, step in self.runs:
+            if run.chain == chain and run.first <= number <= run.last:
+                reason = run.why(number)
+                return State("missed", str(reason), _option(reason), (step,))
+        return State("unreached") if self.visited else None
+
+
+def states(story: Iterable[Step], table: str) -> States:
+    """Collect the states of the rules of one table from the steps of a trace."""
+    found = States()
+    for n, step in enumerate(story):
+        for event in (*step.before, *step.events):
+            match event:
+                case Entered() if event.table == table:
+                    found.visited.add(event.chain)
+                    found.entered[event.chain] = (*found.entered.get(event.chain, ()), n)
+                case Missed() if event.table == table:
+                    found.runs.append((event, n))
+                case Matched() if event.place.table == table:
+                    key = (event.place.chain, event.place.number)
+                    before = found.known.get(key)
+                    steps = (*(before.steps if before else ()), n)
+                    found.known[key] = State("matched", "", "", steps, event.verdict)
+                case Unsure() if event.place.table == table:
+                    key = (event.place.chain, event.place.number)
+                    found.known[key] = State("unsure", event.missing, "", (n,))
+    return found
+
+
+def _option(reason: object) -> str:
+    answer = getattr(reason, "answer", None)
+    return answer.option if answer else ""
