@@ -216,7 +216,7 @@ class Packet:
         """Return the packet with some fields changed and its checksums mended.
 
         Header fields: ``src``, ``dst`` (addresses or text), ``sport``, ``dport``, ``icmp_id``,
-        ``ttl``, ``tos``. Everything that the kernel carries beside the bytes may be given too.
+        ``ttl``, ``tos``, ``tcp_options`` (all of them). Everything that the kernel carries beside the bytes may be given too.
         """
         data = bytearray(self.data)
         header = {name: new.pop(name) for name in tuple(new) if name in _REWRITERS}
@@ -497,6 +497,31 @@ def _rewrite_tos(packet: Packet, data: bytearray, value: int) -> None:
     _mend(data, 10, old, bytes(data[0:2]))
 
 
+def _rewrite_tcp_options(packet: Packet, data: bytearray, value: bytes) -> None:
+    """Exchange TCP's options for others (a multiple of four bytes), and mend the lengths."""
+    at = packet.header_end
+    size = (data[at + 12] >> 4) * 4
+    old_options, old_length = bytes(data[at + 20 : at + size]), packet.length
+    grown = len(value) - len(old_options)
+    fixed = bytes(data[at + 12 : at + 14])
+    data[at + 12] = (5 + len(value) // 4) << 4 | data[at + 12] & 15
+    data[at + 20 : at + size] = value
+    padding = bytes(abs(grown))
+    _mend_transport(packet, data, fixed + old_options + padding[:max(grown, 0)],
+                    bytes(data[at + 12 : at + 14]) + value + padding[:max(-grown, 0)])  # fmt: skip
+    if not grown:
+        return
+    # The pseudo header counts the segment's length: net/netfilter/xt_TCPMSS.c.
+    segment = old_length - at
+    _mend_transport(packet, data, segment.to_bytes(2, "big"), (segment + grown).to_bytes(2, "big"))
+    place = 2 if packet.family == 4 else 4
+    old = bytes(data[place : place + 2])
+    new = (int.from_bytes(old, "big") + grown).to_bytes(2, "big")
+    data[place : place + 2] = new
+    if packet.family == 4:
+        _mend(data, 10, old, new)
+
+
 _REWRITERS: dict[str, Any] = {
     "src": _rewrite_src,
     "dst": _rewrite_dst,
@@ -505,4 +530,5 @@ _REWRITERS: dict[str, Any] = {
     "icmp_id": _rewrite_icmp_id,
     "ttl": _rewrite_ttl,
     "tos": _rewrite_tos,
+    "tcp_options": _rewrite_tcp_options,
 }

@@ -1,0 +1,410 @@
+"""Kinds of value: how an option's words become a value, and how the value becomes words again.
+
+Sources: libxtables/xtoptions.c (xtopt_parse_*), libxtables/xtables.c (xtables_strtoul,
+xtables_save_string, xtables_parse_interface); what is accepted and printed was compared with
+iptables 1.8.9.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nb_lib import names
+from nb_lib.connection import Address
+from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
+
+if TYPE_CHECKING:
+    from nb_lib.options import Settings, Use
+    from nb_lib.rules import Rule
+
+U8, U16, U32 = 0xFF, 0xFFFF, 0xFFFFFFFF
+U64 = 2**64 - 1
+
+_NUMBER = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+class Range(NamedTuple):
+    """Whole numbers from ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+
+
+class Masked(NamedTuple):
+    """A value under a mask, as marks and TOS fields are compared and set."""
+
+    value: int
+    mask: int
+
+
+def parse_number(word: str, low: int, high: int) -> int:
+    """Read a decimal, octal (``010``) or hexadecimal (``0x8``) number, as strtoul(3) does."""
+    found = _NUMBER.fullmatch(word)
+    value = _to_int(found[1]) if found else -1
+    if not low <= value <= high:
+        raise ValueError(f"{word!r} is not a number from {low} to {high}")
+    return value
+
+
+def leading_number(word: str) -> tuple[int, str] | None:
+    """Split ``10k`` into the number at its start and the rest; None if there is no number."""
+    found = _NUMBER.match(word)
+    return (_to_int(found[1]), word[found.end() :]) if found else None
+
+
+def _to_int(digits: str) -> int:
+    if digits[:2] in ("0x", "0X"):
+        return int(digits, 16)
+    return int(digits, 8 if digits[0] == "0" else 10)
+
+
+def quote(text: str) -> str:
+    """Write a string as iptables-save does: bare, or in double quotes with escapes.
+
+    Linux user space: libxtables/xtables.c xtables_save_string().
+    """
+    if _BARE.match(text):
+        return text
+    return '"' + re.sub(r'(["\'\\])', r"\\\1", text) + '"'
+
+
+def write_address(address: Address) -> str:
+    """Write an address as inet_ntop(3) does: ``::ffff:1.2.3.4`` keeps its dotted tail."""
+    value = int(address)
+    if isinstance(address, IPv6Address) and value > U16:
+        head = {0: "::", 0xFFFF: "::ffff:"}.get(value >> 32)
+        if head:
+            return head + ".".join(str(value >> bit & 0xFF) for bit in (24, 16, 8, 0))
+    return str(address)
+
+
+class Word:
+    """One word, kept as it is; the other kinds refine ``read`` and ``save``."""
+
+    arity: int = 1
+    metavar: str = "value"
+
+    def __init__(self, metavar: str = "", longest: int = 0) -> None:
+        self.metavar = metavar or self.metavar
+        self.longest = longest
+
+    def parse(self, words: Sequence[str], family: int) -> Any:
+        """Return the value of the words; raise ValueError with the reason if they have none."""
+        return self.read(words[0], family)
+
+    def read(self, word: str, family: int) -> Any:  # noqa: ARG002 - other kinds need the family
+        """Return the value of one word."""
+        if self.longest and len(word.encode()) > self.longest:
+            raise ValueError(f"{word!r} is longer than {self.longest} characters")
+        return word
+
+    def save(self, value: Any) -> str:
+        """Return the words that iptables-save prints."""
+        return str(value)
+
+    def show(self, value: Any) -> str:
+        """Return the value as a reason names it."""
+        return self.save(value)
+
+
+class Text(Word):
+    """A string that is quoted where it has to be: comments, prefixes."""
+
+    metavar = "text"
+
+    def save(self, value: Any) -> str:
+        """Quote the text if iptables-save would."""
+        return quote(value)
+
+    def show(self, value: Any) -> str:
+        """Return the text between quotation marks."""
+        return f'"{value}"'
+
+
+class Flag(Word):
+    """No word at all: the option is there or it is not."""
+
+    arity = 0
+    metavar = ""
+
+    def parse(self, words: Sequence[str], family: int) -> bool:  # noqa: ARG002 - a flag has no words
+        """Return True: the option stands in the rule."""
+        return True
+
+    def save(self, value: Any) -> str:  # noqa: ARG002 - a flag prints nothing after its name
+        """Return nothing; the option's name says it all."""
+        return ""
+
+
+class Number(Word):
+    """A number between two bounds, printed in decimal, or in hexadecimal if ``form`` is ``#x``."""
+
+    metavar = "number"
+
+    def __init__(self, low: int, high: int, metavar: str = "", form: str = "d") -> None:
+        super().__init__(metavar)
+        self.low, self.high, self.form = low, high, form
+
+    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - numbers are the same in both families
+        """Read the number; raise ValueError outside the bounds."""
+        return parse_number(word, self.low, self.high)
+
+    def save(self, value: Any) -> str:
+        """Write the number in its form."""
+        return format(value, self.form)
+
+
+class NumberRange(Word):
+    """``LOW[:HIGH]``; an open end means the lowest or the highest number there is."""
+
+    metavar = "low[:high]"
+
+    def __init__(self, high: int, *, metavar: str = "", separator: str = ":", ordered: bool = False) -> None:
+        super().__init__(metavar)
+        self.high, self.separator, self.ordered = high, separator, ordered
+
+    def number(self, word: str) -> int:
+        """Read one end of the range."""
+        return parse_number(word, 0, self.high)
+
+    def read(self, word: str, family: int) -> Range:  # noqa: ARG002 - numbers are the same in both families
+        """Read one number or two; raise ValueError if they are in the wrong order."""
+        low, found, high = word.partition(self.separator)
+        if not found:
+            return Range(*[self.number(word)] * 2)
+        ends = Range(self.number(low) if low else 0, self.number(high) if high else self.high)
+        if self.ordered and ends.low > ends.high:
+            raise ValueError(f"{word!r} is a range from the greater to the smaller")
+        return ends
+
+    def save(self, value: Any) -> str:
+        """Write ``80`` or ``80:90``."""
+        return str(value[0]) if value[0] == value[1] else f"{value[0]}{self.separator}{value[1]}"
+
+
+class PortRange(NumberRange):
+    """A port or a range of ports, by number or by the name of a service."""
+
+    metavar = "port[:port]"
+
+    def __init__(self, protocol: str, *, ordered: bool = True) -> None:
+        super().__init__(U16, ordered=ordered)
+        self.protocol = protocol
+
+    def number(self, word: str) -> int:
+        """Read a port's number or its service's name."""
+        return parse_port(word, self.protocol)
+
+
+def parse_port(word: str, *protocols: str) -> int:
+    """Read a port by number, or by the name of a service of one of the protocols."""
+    if _NUMBER.fullmatch(word):
+        return parse_number(word, 0, U16)
+    for protocol in protocols:
+        if word in names.services(protocol):
+            return names.services(protocol)[word]
+    raise ValueError(f"{word!r} is neither a port nor the name of a service")
+
+
+class Mark(Word):
+    """``VALUE[/MASK]``, 32 bits each, printed in hexadecimal; a full mask is left out.
+
+    ``always`` prints the mask even if it is full, as targets do.
+    """
+
+    metavar = "value[/mask]"
+
+    def __init__(self, *, always: bool = False, bits: int = U32, metavar: str = "") -> None:
+        super().__init__(metavar)
+        self.always, self.bits = always, bits
+
+    def read(self, word: str, family: int) -> Masked:  # noqa: ARG002 - marks are the same in both families
+        """Read the value and, behind a slash, the mask."""
+        value, slash, mask = word.partition("/")
+        low = parse_number(value, 0, self.bits)
+        return Masked(low, parse_number(mask, 0, self.bits) if slash else self.bits)
+
+    def save(self, value: Any) -> str:
+        """Write ``0x1`` or ``0x1/0xff``."""
+        mark, mask = value
+        return f"{mark:#x}" if mask == self.bits and not self.always else f"{mark:#x}/{mask:#x}"
+
+    def show(self, value: Any) -> str:
+        """Write a plain mark (a packet's) or a masked one (a rule's)."""
+        return f"{value:#x}" if isinstance(value, int) else self.save(value)
+
+
+class Choice(Word):
+    """One of some words, spelt in full or (``prefix``) by its first letters, in any case.
+
+    ``words`` maps what may be written to the value; the first that fits is taken.
+    """
+
+    def __init__(self, words: Mapping[str, Any] | Iterable[str], metavar: str = "", *, prefix: bool = False) -> None:
+        super().__init__(metavar)
+        self.words = dict(words) if isinstance(words, Mapping) else {word: word for word in words}
+        self.prefix = prefix
+        self.spelt: dict[Any, str] = {}
+        for name, value in self.words.items():
+            self.spelt.setdefault(value, name)
+
+    def read(self, word: str, family: int) -> Any:  # noqa: ARG002 - the words are the same in both families
+        """Return the value of the word; raise ValueError naming the words that there are."""
+        if word in self.words:
+            return self.words[word]
+        if self.prefix and word:
+            for name, value in self.words.items():
+                if name.lower().startswith(word.lower()):
+                    return value
+        raise ValueError(f"{word!r} is not one of {', '.join(self.spelt.values())}")
+
+    def save(self, value: Any) -> str:
+        """Write the first spelling of the value."""
+        return self.spelt[value]
+
+
+class Choices(Choice):
+    """Several of some words, joined by commas and printed in the table's order."""
+
+    def read(self, word: str, family: int) -> tuple[Any, ...]:
+        """Return the values that the words name, without repeats, in the table's order."""
+        read = super().read
+        wanted = {read(part, family) for part in word.split(",")}
+        return tuple(value for value in self.spelt if value in wanted)
+
+    def save(self, value: Any) -> str:
+        """Write the words, joined by commas."""
+        return ",".join(self.spelt[part] for part in value)
+
+    def show(self, value: Any) -> str:
+        """Write the words, or the one word that a packet has."""
+        return value if isinstance(value, str) else self.save(value)
+
+
+class Network(Word):
+    """``ADDRESS[/MASK]``; printed with its prefix, and left out by some options if it is everything."""
+
+    metavar = "address[/mask]"
+
+    def __init__(self, metavar: str = "", *, bare_host: bool = False) -> None:
+        super().__init__(metavar)
+        self.bare_host = bare_host
+
+    def read(self, word: str, family: int) -> Net:
+        """Read a network of the rule's family."""
+        return parse_net("127.0.0.1" if word == "localhost" and family == 4 else word, family)  # noqa: PLR2004 - IPv4
+
+    def save(self, value: Any) -> str:
+        """Write ``10.0.0.0/8`` or, for a mask that is no prefix, ``1.0.0.4/255.0.0.255``."""
+        host, prefix = value.host, value.prefix
+        if host is not None and self.bare_host:
+            return write_address(host)
+        mask = write_address(make_address(value.family, value.mask)) if prefix is None else prefix
+        return f"{write_address(make_address(value.family, value.value))}/{mask}"
+
+    def show(self, value: Any) -> str:
+        """Write a packet's address, or a rule's network without ``/32``."""
+        if not isinstance(value, Net):
+            return write_address(value)
+        return write_address(value.host) if value.host is not None else self.save(value)
+
+
+class Host(Word):
+    """One address of the rule's family."""
+
+    metavar = "address"
+
+    def read(self, word: str, family: int) -> Address:
+        """Read a numeric address."""
+        return parse_address(word, family)
+
+    def save(self, value: Any) -> str:
+        """Write the address as inet_ntop(3) does."""
+        return write_address(value)
+
+
+class Interface(Word):
+    """A device's name; a ``+`` at the end stands for anything that follows."""
+
+    metavar = "name[+]"
+
+    def read(self, word: str, family: int) -> str:  # noqa: ARG002 - names are the same in both families
+        """Read the name; the kernel allows 15 characters."""
+        if not word:
+            raise ValueError("an empty interface name matches nothing")
+        if len(word.encode()) > 15:  # noqa: PLR2004 - IFNAMSIZ, with its closing zero
+            raise ValueError(f"{word!r} is longer than 15 characters")
+        return word
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Tell whether a device's name fits ``pattern``, which may end in ``+``."""
+    return name.startswith(pattern[:-1]) if pattern[-1] == "+" else name == pattern
+
+
+class Protocol(Word):
+    """A protocol by name or number; printed by name where there is one."""
+
+    metavar = "protocol"
+
+    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - both families share the numbers
+        """Return the protocol's number; ``all`` is 0."""
+        number = names.protocol_numbers().get(word.lower())
+        if number is not None and number <= U8:
+            return number
+        try:
+            return parse_number(word, 0, U8)
+        except ValueError:
+            raise ValueError(f"unknown protocol {word!r}") from None
+
+    def save(self, value: Any) -> str:
+        """Write ``tcp``, or the number if it has no name."""
+        return names.protocol_names().get(value) or str(value)
+
+
+class NumericProtocol(Protocol):
+    """A protocol that is printed by number (``--ctproto``)."""
+
+    def save(self, value: Any) -> str:
+        """Write the number."""
+        return str(value)
+
+    def show(self, value: Any) -> str:
+        """Write the name, which a reader understands at once."""
+        return Protocol.save(self, value)
+
+
+def needs_protocol(extension: str, *protocols: str) -> Callable[[Use, Rule], str]:
+    """Return a ``check``: the rule must name one of ``protocols`` with -p, and not negate it.
+
+    Linux: net/netfilter/x_tables.c xt_check_match(), "only valid for protocol".
+    """
+    numbers = frozenset(names.protocol_numbers()[name] for name in protocols)
+    reason = f"{extension} needs -p {' or -p '.join(protocols)}"
+
+    def check(use: Use, rule: Rule) -> str:  # noqa: ARG001 - every use of the extension needs it
+        setting = rule.core.settings.get("-p")
+        fine = setting is not None and setting.value in numbers and not setting.inverted
+        return "" if fine else reason
+
+    return check
+
+
+def one_of(settings: Settings, *options: str) -> str:
+    """Return the one of ``options`` that is set; raise ValueError if none is."""
+    for name in options:
+        if name in settings:
+            return name
+    raise ValueError(f"one of {', '.join(options)} is needed")
+
+
+def full_mask(family: int) -> int:
+    """Return the mask of a single host."""
+    return (1 << BITS[family]) - 1
+
+
+FLAG = Flag()

@@ -1,0 +1,24 @@
+"""comment: words for the reader; every packet matches.
+
+Linux: net/netfilter/xt_comment.c comment_mt().
+"""
+
+from __future__ import annotations
+
+from nb_lib import kinds
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Use
+from nb_lib.packet import Packet
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - a comment asks for nothing
+    return HIT
+
+
+COMMENT = Extension(
+    "comment",
+    (Option("--comment", kinds.Text(longest=255), required=True, label="comment",
+            help="up to 255 characters for the reader"),),
+    test=_test,
+    summary="words for the reader; every packet matches",
+    source="net/netfilter/xt_comment.c; iptables-extensions(8) comment",
+)  # fmt: skip

@@ -1,0 +1,61 @@
+"""connlimit: how many connections an address or a network has open.
+
+Linux: net/netfilter/xt_connlimit.c connlimit_mt(), net/netfilter/nf_conncount.c. A rule counts the
+connections that it has seen and that conntrack still holds.
+"""
+
+from __future__ import annotations
+
+from nb_lib import kinds
+from nb_lib.net import BITS
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.matches.conntrack import no_tracking, tracked
+from nb_lib.packet import Packet
+
+_CLOSED = ("TIME_WAIT", "CLOSE")
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """Turn every form into above or upto, with its mask and side written out."""
+    name = kinds.one_of(settings, "--connlimit-upto", "--connlimit-above")
+    limit = settings.pop(name)
+    if limit.inverted:
+        name = {"--connlimit-upto": "--connlimit-above"}.get(name, "--connlimit-upto")
+    side = "--connlimit-daddr" if "--connlimit-daddr" in settings else "--connlimit-saddr"
+    mask = settings.get("--connlimit-mask", Setting(BITS[family]))
+    return {name: Setting(limit.value), "--connlimit-mask": mask, side: Setting(True)}  # noqa: FBT003 - a flag's value
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
+    ct = packet.ct or tracked(packet, ctx)
+    if ct is None:
+        return no_tracking("connlimit")
+    option = "--connlimit-upto" if "--connlimit-upto" in use.settings else "--connlimit-above"
+    shift = BITS[packet.family] - use.value("--connlimit-mask")
+    address = packet.dst if "--connlimit-daddr" in use.settings else packet.src
+    key = ("connlimit", ctx.table, ctx.chain, ctx.number, int(address) >> shift)
+    alive = {entry.id for entry in ctx.connections() if entry.state not in _CLOSED}
+    seen = {one for one in ctx.recall(key, ()) if one in alive}
+    if ct.connection is not None:
+        seen.add(ct.connection.id)
+    ctx.remember(key, tuple(sorted(seen)))
+    above = len(seen) > use.settings[option].value
+    return HIT if above is (option == "--connlimit-above") else miss(option, len(seen))
+
+
+_COUNT = kinds.Number(0, kinds.U32)
+CONNLIMIT = Extension(
+    "connlimit",
+    (
+        Option("--connlimit-upto", _COUNT, invertible=True, group="count", label="connections at most",
+               help="so many connections are open, or fewer"),
+        Option("--connlimit-above", _COUNT, invertible=True, group="count", label="connections above",
+               help="more than so many connections are open"),
+        Option("--connlimit-mask", kinds.Number(0, 128), label="prefix", help="count a whole network together"),
+        Option("--connlimit-saddr", kinds.FLAG, group="side", label="source", help="count by source"),
+        Option("--connlimit-daddr", kinds.FLAG, group="side", label="destination", help="count by destination"),
+    ),
+    test=_test, tidy=_tidy, conntrack=True,
+    summary="how many connections an address or a network has open",
+    source="net/netfilter/xt_connlimit.c connlimit_mt(); iptables-extensions(8) connlimit",
+)  # fmt: skip

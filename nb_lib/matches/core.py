@@ -1,0 +1,78 @@
+"""What every rule may ask: addresses, interfaces, protocol, fragment.
+
+Linux: net/ipv4/netfilter/ip_tables.c ip_packet_match(), net/ipv6/netfilter/ip6_tables.c
+ip6_packet_match(); iptables(8) PARAMETERS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.net import Net
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use
+from nb_lib.packet import Packet
+
+MISS = Outcome.MISS
+
+
+def _test(use: Use, packet: Packet, ctx: Context | None = None) -> Answer:  # noqa: ARG001, PLR0911 - the kernel's order
+    """Compare what the rule names, in the kernel's order; the packet alone decides."""
+    get = use.settings.get
+    if (rule := get("-s")) and (packet.src in rule.value) is rule.inverted:
+        return Answer(MISS, "-s", packet.src)
+    if (rule := get("-d")) and (packet.dst in rule.value) is rule.inverted:
+        return Answer(MISS, "-d", packet.dst)
+    if (rule := get("-i")) and kinds.fits(packet.in_iface, rule.value) is rule.inverted:
+        return Answer(MISS, "-i", packet.in_iface or "none")
+    if (rule := get("-o")) and kinds.fits(packet.out_iface, rule.value) is rule.inverted:
+        return Answer(MISS, "-o", packet.out_iface or "none")
+    if (rule := get("-p")) and (packet.protocol == rule.value) is rule.inverted:
+        return Answer(MISS, "-p", packet.protocol)
+    if (rule := get("-f")) and bool(packet.fragment_offset) is rule.inverted:
+        return Answer(MISS, "-f")
+    return HIT
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """Leave out what asks for nothing, and refuse what no packet can answer."""
+    if family == 6 and "-f" in settings:  # noqa: PLR2004 - IPv6
+        raise ValueError("-f is not supported in IPv6, use -m frag instead")
+    return {name: setting for name, setting in settings.items() if not _idle(name, setting)}
+
+
+def _idle(name: str, setting: Setting) -> bool:
+    """Tell whether a condition is always true; raise ValueError if it is always false."""
+    value: Any = setting.value
+    if name in ("-s", "-d") and isinstance(value, Net) and not value.mask:
+        if setting.inverted:
+            raise ValueError("a network that holds every address cannot be negated")
+        return True
+    if name == "-p" and value == 0:
+        if setting.inverted:
+            raise ValueError("the rule would never match: every packet has a protocol")
+        return True
+    return name in ("-i", "-o") and value == "+" and not setting.inverted
+
+
+_NET, _IFACE = kinds.Network(), kinds.Interface()
+_OPTIONS = (
+    Option("-s", _NET, ("--source", "--src"), invertible=True, label="source",
+           help="the packet comes from this address or network"),
+    Option("-d", _NET, ("--destination", "--dst"), invertible=True, label="destination",
+           help="the packet goes to this address or network"),
+    Option("-i", _IFACE, ("--in-interface",), invertible=True, label="in-interface",
+           help="the packet came in by this device"),
+    Option("-o", _IFACE, ("--out-interface",), invertible=True, label="out-interface",
+           help="the packet will go out by this device"),
+    Option("-p", kinds.Protocol(), ("--protocol", "--proto"), invertible=True, label="protocol",
+           help="the transport protocol, by name or number"),
+    Option("-f", kinds.FLAG, ("--fragment",), invertible=True, label="a later fragment",
+           help="a second or later fragment (IPv4)"),
+)  # fmt: skip
+
+CORE = Extension(
+    "", _OPTIONS, test=_test, tidy=_tidy,
+    summary="addresses, interfaces, protocol and fragments, which every rule may name",
+    source="net/ipv4/netfilter/ip_tables.c ip_packet_match(); iptables(8) PARAMETERS",
+)  # fmt: skip

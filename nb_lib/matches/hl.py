@@ -1,0 +1,44 @@
+"""ttl and hl: how many hops the packet may still take.
+
+Linux: net/netfilter/xt_hl.c ttl_mt(), hl_mt6().
+"""
+
+from __future__ import annotations
+
+from nb_lib import kinds
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.packet import Packet
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+    (option, setting), *_ = use.settings.items()
+    have, want = packet.ttl, setting.value
+    fits = have == want if option.endswith("eq") else have < want if option.endswith("lt") else have > want
+    return miss(option, have) if fits is setting.inverted else HIT
+
+
+def _extension(name: str, family: int, label: str, function: str) -> Extension:
+    """Build ttl or hl; they differ in name and family alone."""
+    number = kinds.Number(0, 255)
+    equal, lower, greater = f"--{name}-eq", f"--{name}-lt", f"--{name}-gt"
+
+    def tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+        kinds.one_of(settings, equal, lower, greater)
+        return settings
+
+    return Extension(
+        name,
+        (
+            Option(equal, number, (f"--{name}",), invertible=True, group="compare", label=label,
+                   help=f"the {label} is this number"),
+            Option(lower, number, group="compare", label=f"{label} below", help=f"the {label} is less"),
+            Option(greater, number, group="compare", label=f"{label} above", help=f"the {label} is more"),
+        ),
+        families=(family,), test=_test, tidy=tidy,
+        summary=f"the packet's {label}",
+        source=f"net/netfilter/xt_hl.c {function}(); iptables-extensions(8) {name}",
+    )  # fmt: skip
+
+
+TTL = _extension("ttl", 4, "TTL", "ttl_mt")
+HL = _extension("hl", 6, "hop limit", "hl_mt6")

@@ -1,0 +1,68 @@
+"""iprange: addresses from one to another.
+
+Linux: net/netfilter/xt_iprange.c iprange_mt4(), iprange_mt6().
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nb_lib import kinds
+from nb_lib.connection import Address
+from nb_lib.net import parse_address
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.packet import Packet
+
+
+class AddressRange(NamedTuple):
+    """Addresses from ``low`` to ``high``, both included."""
+
+    low: Address
+    high: Address
+
+
+class _RangeKind(kinds.Word):
+    """``ADDRESS[-ADDRESS]``."""
+
+    metavar = "address[-address]"
+
+    def read(self, word: str, family: int) -> AddressRange:
+        low, dash, high = word.partition("-")
+        first = parse_address(low, family)
+        last = parse_address(high, family) if dash else first
+        if int(first) > int(last):
+            raise ValueError(f"{word!r} is a range from the greater to the smaller address")
+        return AddressRange(first, last)
+
+    def save(self, value: Any) -> str:
+        return f"{kinds.write_address(value.low)}-{kinds.write_address(value.high)}"
+
+    def show(self, value: Any) -> str:
+        return self.save(value) if isinstance(value, AddressRange) else kinds.write_address(value)
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+    for option, have in (("--src-range", packet.src), ("--dst-range", packet.dst)):
+        setting = use.settings.get(option)
+        if setting and (int(setting.value.low) <= int(have) <= int(setting.value.high)) is setting.inverted:
+            return miss(option, have)
+    return HIT
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    kinds.one_of(settings, "--src-range", "--dst-range")
+    return settings
+
+
+IPRANGE = Extension(
+    "iprange",
+    (
+        Option("--src-range", _RangeKind(), invertible=True, label="source",
+               help="the source lies in this range"),
+        Option("--dst-range", _RangeKind(), invertible=True, label="destination",
+               help="the destination lies in this range"),
+    ),
+    test=_test, tidy=_tidy,
+    summary="addresses from one to another, whatever their prefix",
+    source="net/netfilter/xt_iprange.c iprange_mt4(); iptables-extensions(8) iprange",
+)  # fmt: skip

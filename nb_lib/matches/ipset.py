@@ -1,0 +1,83 @@
+"""set: membership in an ipset.
+
+Linux: net/netfilter/xt_set.c set_match_v4(). The Host keeps the sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from nb_lib import kinds
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
+from nb_lib.packet import Packet
+
+_LONGEST_NAME = 31
+_MOST_FIELDS = 6
+_COUNTERS = ("--packets-eq", "--packets-lt", "--packets-gt", "--bytes-eq", "--bytes-lt", "--bytes-gt")
+
+
+class SetRef(NamedTuple):
+    """A set's name, and the packet's fields that are looked up in it."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+class SetKind(kinds.Word):
+    """``NAME src|dst[,…]``."""
+
+    arity = 2
+    metavar = "name src|dst[,…]"
+
+    def parse(self, words: Sequence[str], family: int) -> SetRef:  # noqa: ARG002 - the same in both families
+        """Read the set's name and the fields."""
+        name, fields = words[0], tuple(words[1].split(","))
+        if len(name.encode()) > _LONGEST_NAME:
+            raise ValueError(f"the set's name {name!r} is longer than {_LONGEST_NAME} characters")
+        wrong = [field for field in fields if field.lower() not in ("src", "dst")]
+        if wrong or len(fields) > _MOST_FIELDS:
+            raise ValueError(f"{words[1]!r} is not a list of up to {_MOST_FIELDS} times src or dst")
+        return SetRef(name, tuple(field.lower() for field in fields))
+
+    def save(self, value: Any) -> str:
+        """Write the name and the fields."""
+        return f"{value.name} {','.join(value.fields)}"
+
+    def show(self, value: Any) -> str:
+        """Write ``blocked (src)``."""
+        return f"{value.name} ({','.join(value.fields)})"
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
+    setting = use.settings["--match-set"]
+    found = ctx.in_set(setting.value.name, setting.value.fields, packet)
+    if found is None:
+        return undecided("--match-set", f"the members of the ipset {setting.value.name}")
+    if any(name in use.settings for name in (*_COUNTERS, "--return-nomatch")):
+        return undecided("--match-set", f"the counters of the ipset {setting.value.name}, which are not modelled")
+    return miss("--match-set") if found is setting.inverted else HIT
+
+
+
+
+_COUNT = kinds.Number(0, kinds.U64)
+SET = Extension(
+    "set",
+    (
+        Option("--match-set", SetKind(), invertible=True, required=True, label="in the set",
+               help="the packet's fields are a member of the set"),
+        Option("--return-nomatch", kinds.FLAG, label="nomatch", help="match an element that says nomatch"),
+        Option("--update-counters", kinds.FLAG, invertible=True, label="counters", help="count the match at the element"),
+        Option("--update-subcounters", kinds.FLAG, invertible=True, label="subcounters", help="count in a list's members"),
+        Option("--packets-eq", _COUNT, invertible=True, group="packets", label="packets", help="the element's packet counter"),
+        Option("--packets-lt", _COUNT, group="packets", label="packets below", help="the element's packet counter is less"),
+        Option("--packets-gt", _COUNT, group="packets", label="packets above", help="the element's packet counter is more"),
+        Option("--bytes-eq", _COUNT, invertible=True, group="bytes", label="bytes", help="the element's byte counter"),
+        Option("--bytes-lt", _COUNT, group="bytes", label="bytes below", help="the element's byte counter is less"),
+        Option("--bytes-gt", _COUNT, group="bytes", label="bytes above", help="the element's byte counter is more"),
+    ),
+    test=_test,
+    summary="the packet's address, port … is a member of an ipset",
+    source="net/netfilter/xt_set.c set_match_v4(); iptables-extensions(8) set",
+)  # fmt: skip

@@ -1,0 +1,80 @@
+"""multiport: up to fifteen ports in one rule.
+
+Linux: net/netfilter/xt_multiport.c multiport_mt(), ports_match_v1().
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.kinds import Range
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
+from nb_lib.packet import WITH_PORTS, Packet
+
+_MOST = 15
+
+
+class _PortList(kinds.Word):
+    """Ports and ranges, joined by commas; a range counts as two of fifteen."""
+
+    metavar = "port[:port][,…]"
+
+    def read(self, word: str, family: int) -> tuple[Range, ...]:  # noqa: ARG002 - ports are the same in both families
+        found = tuple(map(_range, word.split(",")))
+        if sum(1 if ports.low == ports.high else 2 for ports in found) > _MOST:
+            raise ValueError(f"more than {_MOST} ports; a range counts as two")
+        return found
+
+    def save(self, value: Any) -> str:
+        return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in value)
+
+    def show(self, value: Any) -> str:
+        text = self.save(value)
+        return text if len(value) == 1 or text.count(",") == 0 else f"one of {text}"
+
+
+def _range(word: str) -> Range:
+    low, colon, high = word.partition(":")
+    first = kinds.parse_port(low, "tcp", "udp")
+    last = kinds.parse_port(high, "tcp", "udp") if colon else first
+    if colon and last <= first:
+        raise ValueError(f"{word!r} is not a range from a smaller to a greater port")
+    return Range(first, last)
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+    sport, dport = packet.sport, packet.dport
+    if sport is None or dport is None:
+        if packet.fragment_offset or packet.protocol not in WITH_PORTS:
+            return miss("a later fragment has no ports" if packet.fragment_offset else "no ports")
+        return Answer(Outcome.HOTDROP)
+    (option, setting), *_ = use.settings.items()
+    ports = (sport,) if option == "--sports" else (dport,) if option == "--dports" else (sport, dport)
+    for low, high in setting.value:
+        if any(low <= port <= high for port in ports):
+            return miss(option, tuple((p, p) for p in ports)) if setting.inverted else HIT
+    return HIT if setting.inverted else miss(option, tuple((p, p) for p in ports))
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    kinds.one_of(settings, "--sports", "--dports", "--ports")
+    return settings
+
+
+_LIST = _PortList()
+MULTIPORT = Extension(
+    "multiport",
+    (
+        Option("--sports", _LIST, ("--source-ports",), invertible=True, group="ports", label="sport",
+               help="the source port is one of these"),
+        Option("--dports", _LIST, ("--destination-ports",), invertible=True, group="ports", label="dport",
+               help="the destination port is one of these"),
+        Option("--ports", _LIST, invertible=True, group="ports", label="ports",
+               help="the source or the destination port is one of these"),
+    ),
+    protocols=("tcp", "udp", "udplite", "dccp", "sctp"), test=_test, tidy=_tidy,
+    check=kinds.needs_protocol("multiport", "tcp", "udp", "udplite", "dccp", "sctp"),
+    summary="several ports or ranges of ports at once",
+    source="net/netfilter/xt_multiport.c multiport_mt(); iptables-extensions(8) multiport",
+)  # fmt: skip

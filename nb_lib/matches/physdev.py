@@ -1,0 +1,52 @@
+"""physdev: the bridge ports that a packet came in by and leaves by.
+
+Linux: net/netfilter/xt_physdev.c physdev_mt(). Without a bridge every condition must be negated.
+"""
+
+from __future__ import annotations
+
+from nb_lib import kinds
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.packet import Packet
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    if not settings:
+        raise ValueError("physdev needs at least one option")
+    return settings
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+    came, goes = packet.in_port, packet.out_port
+    bridged = bool(came or goes)
+    for option, setting in use.settings.items():
+        have = goes if option in ("--physdev-out", "--physdev-is-out") else came
+        if not bridged:
+            fits = False
+        elif option == "--physdev-is-bridged":
+            fits = bool(goes)
+        elif option in ("--physdev-in", "--physdev-out"):
+            if not have:
+                continue  # physdev_mt() skips the comparison with a port that is not known yet
+            fits = kinds.fits(have, setting.value)
+        else:
+            fits = bool(have)
+        if fits is setting.inverted:
+            return miss(option, None if option.startswith("--physdev-is") else have or "none")
+    return HIT
+
+
+_PORT = kinds.Interface()
+PHYSDEV = Extension(
+    "physdev",
+    (
+        Option("--physdev-is-in", kinds.FLAG, invertible=True, label="in by a bridge port", help="it came in by a bridge port"),
+        Option("--physdev-in", _PORT, invertible=True, label="bridge port in", help="the bridge port that it came in by"),
+        Option("--physdev-is-out", kinds.FLAG, invertible=True, label="out by a bridge port", help="it leaves by a bridge port"),
+        Option("--physdev-out", _PORT, invertible=True, label="bridge port out", help="the bridge port that it leaves by"),
+        Option("--physdev-is-bridged", kinds.FLAG, invertible=True, label="bridged", help="it is bridged, not routed"),
+    ),
+    test=_test, tidy=_tidy,
+    summary="the bridge ports that the packet passes",
+    source="net/netfilter/xt_physdev.c physdev_mt(); iptables-extensions(8) physdev",
+)  # fmt: skip

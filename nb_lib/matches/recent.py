@@ -1,0 +1,145 @@
+"""recent: lists of addresses, and when each was seen.
+
+Linux: net/netfilter/xt_recent.c recent_mt(), recent_entry_update(), recent_entry_reap(). A list
+belongs to all rules of one name; it holds 100 addresses, the oldest gives way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nb_lib import kinds
+from nb_lib.connection import Address
+from nb_lib.matches.limit import HZ
+from nb_lib.net import make_address, parse_address
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.packet import Packet
+
+_LIST_MOST = 100  # module parameter ip_list_tot
+_STAMPS = 32  # a list keeps at least so many times of each address
+_COMMANDS = ("--set", "--rcheck", "--update", "--remove")
+
+
+class Seen(NamedTuple):
+    """One address of a list: the TTL it came with, and when, in jiffies, the latest last."""
+
+    address: int
+    ttl: int
+    stamps: tuple[int, ...]
+
+
+class _Mask(kinds.Word):
+    """A netmask written as an address (``24`` is ``0.0.0.24`` here)."""
+
+    metavar = "netmask"
+
+    def read(self, word: str, family: int) -> Address:
+        if family == 4 and word.isdecimal() and int(word) <= kinds.U8:  # noqa: PLR2004 - IPv4
+            word = f"0.0.0.{word}"
+        return parse_address(word, family)
+
+    def save(self, value: Any) -> str:
+        return kinds.write_address(value)
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """Fill in the list, the mask and the side; refuse what the kernel refuses."""
+    command = kinds.one_of(settings, *_COMMANDS)
+    for name in ("--seconds", "--hitcount", "--reap"):
+        if name in settings and command in ("--set", "--remove"):
+            raise ValueError(f"{name} goes with --rcheck and --update only")
+    if "--rttl" in settings and command in ("--set", "--remove"):
+        raise ValueError(f"--rttl cannot be used together with {command}")
+    if "--reap" in settings and "--seconds" not in settings:
+        raise ValueError("--reap needs --seconds")
+    settings = {"--name": Setting("DEFAULT"), "--mask": Setting(make_address(family, kinds.full_mask(family))), **settings}
+    if not settings["--name"].value:
+        raise ValueError("the list needs a name")
+    if "--rdest" in settings:
+        settings.pop("--rsource", None)
+    else:
+        settings["--rsource"] = Setting(True)  # noqa: FBT003 - a flag's value
+    return settings
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
+    settings = use.settings
+    command = next(name for name in _COMMANDS if name in settings)
+    inverted = settings[command].inverted
+    key = ("recent", use.value("--name"), packet.family)
+    seen: tuple[Seen, ...] = ctx.recall(key, ())
+    address = int(packet.dst if "--rdest" in settings else packet.src) & int(settings["--mask"].value)
+    # The TTL as it was before forwarding took one off: ip_forward() does that first.
+    ttl = packet.ttl + (ctx.hook == "FORWARD")
+    entry = _find(seen, address, ttl if "--rttl" in settings else 0)
+    now = int(ctx.now * HZ)
+    if entry is None:
+        if command != "--set":
+            return _answer(command, hit=inverted)
+        ctx.remember(key, (*seen[-(_LIST_MOST - 1) :], Seen(address, ttl, (now,))))
+        return _answer(command, hit=not inverted)
+    hit = _listed(use, entry, command, now) is not inverted
+    if "--reap" in settings:
+        seen = _reap(seen, entry, now - settings["--seconds"].value * HZ, working=hit)
+    if command in ("--set", "--remove") or (command == "--update" and hit):
+        seen = tuple(other for other in seen if other is not entry)
+    if command == "--set" or (command == "--update" and hit):
+        # The list is ordered by last use, so that the oldest address gives way.
+        keep = max(_STAMPS, use.value("--hitcount", 0))
+        seen = (*seen, Seen(address, ttl, (*entry.stamps, now)[-keep:]))
+    ctx.remember(key, seen)
+    return _answer(command, hit=hit)
+
+
+def _answer(command: str, *, hit: bool) -> Answer:
+    return HIT if hit else miss(command)
+
+
+def _find(seen: tuple[Seen, ...], address: int, ttl: int) -> Seen | None:
+    for entry in seen:
+        if entry.address == address and (not ttl or not entry.ttl or entry.ttl == ttl):
+            return entry
+    return None
+
+
+def _listed(use: Use, entry: Seen, command: str, now: int) -> bool:
+    """Tell whether an entry was seen often enough, lately enough."""
+    if command in ("--set", "--remove"):
+        return True
+    seconds, wanted = use.value("--seconds", 0), use.value("--hitcount", 0)
+    since = now - seconds * HZ
+    hits = sum(1 for stamp in entry.stamps if not seconds or stamp >= since)
+    return hits >= max(wanted, 1)
+
+
+def _reap(seen: tuple[Seen, ...], entry: Seen, since: int, *, working: bool) -> tuple[Seen, ...]:
+    """Forget the address that was unused longest, if it is too old. Linux: recent_entry_reap()."""
+    if not seen or (seen[0] is entry and working):
+        return seen
+    return seen[1:] if seen[0].stamps[-1] < since else seen
+
+
+RECENT = Extension(
+    "recent",
+    (
+        Option("--set", kinds.FLAG, invertible=True, group="command", label="listed",
+               help="put the address on the list"),
+        Option("--rcheck", kinds.FLAG, invertible=True, group="command", label="listed",
+               help="the address is on the list"),
+        Option("--update", kinds.FLAG, invertible=True, group="command", label="listed",
+               help="the address is on the list; if so, note the time"),
+        Option("--remove", kinds.FLAG, invertible=True, group="command", label="listed",
+               help="the address is on the list; if so, take it off"),
+        Option("--seconds", kinds.Number(1, kinds.U32), label="seconds", help="seen within so many seconds"),
+        Option("--reap", kinds.FLAG, label="reap", help="forget addresses older than --seconds"),
+        Option("--hitcount", kinds.Number(0, 65_535), hidden=0, label="hits", help="seen at least so many times"),
+        Option("--rttl", kinds.FLAG, label="TTL", help="only if the TTL is that of the packet that was noted"),
+        Option("--name", kinds.Word("name", 199), label="list", help="the list's name"),
+        Option("--mask", _Mask(), label="mask", help="addresses are compared under this mask"),
+        Option("--rsource", kinds.FLAG, label="source", help="note the source (as it is without being told)"),
+        Option("--rdest", kinds.FLAG, label="destination", help="note the destination"),
+    ),
+    test=_test, tidy=_tidy,
+    summary="lists of addresses, and when they were seen",
+    source="net/netfilter/xt_recent.c recent_mt(); iptables-extensions(8) recent",
+)  # fmt: skip

@@ -1,0 +1,90 @@
+"""rt: the IPv6 routing header.
+
+Linux: net/ipv6/netfilter/ip6t_rt.c rt_mt6().
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.net import parse_address
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.packet import ROUTING, Packet
+
+_MOST = 16
+
+
+class _Addresses(kinds.Word):
+    """Up to sixteen addresses, joined by commas."""
+
+    metavar = "address[,…]"
+
+    def read(self, word: str, family: int) -> tuple[Any, ...]:
+        found = tuple(parse_address(part, family) for part in word.split(","))
+        if len(found) > _MOST:
+            raise ValueError(f"more than {_MOST} addresses")
+        return found
+
+    def save(self, value: Any) -> str:
+        return ",".join(map(kinds.write_address, value))
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    type_0 = settings.get("--rt-type") == Setting(0)
+    for name in ("--rt-0-res", "--rt-0-addrs", "--rt-0-not-strict"):
+        if name in settings and not type_0:
+            raise ValueError(f"{name} needs --rt-type 0")
+    if "--rt-0-not-strict" in settings and "--rt-0-addrs" not in settings:
+        raise ValueError("--rt-0-not-strict needs --rt-0-addrs")
+    return settings
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+    at = next((at for kind, at in packet.extensions if kind == ROUTING), None)
+    if at is None:
+        return miss("no routing header")
+    data = packet.data
+    size = (data[at + 1] + 1) * 8
+    if len(data) < at + size:
+        return miss("the routing header is cut short")
+    for option, have in (("--rt-segsleft", data[at + 3]), ("--rt-len", size), ("--rt-type", data[at + 2])):
+        setting = use.settings.get(option)
+        if setting is None:
+            continue
+        low, high = setting.value if isinstance(setting.value, tuple) else (setting.value, setting.value)
+        if (low <= have <= high) is setting.inverted:
+            return miss(option, (have, have) if isinstance(setting.value, tuple) else have)
+    return _type_0(use, data[at : at + size])
+
+
+def _type_0(use: Use, header: bytes) -> Answer:
+    """Compare the reserved field and the addresses of a type 0 header."""
+    if "--rt-0-res" in use.settings and any(header[4:8]):
+        return miss("--rt-0-res")
+    wanted = use.value("--rt-0-addrs")
+    if wanted is None:
+        return HIT
+    packed = [header[at : at + 16] for at in range(8, len(header), 16)]
+    asked = [address.packed for address in wanted]
+    if "--rt-0-not-strict" not in use.settings:
+        return HIT if packed[: len(asked)] == asked and len(packed) == len(asked) else miss("--rt-0-addrs")
+    rest = iter(packed)
+    return HIT if all(any(one == address for one in rest) for address in asked) else miss("--rt-0-addrs")
+
+
+RT = Extension(
+    "rt",
+    (
+        Option("--rt-type", kinds.Number(0, kinds.U32), invertible=True, label="routing type", help="the header's type"),
+        Option("--rt-segsleft", kinds.NumberRange(kinds.U32), invertible=True, label="segments left",
+               help="how many hops are still to be visited"),
+        Option("--rt-len", kinds.Number(0, kinds.U32), invertible=True, label="header length", help="the header's length in bytes"),
+        Option("--rt-0-res", kinds.FLAG, label="reserved field zero", help="the reserved field is zero (type 0)"),
+        Option("--rt-0-addrs", _Addresses(), label="addresses", help="the header's addresses (type 0)"),
+        Option("--rt-0-not-strict", kinds.FLAG, label="not strict", help="other addresses may stand between"),
+    ),
+    families=(6,), test=_test, tidy=_tidy,
+    summary="the IPv6 routing header",
+    source="net/ipv6/netfilter/ip6t_rt.c rt_mt6(); iptables-extensions(8) rt",
+)  # fmt: skip

@@ -1,0 +1,110 @@
+"""statistic: by chance, or every nth packet.
+
+Linux: net/netfilter/xt_statistic.c statistic_mt(). A probability is kept in 31 bits, so a third is
+printed 0.33333333349; it is explored as the simplest fraction that has the same 31 bits.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.packet import Packet
+
+ONE = 1 << 31
+
+
+@lru_cache(maxsize=4096)
+def simplest(value: int) -> Fraction:
+    """Return the fraction of smallest denominator that iptables stores as ``value``.
+
+    It stores ``p`` as p · 2^31 rounded to the nearest whole number (libxt_statistic.c, lround()), so
+    the fraction lies within half a unit: found in the Stern–Brocot tree.
+    """
+    return _between(Fraction(2 * value - 1, 2 * ONE), Fraction(2 * value + 1, 2 * ONE))
+
+
+def _between(low: Fraction, high: Fraction) -> Fraction:
+    """Return the simplest fraction of an interval that holds no more than one whole number."""
+    whole = low.numerator // low.denominator
+    if low.denominator == 1:
+        return low
+    if whole + 1 <= high:
+        return Fraction(whole + 1)
+    return whole + 1 / _between(1 / (high - whole), 1 / (low - whole))
+
+
+class _Probability(kinds.Word):
+    """A number from 0 to 1, kept in 31 bits."""
+
+    metavar = "probability"
+
+    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - the same in both families
+        try:
+            value = float(word)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            raise ValueError(f"{word!r} is not a probability from 0 to 1")
+        return round(value * ONE)
+
+    def save(self, value: Any) -> str:
+        return f"{value / ONE:.11f}"
+
+    def show(self, value: Any) -> str:
+        return str(simplest(value))
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    mode = settings["--mode"].value
+    other = ("--every", "--packet") if mode == "random" else ("--probability",)
+    for name in other:
+        if name in settings:
+            raise ValueError(f"{name} does not go with --mode {mode}")
+    needed = "--probability" if mode == "random" else "--every"
+    if needed not in settings:
+        raise ValueError(f"--mode {mode} needs {needed}")
+    if mode == "nth":
+        settings = {"--packet": Setting(0), **settings}
+        if settings["--packet"].value >= settings["--every"].value:
+            raise ValueError("--packet must be less than --every")
+    return settings
+
+
+def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - chance looks at no packet
+    setting = use.settings.get("--probability")
+    if setting is None:
+        return _nth(use, ctx)
+    value = setting.value
+    drawn = value >= ONE or (value > 0 and ctx.choose(simplest(value)))
+    return miss("--probability") if drawn is setting.inverted else HIT
+
+
+def _nth(use: Use, ctx: Context) -> Answer:
+    """Count to ``--every``; the first packet matches unless ``--packet`` says otherwise."""
+    setting = use.settings["--every"]
+    key = ("statistic", ctx.table, ctx.chain, ctx.number)
+    last = setting.value - 1
+    count = ctx.recall(key, last - use.value("--packet", 0))
+    count = 0 if count == last else count + 1
+    ctx.remember(key, count)
+    return miss("--every", f"packet {count}") if (count == 0) is setting.inverted else HIT
+
+
+STATISTIC = Extension(
+    "statistic",
+    (
+        Option("--mode", kinds.Choice(("random", "nth"), "random|nth"), required=True, label="mode",
+               help="by chance, or every nth packet"),
+        Option("--probability", _Probability(), invertible=True, label="drawn at",
+               help="the chance of a match"),
+        Option("--every", kinds.Number(1, kinds.U32), invertible=True, label="the one of every", help="one packet of so many"),
+        Option("--packet", kinds.Number(0, kinds.U32), label="first", help="which of them, counted from 0"),
+    ),
+    test=_test, tidy=_tidy,
+    summary="by chance, or every nth packet",
+    source="net/netfilter/xt_statistic.c statistic_mt(); iptables-extensions(8) statistic",
+)  # fmt: skip

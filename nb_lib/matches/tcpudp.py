@@ -1,0 +1,184 @@
+"""tcp, udp, udplite: ports, and the flags and options of TCP.
+
+Linux: net/netfilter/xt_tcpudp.c tcp_mt(), udp_mt(). iptables-nft writes ports and flags as
+expressions of nftables, which do not match where the header is cut short; the match itself (legacy,
+or with ``--tcp-option``) drops such a packet at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nb_lib import kinds, packet as packets
+from nb_lib.kinds import Masked, Range
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
+from nb_lib.packet import Packet
+
+_HOTDROP = Answer(Outcome.HOTDROP)
+_FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
+_FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_ORDER)} | {"ALL": 0x3F, "NONE": 0}
+_SYN_ONLY = Masked(packets.SYN, packets.FIN | packets.SYN | packets.RST | packets.ACK)
+_EVERY = Range(0, 65535)
+
+
+class Flags(kinds.Word):
+    """``MASK COMP``: of the flags in MASK exactly those in COMP are set."""
+
+    arity = 2
+    metavar = "mask comp"
+
+    def parse(self, words: Sequence[str], family: int) -> Masked:  # noqa: ARG002 - TCP is the same in both families
+        """Read two lists of flags."""
+        mask, value = (_flag_bits(word) for word in words)
+        return Masked(value, mask)
+
+    def save(self, value: Any) -> str:
+        """Write both lists, flags from the lowest bit up."""
+        return f"{_flag_names(value.mask)} {_flag_names(value.value)}"
+
+    def show(self, value: Any) -> str:
+        """Write a packet's flags, or a rule's as ``SYN of FIN,SYN,RST,ACK``."""
+        if isinstance(value, int):
+            return _flag_names(value)
+        return f"{_flag_names(value.value)} of {_flag_names(value.mask)}"
+
+
+def _flag_bits(word: str) -> int:
+    bits = 0
+    for name in filter(None, word.split(",")):
+        if name.upper() not in _FLAG_BITS:
+            raise ValueError(f"unknown TCP flag {name!r}")
+        bits |= _FLAG_BITS[name.upper()]
+    return bits
+
+
+def _flag_names(bits: int) -> str:
+    return ",".join(name for name in _FLAG_ORDER if bits & _FLAG_BITS[name]) or "NONE"
+
+
+def _ports(use: Use, packet: Packet) -> Answer:
+    """Compare the ports that the rule names; the source first, as the kernel does."""
+    setting = use.settings.get("--sport")
+    if setting:
+        port, (low, high) = packet.sport, setting.value
+        if (low <= port <= high) is setting.inverted:  # type: ignore[operator] - read before
+            return Answer(Outcome.MISS, "--sport", (port, port))
+    setting = use.settings.get("--dport")
+    if setting:
+        port, (low, high) = packet.dport, setting.value
+        if (low <= port <= high) is setting.inverted:  # type: ignore[operator] - read before
+            return Answer(Outcome.MISS, "--dport", (port, port))
+    return HIT
+
+
+def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
+    """Answer a packet that is a later fragment or ends within its header."""
+    native = native and getattr(ctx, "backend", "nft") == "nft"
+    if packet.fragment_offset:
+        # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
+        attack = packet.family == 4 and packet.fragment_offset == 8 and packet.protocol == packets.TCP  # noqa: PLR2004 - IPv4, eight bytes in
+        return _HOTDROP if attack and not native else miss("a later fragment has no ports")
+    return miss("the header is cut short") if native else _HOTDROP
+
+
+def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
+    flags = packet.flags
+    if packet.protocol != packets.TCP:
+        return miss("protocol", packet.protocol_name)
+    if flags is None:
+        return _unreadable(packet, ctx, native="--tcp-option" not in use.settings)
+    settings = use.settings
+    answer = _ports(use, packet)
+    if answer is not HIT or len(settings) == ("--sport" in settings) + ("--dport" in settings):
+        return answer
+    setting = settings.get("--tcp-flags")
+    if setting and (flags & setting.value.mask == setting.value.value) is setting.inverted:
+        return miss("--tcp-flags", flags)
+    setting = settings.get("--tcp-option")
+    if setting and (setting.value in tcp_options(packet)) is setting.inverted:
+        return miss("--tcp-option")
+    return HIT
+
+
+def tcp_options(packet: Packet) -> dict[int, int]:
+    """Return a TCP packet's options: kind → where it starts in the packet's bytes.
+
+    Linux: net/netfilter/xt_tcpudp.c tcp_find_option().
+    """
+    data, at = packet.data, packet.header_end
+    end = min(at + (data[at + 12] >> 4) * 4, len(data))
+    at += 20
+    found: dict[int, int] = {}
+    while at < end:
+        kind = data[at]
+        found.setdefault(kind, at)
+        at += 1 if kind < 2 or at + 1 >= end else data[at + 1] or 1  # noqa: PLR2004 - end and padding have no length
+    return found
+
+
+def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
+    if packet.sport is None or packet.protocol != packets.UDP:
+        if packet.protocol != packets.UDP:
+            return miss("protocol", packet.protocol_name)
+        return _unreadable(packet, ctx, native=True)
+    return _ports(use, packet)
+
+
+def _test_udplite(use: Use, packet: Packet, ctx: Context) -> Answer:
+    if packet.protocol != packets.UDPLITE:
+        return miss("protocol", packet.protocol_name)
+    if packet.sport is None:
+        return _unreadable(packet, ctx, native=False)
+    return _ports(use, packet)
+
+
+def _tidy_tcp(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    """``--syn`` is ``--tcp-flags FIN,SYN,RST,ACK SYN``."""
+    if "--syn" in settings:
+        settings = dict(settings)
+        settings["--tcp-flags"] = Setting(_SYN_ONLY, settings.pop("--syn").inverted)
+    return settings
+
+
+def port_options(protocol: str, *, ordered: bool = True) -> tuple[Option, Option]:
+    """Return ``--sport`` and ``--dport`` for a protocol with ports."""
+    kind = kinds.PortRange(protocol, ordered=ordered)
+    return (
+        Option("--sport", kind, ("--source-port",), invertible=True, hidden=_EVERY, label="sport",
+               help="the source port, or a range of ports"),
+        Option("--dport", kind, ("--destination-port",), invertible=True, hidden=_EVERY, label="dport",
+               help="the destination port, or a range of ports"),
+    )  # fmt: skip
+
+
+_TCP_OPTIONS = (
+    *port_options("tcp"),
+    Option("--tcp-option", kinds.Number(1, 255), invertible=True, label="TCP option",
+           help="the TCP header carries this option, by number"),
+    Option("--tcp-flags", Flags(), invertible=True, group="flags", label="flags",
+           help="of the flags in the first list exactly those in the second are set"),
+    Option("--syn", kinds.FLAG, invertible=True, group="flags", label="SYN",
+           help="the first packet of a handshake: SYN set, FIN, RST and ACK not"),
+)  # fmt: skip
+
+TCP = Extension(
+    "tcp", _TCP_OPTIONS, protocols=("tcp",), test=_test_tcp, tidy=_tidy_tcp,
+    check=kinds.needs_protocol("tcp", "tcp"),
+    summary="ports, flags and options of TCP",
+    source="net/netfilter/xt_tcpudp.c tcp_mt(); iptables-extensions(8) tcp",
+)  # fmt: skip
+
+UDP = Extension(
+    "udp", port_options("udp"), protocols=("udp",), test=_test_udp,
+    check=kinds.needs_protocol("udp", "udp"),
+    summary="ports of UDP",
+    source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
+)  # fmt: skip
+
+UDPLITE = Extension(
+    "udplite", port_options("udplite"), protocols=("udplite",), test=_test_udplite,
+    check=kinds.needs_protocol("udplite", "udplite"),
+    summary="ports of UDP-Lite",
+    source="net/netfilter/xt_tcpudp.c udp_mt()",
+)  # fmt: skip

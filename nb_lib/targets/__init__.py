@@ -1,0 +1,52 @@
+"""The target extensions, written out in one registry.
+
+A key such as ``REJECT/6`` is the IPv6 form of a target that differs between the families.
+"""
+
+from __future__ import annotations
+
+from nb_lib.options import Extension
+from nb_lib.targets.checksum import CHECKSUM
+from nb_lib.targets.ct import CT, NOTRACK
+from nb_lib.targets.log import LOG, NFLOG, TRACE
+from nb_lib.targets.mark import CONNMARK, MARK
+from nb_lib.targets.nat import DNAT, MASQUERADE, NETMAP, REDIRECT, SNAT
+from nb_lib.targets.reject import REJECT, REJECT6
+from nb_lib.targets.tcpmss import TCPMSS
+from nb_lib.targets.verdicts import ACCEPT, DROP, QUEUE, RETURN
+
+TARGETS: dict[str, Extension] = {
+    "ACCEPT": ACCEPT,
+    "CHECKSUM": CHECKSUM,
+    "CONNMARK": CONNMARK,
+    "CT": CT,
+    "DNAT": DNAT,
+    "DROP": DROP,
+    "LOG": LOG,
+    "MARK": MARK,
+    "MASQUERADE": MASQUERADE,
+    "NETMAP": NETMAP,
+    "NFLOG": NFLOG,
+    "NOTRACK": NOTRACK,
+    "QUEUE": QUEUE,
+    "REDIRECT": REDIRECT,
+    "REJECT": REJECT,
+    "REJECT/6": REJECT6,
+    "RETURN": RETURN,
+    "SNAT": SNAT,
+    "TCPMSS": TCPMSS,
+    "TRACE": TRACE,
+}
+
+
+def find_target(name: str, family: int) -> Extension | None:
+    """Return the target of this name for IPv4 (4) or IPv6 (6), or None if nb_lib has none."""
+    if "/" in name:
+        return None
+    found = TARGETS.get(f"{name}/{family}") or TARGETS.get(name)
+    return found if found is not None and family in found.families else None
+
+
+def known_names(family: int) -> tuple[str, ...]:
+    """Return the names of the targets that nb_lib knows for a family."""
+    return tuple(key.partition("/")[0] for key, extension in TARGETS.items() if family in extension.families)

@@ -1,0 +1,69 @@
+"""CT and NOTRACK: decide, before conntrack, how a connection will be tracked.
+
+Linux: net/netfilter/xt_CT.c xt_ct_target(), notrack_tg(). A packet that is tracked already (one that
+comes back by loopback) is left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.effects import NoTrack, Track
+from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.packet import Packet
+
+_CT_EVENTS = ("new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark",
+              "natseqinfo", "secmark")  # fmt: skip
+_EXP_EVENTS = ("new",)
+_CONTINUE = Action("CONTINUE")
+
+
+class _Zone(kinds.Word):
+    """A zone's number, or ``mark``: the packet's mark."""
+
+    metavar = "id|mark"
+
+    def read(self, word: str, family: int) -> Any:  # noqa: ARG002 - the same in both families
+        return "mark" if word == "mark" else kinds.parse_number(word, 0, 65_535)
+
+
+def _ct(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine tracks
+    if packet.ct is not None:
+        return _CONTINUE
+    if "--notrack" in use.settings:
+        return Action("CONTINUE", effects=(NoTrack(),))
+    zone = use.value("--zone", use.value("--zone-orig"))
+    if zone == "mark":
+        zone = packet.mark & 0xFFFF
+    helper = use.value("--helper", "")
+    return Action("CONTINUE", effects=(Track(helper, zone),) if helper or zone is not None else ())
+
+
+def _notrack(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine tracks
+    return _CONTINUE if packet.ct is not None else Action("CONTINUE", effects=(NoTrack(),))
+
+
+CT = Extension(
+    "CT",
+    (
+        Option("--notrack", kinds.FLAG, label="notrack", help="do not track the packet"),
+        Option("--helper", kinds.Word("name", 15), label="helper", help="use this helper for the connection"),
+        Option("--timeout", kinds.Word("name", 31), label="timeout", help="use this timeout policy"),
+        Option("--ctevents", kinds.Choices(_CT_EVENTS, "event[,…]"), label="events", help="report only these events"),
+        Option("--expevents", kinds.Choices(_EXP_EVENTS, "event[,…]"), label="events",
+               help="report only these events of expectations"),
+        Option("--zone-orig", _Zone(), label="zone", help="the zone, for the original direction"),
+        Option("--zone-reply", _Zone(), label="zone", help="the zone, for the reply direction"),
+        Option("--zone", _Zone(), label="zone", help="look the connection up in this zone"),
+    ),
+    tables=("raw",), act=_ct, conntrack=True,
+    summary="choose how the connection will be tracked: not at all, with a helper, in a zone",
+    source="net/netfilter/xt_CT.c xt_ct_target(); iptables-extensions(8) CT",
+)  # fmt: skip
+
+NOTRACK = Extension(
+    "NOTRACK", tables=("raw",), act=_notrack,
+    summary="do not track the packet; the same as CT --notrack",
+    source="net/netfilter/xt_CT.c notrack_tg(); iptables-extensions(8) NOTRACK",
+)  # fmt: skip

@@ -1,0 +1,157 @@
+"""LOG, NFLOG, TRACE: tell somebody, and go on.
+
+Linux: net/netfilter/xt_LOG.c log_tg(), net/netfilter/nf_log_syslog.c (the log line's form),
+xt_NFLOG.c nflog_tg(), xt_TRACE.c trace_tg().
+"""
+
+from __future__ import annotations
+
+from nb_lib import kinds, packet as packets
+from nb_lib.connection import Address
+from nb_lib.effects import Note
+from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.packet import Packet
+
+_LEVELS = {"emerg": 0, "panic": 0, "alert": 1, "crit": 2, "error": 3, "warning": 4, "notice": 5,
+           "info": 6, "debug": 7}  # fmt: skip
+_LOG_PREFIX, _NFLOG_PREFIX = 29, 63
+_LINE_FLAGS = ("CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN")
+
+
+class _Level(kinds.Word):
+    """A level from 0 to 7, or its name in syslog.conf(5)."""
+
+    metavar = "level"
+
+    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - the same in both families
+        if word in _LEVELS:
+            return _LEVELS[word]
+        try:
+            return kinds.parse_number(word, 0, 7)
+        except ValueError:
+            raise ValueError(f"{word!r} is neither a level from 0 to 7 nor one of {', '.join(_LEVELS)}") from None
+
+
+class _Prefix(kinds.Text):
+    """Text of a limited length; the rest is cut off."""
+
+    def __init__(self, longest: int, *, cut: bool) -> None:
+        super().__init__("prefix")
+        self.most, self.cut = longest, cut
+
+    def read(self, word: str, family: int) -> str:  # noqa: ARG002 - the same in both families
+        if not word:
+            raise ValueError("an empty prefix says nothing")
+        data = word.encode()
+        if len(data) > self.most and not self.cut:
+            raise ValueError(f"{word!r} is longer than {self.most} characters")
+        return data[: self.most].decode(errors="ignore")
+
+
+def log_line(packet: Packet, use: Use) -> str:
+    """Return the line that the kernel writes, from ``IN=`` on."""
+    parts = [f"IN={packet.in_iface}", f"OUT={packet.out_iface}"]
+    if packet.in_iface and packet.mac_src and packet.mac_dst:
+        kind = "08:00" if packet.family == 4 else "86:dd"  # noqa: PLR2004 - IPv4
+        parts.append(f"MAC={packet.mac_dst}:{packet.mac_src}:{kind}")
+    parts += _ip_parts(packet)
+    parts += _transport_parts(packet, use)
+    if packet.mark:
+        parts.append(f"MARK={packet.mark:#x}")
+    return " ".join(parts)
+
+
+def _full(address: Address) -> str:
+    return address.exploded
+
+
+def _ip_parts(packet: Packet) -> list[str]:
+    """The IP header. Linux: nf_log_syslog.c dump_ipv4_packet(), dump_ipv6_packet()."""
+    parts = [f"SRC={_full(packet.src)}", f"DST={_full(packet.dst)}", f"LEN={packet.length}"]
+    if packet.family == 6:  # noqa: PLR2004 - IPv6
+        label = int.from_bytes(packet.data[1:4], "big") & 0xFFFFF
+        return [*parts, f"TC={packet.tos}", f"HOPLIMIT={packet.ttl}", f"FLOWLBL={label}"]
+    parts += [f"TOS=0x{packet.tos & 0x1E:02X}", f"PREC=0x{packet.tos & 0xE0:02X}", f"TTL={packet.ttl}", f"ID={packet.ident}"]
+    parts += ["DF"] * packet.dont_fragment + ["MF"] * packet.more_fragments
+    return parts + ([f"FRAG:{packet.fragment_offset // 8}"] if packet.fragment_offset else [])
+
+
+def _transport_parts(packet: Packet, use: Use) -> list[str]:
+    """The transport header, as far as it is there."""
+    names = {packets.TCP: "TCP", packets.UDP: "UDP", packets.UDPLITE: "UDPLITE", packets.ICMP: "ICMP",
+             packets.ICMPV6: "ICMPv6", packets.AH: "AH", packets.ESP: "ESP"}  # fmt: skip
+    parts = [f"PROTO={names.get(packet.protocol, packet.protocol)}"]
+    at = packet.header_end
+    if packet.icmp_type is not None:
+        parts += [f"TYPE={packet.icmp_type}", f"CODE={packet.icmp_code}"]
+        if packet.icmp_type in (0, 8, 128, 129) and packet.whole:
+            parts += [f"ID={packet.icmp_id}", f"SEQ={packet.data[at + 6] << 8 | packet.data[at + 7]}"]
+    if packet.sport is None or packet.protocol not in names:
+        return parts
+    parts += [f"SPT={packet.sport}", f"DPT={packet.dport}"]
+    if packet.flags is None:
+        return [*parts, f"LEN={packet.data[at + 4] << 8 | packet.data[at + 5]}"] if packet.whole else parts
+    if "--log-tcp-sequence" in use.settings:
+        parts += [f"SEQ={packet.seq}", f"ACK={packet.ack}"]
+    parts += [f"WINDOW={packet.window}", f"RES=0x{packet.data[at + 12] << 2 & 0x3C:02x}"]
+    parts += [name for name in _LINE_FLAGS if name in packet.flag_names]
+    return [*parts, f"URGP={packet.data[at + 18] << 8 | packet.data[at + 19]}"]
+
+
+def _log(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the packet alone is told
+    return Action("CONTINUE", effects=(Note(f"LOG: {use.value('--log-prefix', '')}{log_line(packet, use)}"),))
+
+
+def _nflog(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the packet alone is told
+    prefix = use.value("--nflog-prefix", "")
+    text = f"NFLOG: group {use.value('--nflog-group', 0)}" + (f', "{prefix}"' if prefix else "")
+    return Action("CONTINUE", effects=(Note(text),))
+
+
+def _trace(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - every packet is traced alike
+    return Action("CONTINUE", effects=(Note("TRACE: the kernel reports every rule that this packet meets"),))
+
+
+def _tidy_nflog(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    """``--nflog-range`` never worked, and is not printed."""
+    if "--nflog-range" in settings and "--nflog-size" in settings:
+        raise ValueError("--nflog-range and --nflog-size exclude each other")
+    return {name: setting for name, setting in settings.items() if name != "--nflog-range"}
+
+
+LOG = Extension(
+    "LOG",
+    (
+        Option("--log-prefix", _Prefix(_LOG_PREFIX, cut=True), label="prefix", help="up to 29 characters before the line"),
+        Option("--log-level", _Level(), hidden=4, label="level", help="how urgent the line is (warning if not told)"),
+        Option("--log-tcp-sequence", kinds.FLAG, label="sequence", help="write TCP's sequence numbers"),
+        Option("--log-tcp-options", kinds.FLAG, label="TCP options", help="write TCP's options"),
+        Option("--log-ip-options", kinds.FLAG, label="IP options", help="write IP's options"),
+        Option("--log-uid", kinds.FLAG, label="uid", help="write who sent the packet"),
+        Option("--log-macdecode", kinds.FLAG, label="MAC", help="write Ethernet's addresses in words"),
+    ),
+    act=_log,
+    summary="write a line to the kernel's log, and go on",
+    source="net/netfilter/xt_LOG.c log_tg(); iptables-extensions(8) LOG",
+)  # fmt: skip
+
+NFLOG = Extension(
+    "NFLOG",
+    (
+        Option("--nflog-prefix", _Prefix(_NFLOG_PREFIX, cut=False), label="prefix", help="up to 63 characters before the packet"),
+        Option("--nflog-group", kinds.Number(0, 65_535), hidden=0, label="group", help="the netlink group that is told"),
+        Option("--nflog-range", kinds.Number(0, kinds.U32), label="range", help="no effect"),
+        Option("--nflog-size", kinds.Number(0, kinds.U32), label="size", help="how many bytes of the packet to copy"),
+        Option("--nflog-threshold", kinds.Number(0, 65_535), hidden=0, label="threshold",
+               help="how many packets are collected before they are told"),
+    ),
+    act=_nflog, tidy=_tidy_nflog,
+    summary="hand a copy to a program in user space, and go on",
+    source="net/netfilter/xt_NFLOG.c nflog_tg(); iptables-extensions(8) NFLOG",
+)  # fmt: skip
+
+TRACE = Extension(
+    "TRACE", tables=("raw",), act=_trace,
+    summary="let the kernel report every rule that this packet meets",
+    source="net/netfilter/xt_TRACE.c trace_tg(); iptables-extensions(8) TRACE",
+)  # fmt: skip

@@ -1,0 +1,221 @@
+"""DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP: translate the connection's addresses.
+
+A target only says what it wants; the engine settles it for the connection's first packet.
+Linux: net/netfilter/xt_nat.c, xt_MASQUERADE.c, xt_REDIRECT.c, xt_NETMAP.c, nf_nat_core.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from nb_lib import kinds
+from nb_lib.connection import Address
+from nb_lib.effects import Nat
+from nb_lib.net import BITS, Net, make_address, parse_net
+from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.rules import Rule
+
+# extensions/libxt_NAT.c: with these protocols a port may be given; ICMP's is its identifier.
+_WITH_PORTS = frozenset({1, 6, 17, 33, 132, 58})
+
+
+class NatRange(NamedTuple):
+    """Addresses and ports to choose from; None: as they are."""
+
+    low: Address | None = None
+    high: Address | None = None
+    port_low: int | None = None
+    port_high: int | None = None
+    port_base: int | None = None
+
+
+class _Ports(kinds.Word):
+    """``PORT[-PORT[/BASE]]``."""
+
+    metavar = "port[-port]"
+
+    def __init__(self, *, shifted: bool = False) -> None:
+        super().__init__()
+        self.shifted = shifted
+
+    def read(self, word: str, family: int) -> NatRange:  # noqa: ARG002 - ports are the same in both families
+        first, dash, rest = word.partition("-")
+        if not dash or kinds.leading_number(word) is None:
+            port = _port(word)
+            return NatRange(port_low=port, port_high=port)
+        last, slash, base = rest.partition("/")
+        low, high = _port(first), _port(last)
+        if high < low:
+            raise ValueError(f"{word!r} is a range from the greater to the smaller port")
+        if slash and not self.shifted:
+            raise ValueError(f"{word!r}: a base port goes with DNAT only")
+        return NatRange(port_low=low, port_high=high, port_base=_port(base) if slash else None)
+
+    def save(self, value: Any) -> str:
+        text = str(value.port_low)
+        if value.port_high != value.port_low:
+            text += f"-{value.port_high}"
+        return text if value.port_base is None else f"{text}/{value.port_base}"
+
+
+def _port(word: str) -> int:
+    return kinds.parse_port(word, "tcp", "udp")
+
+
+class _Target(_Ports):
+    """``[ADDRESS[-ADDRESS]][:PORT[-PORT]]``; an IPv6 address with a port stands in brackets."""
+
+    metavar = "[address[-address]][:port[-port]]"
+
+    def read(self, word: str, family: int) -> NatRange:
+        addresses, ports = _split(word, family)
+        found = super().read(ports, family) if ports is not None else NatRange()
+        if not addresses:
+            return found
+        low, dash, high = addresses.partition("-")
+        first = _address(low, family)
+        return found._replace(low=first, high=_address(high, family) if dash else first)
+
+    def save(self, value: Any) -> str:
+        text = ""
+        if value.low is not None:
+            text = kinds.write_address(value.low)
+            if value.high != value.low:
+                text += f"-{kinds.write_address(value.high)}"
+        if value.port_low is None:
+            return text
+        if isinstance(value.low, IPv6Address):
+            text = f"[{text}]"
+        return f"{text}:{super().save(value)}"
+
+
+def _split(word: str, family: int) -> tuple[str, str | None]:
+    """Split addresses from ports. extensions/libxt_NAT.c parse_to()."""
+    if family == 6 and word.startswith("["):  # noqa: PLR2004 - IPv6
+        inside, closed, rest = word[1:].partition("]")
+        if not closed or (rest and not rest.startswith(":")):
+            raise ValueError(f"{word!r} is not [ADDRESS]:PORT")
+        return inside, rest[1:] if rest else None
+    if family == 6 and not word.startswith(":"):  # noqa: PLR2004 - IPv6
+        return word, None
+    addresses, colon, ports = word.partition(":")
+    return addresses, ports if colon else None
+
+
+def _address(word: str, family: int) -> Address:
+    try:
+        return IPv4Address(word) if family == 4 else IPv6Address(word)  # noqa: PLR2004 - IPv4
+    except ValueError:
+        raise ValueError(f"bad IP address {word!r}") from None
+
+
+def _check_ports(option: str) -> Callable[[Use, Rule], str]:
+    """Return a ``check``: a port needs a protocol that has ports."""
+
+    def check(use: Use, rule: Rule) -> str:
+        wanted = use.settings.get(option)
+        if wanted is None or wanted.value.port_low is None:
+            return ""
+        protocol = rule.core.settings.get("-p")
+        if protocol is None or protocol.value not in _WITH_PORTS:
+            return f"{use.name} with a port needs -p tcp, udp, sctp or dccp"
+        return ""
+
+    return check
+
+
+def _wish(use: Use, side: Literal["src", "dst"], option: str) -> Nat:
+    """Return what the rule asks for."""
+    low, high, port_low, port_high, base = use.value(option) or NatRange()
+    settings = use.settings
+    return Nat(side, low, high, port_low, port_high, port_base=base, random="--random" in settings,
+               random_fully="--random-fully" in settings, persistent="--persistent" in settings)  # fmt: skip
+
+
+def _dnat(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+    return Action("ACCEPT", effects=(_wish(use, "dst", "--to-destination"),))
+
+
+def _snat(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+    return Action("ACCEPT", effects=(_wish(use, "src", "--to-source"),))
+
+
+def _masquerade(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+    return Action("ACCEPT", effects=(_wish(use, "src", "--to-ports")._replace(of_interface=True),))
+
+
+def _redirect(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+    return Action("ACCEPT", effects=(_wish(use, "dst", "--to-ports")._replace(to_local=True),))
+
+
+class _NetKind(kinds.Network):
+    """The network to map to; a mask that is no prefix counts as a host."""
+
+    def read(self, word: str, family: int) -> Net:
+        net = parse_net(word, family)
+        if net.prefix is None:
+            return parse_net(word.partition("/")[0], family)
+        return net
+
+
+def _netmap(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+    """Exchange the network and keep the host. Linux: net/netfilter/xt_NETMAP.c netmap_tg4()."""
+    net: Net = use.settings["--to"].value
+    low = make_address(net.family, net.value)
+    high = make_address(net.family, net.value | ((1 << BITS[net.family]) - 1) ^ net.mask)
+    side: Literal["src", "dst"] = "dst" if ctx.hook in ("PREROUTING", "OUTPUT") else "src"
+    return Action("ACCEPT", effects=(Nat(side, low, high, netmap=net.mask),))
+
+
+_RANDOM = Option("--random", kinds.FLAG, label="random", help="choose the port at random")
+_FULLY = Option("--random-fully", kinds.FLAG, label="random", help="choose the port at random, without a hash")
+_PERSISTENT = Option("--persistent", kinds.FLAG, label="persistent", help="give a client the same address each time")
+_TO_PORTS = Option("--to-ports", _Ports(), label="ports", help="the port, or a range to choose from")
+
+DNAT = Extension(
+    "DNAT",
+    (Option("--to-destination", _Target(shifted=True), required=True, label="destination",
+            help="the new destination: address, range of addresses, port, range of ports"), _RANDOM, _PERSISTENT),
+    tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_dnat, check=_check_ports("--to-destination"),
+    conntrack=True,
+    summary="send the connection to another address or port",
+    source="net/netfilter/xt_nat.c xt_dnat_target_v2(); iptables-extensions(8) DNAT",
+)  # fmt: skip
+
+SNAT = Extension(
+    "SNAT",
+    (Option("--to-source", _Target(), required=True, label="source",
+            help="the new source: address, range of addresses, port, range of ports"),
+     _RANDOM, _FULLY, _PERSISTENT),
+    tables=("nat",), hooks=("POSTROUTING", "INPUT"), act=_snat, check=_check_ports("--to-source"),
+    conntrack=True,
+    summary="let the connection come from another address or port",
+    source="net/netfilter/xt_nat.c xt_snat_target_v2(); iptables-extensions(8) SNAT",
+)  # fmt: skip
+
+MASQUERADE = Extension(
+    "MASQUERADE", (_TO_PORTS, _RANDOM, _FULLY),
+    tables=("nat",), hooks=("POSTROUTING",), act=_masquerade, check=_check_ports("--to-ports"), conntrack=True,
+    summary="SNAT to the address of the outgoing interface",
+    source="net/netfilter/xt_MASQUERADE.c masquerade_tg(); iptables-extensions(8) MASQUERADE",
+)  # fmt: skip
+
+REDIRECT = Extension(
+    "REDIRECT", (_TO_PORTS, _RANDOM),
+    tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_redirect, check=_check_ports("--to-ports"), conntrack=True,
+    summary="DNAT to this host itself",
+    source="net/netfilter/xt_REDIRECT.c redirect_tg4(); iptables-extensions(8) REDIRECT",
+)  # fmt: skip
+
+NETMAP = Extension(
+    "NETMAP",
+    (Option("--to", _NetKind(), required=True, label="network", help="the network that takes the place of the old one"),),
+    tables=("nat",), act=_netmap, conntrack=True,
+    summary="map a whole network onto another, host by host",
+    source="net/netfilter/xt_NETMAP.c netmap_tg4(); iptables-extensions(8) NETMAP",
+)  # fmt: skip

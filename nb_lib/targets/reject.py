@@ -1,0 +1,58 @@
+"""REJECT: drop the packet and tell its sender.
+
+Linux: net/ipv4/netfilter/ipt_REJECT.c reject_tg(), net/ipv6/netfilter/ip6t_REJECT.c reject_tg6().
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nb_lib import kinds
+from nb_lib.effects import Reject
+from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.packet import TCP, Packet
+
+if TYPE_CHECKING:
+    from nb_lib.rules import Rule
+
+# How, and the other name of it; iptables takes the first that begins with what is written.
+_V4 = {
+    "icmp-net-unreachable": "net-unreach", "icmp-host-unreachable": "host-unreach",
+    "icmp-proto-unreachable": "proto-unreach", "icmp-port-unreachable": "port-unreach",
+    "icmp-net-prohibited": "net-prohib", "icmp-host-prohibited": "host-prohib",
+    "tcp-reset": "tcp-rst", "icmp-admin-prohibited": "admin-prohib",
+}  # fmt: skip
+_V6 = {
+    "icmp6-no-route": "no-route", "icmp6-adm-prohibited": "adm-prohibited",
+    "icmp6-addr-unreachable": "addr-unreach", "icmp6-port-unreachable": "port-unreach",
+    "tcp-reset": "tcp-reset", "icmp6-policy-fail": "policy-fail", "icmp6-reject-route": "reject-route",
+}  # fmt: skip
+
+
+def _act(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine makes the answer
+    return Action("DROP", effects=(Reject(use.settings["--reject-with"].value),))
+
+
+def _check(use: Use, rule: Rule) -> str:
+    if use.settings["--reject-with"].value != "tcp-reset":
+        return ""
+    protocol = rule.core.settings.get("-p")
+    if protocol is None or protocol.value != TCP or protocol.inverted:
+        return "--reject-with tcp-reset needs -p tcp"
+    return ""
+
+
+def _extension(family: int, answers: dict[str, str], default: str, function: str) -> Extension:
+    words = {word: name for name, alias in answers.items() for word in (name, alias)}
+    return Extension(
+        "REJECT",
+        (Option("--reject-with", kinds.Choice(words, "type", prefix=True), default=default, label="answer",
+                help="what to tell the sender"),),
+        families=(family,), tables=("filter",), hooks=("INPUT", "FORWARD", "OUTPUT"), act=_act, check=_check,
+        summary="drop the packet and send its sender an error",
+        source=f"net/ipv{family}/netfilter/ip{'6' if family == 6 else ''}t_REJECT.c {function}(); iptables-extensions(8) REJECT",  # noqa: PLR2004 - IPv6
+    )  # fmt: skip
+
+
+REJECT = _extension(4, _V4, "icmp-port-unreachable", "reject_tg")
+REJECT6 = _extension(6, _V6, "icmp6-port-unreachable", "reject_tg6")

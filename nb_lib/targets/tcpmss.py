@@ -1,0 +1,80 @@
+"""TCPMSS: lower the segment size that a handshake announces.
+
+Linux: net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet(). It never raises the size; a SYN without the
+option gets one, of at most 536 (IPv4) or 1220 (IPv6).
+"""
+
+from __future__ import annotations
+
+from nb_lib import kinds
+from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.packet import SYN, TCP, Packet
+
+_MSS = 2  # the option's kind; its length is 4
+_HEADERS = {4: 40, 6: 60}
+_USUAL = {4: 536, 6: 1220}
+_LONGEST_HEADER = 60
+_CONTINUE, _DROP = Action("CONTINUE"), Action("DROP")
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    if not settings:
+        raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
+    return {"--clamp-mss-to-pmtu": settings["--clamp-mss-to-pmtu"]} if "--clamp-mss-to-pmtu" in settings else settings
+
+
+def _act(use: Use, packet: Packet, ctx: Context) -> Action:
+    if packet.fragment_offset or packet.protocol != TCP:
+        return _CONTINUE
+    if packet.flags is None or not packet.whole:
+        return _DROP
+    wanted = use.value("--set-mss")
+    if wanted is None:
+        mtu = ctx.fact("mtu")
+        if mtu is None:
+            return Action("UNDECIDED", missing="the path's MTU (fact mtu=1500)")
+        if mtu <= _HEADERS[packet.family]:
+            return _DROP
+        wanted = mtu - _HEADERS[packet.family]
+    changed = _lower(packet, wanted)
+    return _CONTINUE if changed is None else Action("CONTINUE", changed)
+
+
+def _lower(packet: Packet, wanted: int) -> Packet | None:
+    """Return the packet with its size lowered, or None if it stays as it is."""
+    at = packet.header_end
+    size = (packet.data[at + 12] >> 4) * 4
+    options = packet.data[at + 20 : at + size]
+    place = _find(options)
+    if place is not None:
+        have = options[place + 2] << 8 | options[place + 3]
+        if have <= wanted:
+            return None
+        return packet.change(tcp_options=options[: place + 2] + wanted.to_bytes(2, "big") + options[place + 4 :])
+    carries_data = packet.length > at + size
+    if carries_data or size >= _LONGEST_HEADER or not (packet.flags or 0) & SYN:
+        return None
+    usual = min(wanted, _USUAL[packet.family])
+    return packet.change(tcp_options=bytes((_MSS, 4)) + usual.to_bytes(2, "big") + options)
+
+
+def _find(options: bytes) -> int | None:
+    """Find the MSS option as the kernel looks for it, step by step."""
+    at = 0
+    while at <= len(options) - 4:
+        if options[at] == _MSS and options[at + 1] == 4:  # noqa: PLR2004 - the option's length
+            return at
+        at += 1 if options[at] < 2 else options[at + 1] or 1  # noqa: PLR2004 - end and padding have no length
+    return None
+
+
+TCPMSS = Extension(
+    "TCPMSS",
+    (
+        Option("--set-mss", kinds.Number(0, 65_535), label="MSS", help="at most this segment size"),
+        Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp", help="at most what the path's MTU allows"),
+    ),
+    protocols=("tcp",), act=_act, tidy=_tidy, check=kinds.needs_protocol("TCPMSS", "tcp"),
+    summary="lower the segment size that a TCP handshake announces",
+    source="net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet(); iptables-extensions(8) TCPMSS",
+)  # fmt: skip
