@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nb_lib.options import Settings, Use
     from nb_lib.rules import Rule
 
+IPV4, IPV6 = 4, 6
 U8, U16, U32 = 0xFF, 0xFFFF, 0xFFFFFFFF
 U64 = 2**64 - 1
 
@@ -96,7 +97,7 @@ class Word:
         """Return the value of the words; raise ValueError with the reason if they have none."""
         return self.read(words[0], family)
 
-    def read(self, word: str, family: int) -> Any:  # noqa: ARG002 - other kinds need the family
+    def read(self, word: str, _family: int) -> Any:
         """Return the value of one word."""
         if self.longest and len(word.encode()) > self.longest:
             raise ValueError(f"{word!r} is longer than {self.longest} characters")
@@ -131,11 +132,11 @@ class Flag(Word):
     arity = 0
     metavar = ""
 
-    def parse(self, words: Sequence[str], family: int) -> bool:  # noqa: ARG002 - a flag has no words
+    def parse(self, _words: Sequence[str], _family: int) -> bool:
         """Return True: the option stands in the rule."""
         return True
 
-    def save(self, value: Any) -> str:  # noqa: ARG002 - a flag prints nothing after its name
+    def save(self, _value: Any) -> str:
         """Return nothing; the option's name says it all."""
         return ""
 
@@ -149,7 +150,7 @@ class Number(Word):
         super().__init__(metavar)
         self.low, self.high, self.form = low, high, form
 
-    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - numbers are the same in both families
+    def read(self, word: str, _family: int) -> int:
         """Read the number; raise ValueError outside the bounds."""
         return parse_number(word, self.low, self.high)
 
@@ -171,7 +172,7 @@ class NumberRange(Word):
         """Read one end of the range."""
         return parse_number(word, 0, self.high)
 
-    def read(self, word: str, family: int) -> Range:  # noqa: ARG002 - numbers are the same in both families
+    def read(self, word: str, _family: int) -> Range:
         """Read one number or two; raise ValueError if they are in the wrong order."""
         low, found, high = word.partition(self.separator)
         if not found:
@@ -222,7 +223,7 @@ class Mark(Word):
         super().__init__(metavar)
         self.always, self.bits = always, bits
 
-    def read(self, word: str, family: int) -> Masked:  # noqa: ARG002 - marks are the same in both families
+    def read(self, word: str, _family: int) -> Masked:
         """Read the value and, behind a slash, the mask."""
         value, slash, mask = word.partition("/")
         low = parse_number(value, 0, self.bits)
@@ -252,7 +253,7 @@ class Choice(Word):
         for name, value in self.words.items():
             self.spelt.setdefault(value, name)
 
-    def read(self, word: str, family: int) -> Any:  # noqa: ARG002 - the words are the same in both families
+    def read(self, word: str, _family: int) -> Any:
         """Return the value of the word; raise ValueError naming the words that there are."""
         if word in self.words:
             return self.words[word]
@@ -296,7 +297,7 @@ class Network(Word):
 
     def read(self, word: str, family: int) -> Net:
         """Read a network of the rule's family."""
-        return parse_net("127.0.0.1" if word == "localhost" and family == 4 else word, family)  # noqa: PLR2004 - IPv4
+        return parse_net("127.0.0.1" if word == "localhost" and family == IPV4 else word, family)
 
     def save(self, value: Any) -> str:
         """Write ``10.0.0.0/8`` or, for a mask that is no prefix, ``1.0.0.4/255.0.0.255``."""
@@ -332,7 +333,7 @@ class Interface(Word):
 
     metavar = "name[+]"
 
-    def read(self, word: str, family: int) -> str:  # noqa: ARG002 - names are the same in both families
+    def read(self, word: str, _family: int) -> str:
         """Read the name; the kernel allows 15 characters."""
         if not word:
             raise ValueError("an empty interface name matches nothing")
@@ -351,7 +352,7 @@ class Protocol(Word):
 
     metavar = "protocol"
 
-    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - both families share the numbers
+    def read(self, word: str, _family: int) -> int:
         """Return the protocol's number; ``all`` is 0."""
         number = names.protocol_numbers().get(word.lower())
         if number is not None and number <= U8:
@@ -386,7 +387,7 @@ def needs_protocol(extension: str, *protocols: str) -> Callable[[Use, Rule], str
     numbers = frozenset(names.protocol_numbers()[name] for name in protocols)
     reason = f"{extension} needs -p {' or -p '.join(protocols)}"
 
-    def check(use: Use, rule: Rule) -> str:  # noqa: ARG001 - every use of the extension needs it
+    def check(_use: Use, rule: Rule) -> str:
         setting = rule.core.settings.get("-p")
         fine = setting is not None and setting.value in numbers and not setting.inverted
         return "" if fine else reason

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nb_lib import kinds
 from nb_lib.connection import Address
+from nb_lib.kinds import IPV6
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
 from nb_lib.packet import Packet
 
@@ -21,7 +22,7 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     if "--src-type" not in settings and "--dst-type" not in settings:
         raise ValueError("addrtype needs --src-type or --dst-type")
     for name in ("--src-type", "--dst-type"):
-        strange = set(settings[name].value) - _IPV6_HAS if family == 6 and name in settings else ()  # noqa: PLR2004 - IPv6
+        strange = set(settings[name].value) - _IPV6_HAS if family == IPV6 and name in settings else ()
         if strange:
             raise ValueError(f"IPv6 has no address type {sorted(strange)[0]}")
     return settings
@@ -47,7 +48,7 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 def _fits(address: Address, wanted: tuple[str, ...], interface: str, ctx: Context) -> tuple[bool | None, str]:
     """Tell whether an address is of a wanted type, and of which it is."""
-    if address.version == 6:  # noqa: PLR2004 - IPv6
+    if address.version == IPV6:
         seen = _seen_in_ipv6(address)
         if not (set(wanted) - _ROUTED) <= seen:
             return False, next(iter(seen), "UNSPEC")

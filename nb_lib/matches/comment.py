@@ -10,7 +10,7 @@ from nb_lib.options import HIT, Answer, Context, Extension, Option, Use
 from nb_lib.packet import Packet
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - a comment asks for nothing
+def _test(_use: Use, _packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 

@@ -121,7 +121,7 @@ _Field = Callable[[Connection, Setting, Context], tuple[Any, bool]]
 def _field(direction: str, name: str) -> _Field:
     """Return the comparison of an address or a port of one direction's tuple."""
 
-    def compare(connection: Connection, setting: Setting, ctx: Context) -> tuple[Any, bool]:  # noqa: ARG001 - as _status
+    def compare(connection: Connection, setting: Setting, _ctx: Context) -> tuple[Any, bool]:
         have = getattr(getattr(connection, direction), name)
         if name.endswith("port"):
             return (have, have), setting.value.low <= have <= setting.value.high
@@ -130,12 +130,12 @@ def _field(direction: str, name: str) -> _Field:
     return compare
 
 
-def _protocol(connection: Connection, setting: Setting, ctx: Context) -> tuple[Any, bool]:  # noqa: ARG001 - as _expiry
+def _protocol(connection: Connection, setting: Setting, _ctx: Context) -> tuple[Any, bool]:
     have = connection.original.protocol
     return have, have == setting.value
 
 
-def _status(connection: Connection, setting: Setting, ctx: Context) -> tuple[Any, bool]:  # noqa: ARG001 - as _expiry
+def _status(connection: Connection, setting: Setting, _ctx: Context) -> tuple[Any, bool]:
     have = tuple(status for status in _STATUSES if status in connection.status)
     return have, not connection.status.isdisjoint(setting.value)
 

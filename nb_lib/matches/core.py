@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from nb_lib import kinds
+from nb_lib.kinds import IPV6
 from nb_lib.net import Net
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use
 from nb_lib.packet import Packet
@@ -16,7 +17,7 @@ from nb_lib.packet import Packet
 MISS = Outcome.MISS
 
 
-def _test(use: Use, packet: Packet, ctx: Context | None = None) -> Answer:  # noqa: ARG001, PLR0911 - the kernel's order
+def _test(use: Use, packet: Packet, _ctx: Context | None = None) -> Answer:
     """Compare what the rule names, in the kernel's order; the packet alone decides."""
     get = use.settings.get
     if (rule := get("-s")) and (packet.src in rule.value) is rule.inverted:
@@ -36,7 +37,7 @@ def _test(use: Use, packet: Packet, ctx: Context | None = None) -> Answer:  # no
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Leave out what asks for nothing, and refuse what no packet can answer."""
-    if family == 6 and "-f" in settings:  # noqa: PLR2004 - IPv6
+    if family == IPV6 and "-f" in settings:
         raise ValueError("-f is not supported in IPv6, use -m frag instead")
     return {name: setting for name, setting in settings.items() if not _idle(name, setting)}
 

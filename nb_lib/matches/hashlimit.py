@@ -42,7 +42,7 @@ class _RateKind(kinds.Word):
 
     metavar = "rate"
 
-    def read(self, word: str, family: int) -> HashRate:  # noqa: ARG002 - rates are the same in both families
+    def read(self, word: str, _family: int) -> HashRate:
         at = word.find("b/s")
         if at > 0:
             size = word[:at].rstrip("km")
@@ -78,7 +78,7 @@ class _Burst(kinds.Word):
 
     metavar = "number[k|m]"
 
-    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> int:
         found = kinds.leading_number(word)
         if not found or found[0] < 1 or (not found[1] and found[0] > _MAX_BURST):
             raise ValueError(f"{word!r} is not a burst from 1 to {_MAX_BURST}")

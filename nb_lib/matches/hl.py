@@ -10,7 +10,7 @@ from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use
 from nb_lib.packet import Packet
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     (option, setting), *_ = use.settings.items()
     have, want = packet.ttl, setting.value
     fits = have == want if option.endswith("eq") else have < want if option.endswith("lt") else have > want
@@ -22,7 +22,7 @@ def _extension(name: str, family: int, label: str, function: str) -> Extension:
     number = kinds.Number(0, 255)
     equal, lower, greater = f"--{name}-eq", f"--{name}-lt", f"--{name}-gt"
 
-    def tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+    def tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
         kinds.one_of(settings, equal, lower, greater)
         return settings
 

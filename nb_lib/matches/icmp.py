@@ -63,7 +63,7 @@ class _TypeKind(kinds.Word):
         self.names = {name: _type(*numbers) for name, numbers in names.items()}
         self.any_name = any_name
 
-    def read(self, word: str, family: int) -> IcmpType:  # noqa: ARG002 - each family has its own table
+    def read(self, word: str, _family: int) -> IcmpType:
         """Read a name or the numbers."""
         fits = [name for name in self.names if name.lower().startswith(word.lower())] if word else []
         if len(fits) > 1:
@@ -112,11 +112,11 @@ def _test(use: Use, packet: Packet, option: str, protocol: int) -> Answer:
     return HIT
 
 
-def _test_icmp(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test_icmp(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return _test(use, packet, "--icmp-type", _ICMP)
 
 
-def _test_icmp6(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test_icmp6(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return _test(use, packet, "--icmpv6-type", ICMPV6)
 
 

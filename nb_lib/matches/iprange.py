@@ -41,7 +41,7 @@ class _RangeKind(kinds.Word):
         return self.save(value) if isinstance(value, AddressRange) else kinds.write_address(value)
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     for option, have in (("--src-range", packet.src), ("--dst-range", packet.dst)):
         setting = use.settings.get(option)
         if setting and (int(setting.value.low) <= int(have) <= int(setting.value.high)) is setting.inverted:
@@ -49,7 +49,7 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - t
     return HIT
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     kinds.one_of(settings, "--src-range", "--dst-range")
     return settings
 

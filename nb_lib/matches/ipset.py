@@ -30,7 +30,7 @@ class SetKind(kinds.Word):
     arity = 2
     metavar = "name src|dst[,…]"
 
-    def parse(self, words: Sequence[str], family: int) -> SetRef:  # noqa: ARG002 - the same in both families
+    def parse(self, words: Sequence[str], _family: int) -> SetRef:
         """Read the set's name and the fields."""
         name, fields = words[0], tuple(words[1].split(","))
         if len(name.encode()) > _LONGEST_NAME:

@@ -10,7 +10,7 @@ from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
 from nb_lib.packet import Packet
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     setting, length = use.settings["--length"], packet.length
     if (setting.value.low <= length <= setting.value.high) is setting.inverted:
         return miss("--length", (length, length))

@@ -57,7 +57,7 @@ class _Rate(kinds.Word):
 
     metavar = "rate[/unit]"
 
-    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - rates are the same in both families
+    def read(self, word: str, _family: int) -> int:
         return parse_rate(word, SCALE)[0]
 
     def save(self, value: Any) -> str:
@@ -65,7 +65,7 @@ class _Rate(kinds.Word):
         return f"{count}/{unit}"
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - every packet costs the same
+def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
     period, burst = use.settings["--limit"].value, use.settings["--limit-burst"].value
     spend = _spend_jiffies if getattr(ctx, "backend", "nft") == "legacy" else _spend_nanoseconds
     key = ("limit", ctx.table, ctx.chain, ctx.number, period, burst)
@@ -101,7 +101,7 @@ def _credits(time: int) -> int:
     return time * HZ * _PER_JIFFY // SCALE
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """A burst of none is the default of five (nft_limit_init())."""
     if settings["--limit-burst"].value == 0:
         settings = settings | {"--limit-burst": Setting(5)}

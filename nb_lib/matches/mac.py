@@ -19,14 +19,14 @@ class MacKind(kinds.Word):
 
     metavar = "xx:xx:xx:xx:xx:xx"
 
-    def read(self, word: str, family: int) -> str:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> str:
         """Read the address; each byte may have one digit or two."""
         if not _MAC.fullmatch(word):
             raise ValueError(f"{word!r} is not an Ethernet address")
         return ":".join(f"{int(byte, 16):02x}" for byte in word.split(":"))
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     if not packet.in_iface:
         return miss("the packet came in by no interface")
     if not packet.mac_src:

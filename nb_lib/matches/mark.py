@@ -11,7 +11,7 @@ from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
 from nb_lib.packet import Packet
 
 
-def _test_mark(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test_mark(use: Use, packet: Packet, _ctx: Context) -> Answer:
     setting = use.settings["--mark"]
     value, mask = setting.value
     if (packet.mark & mask == value) is setting.inverted:

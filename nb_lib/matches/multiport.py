@@ -20,7 +20,7 @@ class _PortList(kinds.Word):
 
     metavar = "port[:port][,…]"
 
-    def read(self, word: str, family: int) -> tuple[Range, ...]:  # noqa: ARG002 - ports are the same in both families
+    def read(self, word: str, _family: int) -> tuple[Range, ...]:
         found = tuple(map(_range, word.split(",")))
         if sum(1 if ports.low == ports.high else 2 for ports in found) > _MOST:
             raise ValueError(f"more than {_MOST} ports; a range counts as two")
@@ -43,7 +43,7 @@ def _range(word: str) -> Range:
     return Range(first, last)
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     sport, dport = packet.sport, packet.dport
     if sport is None or dport is None:
         if packet.fragment_offset or packet.protocol not in WITH_PORTS:
@@ -57,7 +57,7 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - t
     return HIT if setting.inverted else miss(option, tuple((p, p) for p in ports))
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     kinds.one_of(settings, "--sports", "--dports", "--ports")
     return settings
 

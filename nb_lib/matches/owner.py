@@ -36,7 +36,7 @@ class _Ids(kinds.Word):
         super().__init__(metavar)
         self.names = names
 
-    def read(self, word: str, family: int) -> Range:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> Range:
         if word in self.names:
             return Range(*[self.names[word]] * 2)
         low, dash, high = word.partition("-")
@@ -53,7 +53,7 @@ class _Ids(kinds.Word):
         return str(value[0]) if value[0] == value[1] else f"{value[0]}-{value[1]}"
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if "--suppl-groups" in settings and "--gid-owner" not in settings:
         raise ValueError("--suppl-groups needs --gid-owner")
     kinds.one_of(settings, "--uid-owner", "--gid-owner", "--socket-exists")

@@ -10,13 +10,13 @@ from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use
 from nb_lib.packet import Packet
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
         raise ValueError("physdev needs at least one option")
     return settings
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     came, goes = packet.in_port, packet.out_port
     bridged = bool(came or goes)
     for option, setting in use.settings.items():

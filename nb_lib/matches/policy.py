@@ -24,7 +24,7 @@ class _Protocol(kinds.Choice):
         return super().read({"50": "esp", "51": "ah", "108": "ipcomp"}.get(word, word), family)
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if "--dir" not in settings:
         raise ValueError("policy needs --dir in or --dir out")
     settings = {"--pol": Setting("ipsec"), **settings}

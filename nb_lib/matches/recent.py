@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from nb_lib import kinds
 from nb_lib.connection import Address
+from nb_lib.kinds import IPV4
 from nb_lib.matches.limit import HZ
 from nb_lib.net import make_address, parse_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
@@ -34,7 +35,7 @@ class _Mask(kinds.Word):
     metavar = "netmask"
 
     def read(self, word: str, family: int) -> Address:
-        if family == 4 and word.isdecimal() and int(word) <= kinds.U8:  # noqa: PLR2004 - IPv4
+        if family == IPV4 and word.isdecimal() and int(word) <= kinds.U8:
             word = f"0.0.0.{word}"
         return parse_address(word, family)
 

@@ -7,6 +7,7 @@ net/ipv6/netfilter/ip6t_rpfilter.c.
 from __future__ import annotations
 
 from nb_lib import kinds
+from nb_lib.kinds import IPV4
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
 from nb_lib.packet import Packet
 
@@ -25,7 +26,7 @@ def _exempt(packet: Packet) -> bool:
     """Loopback, and the packets of a host that has no address yet, are not looked up."""
     if packet.in_iface == "lo" or packet.link == "LOOPBACK":
         return True
-    if packet.family == 4:  # noqa: PLR2004 - IPv4
+    if packet.family == IPV4:
         group = int(packet.dst) == kinds.U32 or int(packet.dst) >> 8 == 0xE00000  # noqa: PLR2004 - 224.0.0.0/24
         return int(packet.src) >> 24 == 0 and group
     return packet.src.is_unspecified or packet.src.is_link_local

@@ -30,7 +30,7 @@ class _Addresses(kinds.Word):
         return ",".join(map(kinds.write_address, value))
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     type_0 = settings.get("--rt-type") == Setting(0)
     for name in ("--rt-0-res", "--rt-0-addrs", "--rt-0-not-strict"):
         if name in settings and not type_0:
@@ -40,7 +40,7 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # n
     return settings
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     at = next((at for kind, at in packet.extensions if kind == ROUTING), None)
     if at is None:
         return miss("no routing header")

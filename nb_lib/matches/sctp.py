@@ -46,7 +46,7 @@ class _ChunkKind(kinds.Word):
     arity = 2
     metavar = "(all|any|only) chunk[:flags][,…]"
 
-    def parse(self, words: Sequence[str], family: int) -> ChunkTypes:  # noqa: ARG002 - both families share SCTP
+    def parse(self, words: Sequence[str], _family: int) -> ChunkTypes:
         how, names = words[0].lower(), words[1]
         if how not in ("all", "any", "only"):
             raise ValueError(f"{words[0]!r} is not one of all, any, only")
@@ -113,7 +113,7 @@ def _match_chunks(wanted: ChunkTypes, packet: Packet) -> bool:
     return wanted.how == "only" or (wanted.how == "all" and not missing)
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - the packet alone decides
+def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     if packet.protocol != _SCTP:
         return miss("protocol", packet.protocol_name)
     if packet.fragment_offset:

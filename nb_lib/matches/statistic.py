@@ -42,7 +42,7 @@ class _Probability(kinds.Word):
 
     metavar = "probability"
 
-    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> int:
         try:
             value = float(word)
         except ValueError:
@@ -58,7 +58,7 @@ class _Probability(kinds.Word):
         return str(simplest(value))
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     mode = settings["--mode"].value
     other = ("--every", "--packet") if mode == "random" else ("--probability",)
     for name in other:
@@ -74,7 +74,7 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # n
     return settings
 
 
-def _test(use: Use, packet: Packet, ctx: Context) -> Answer:  # noqa: ARG001 - chance looks at no packet
+def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
     setting = use.settings.get("--probability")
     if setting is None:
         return _nth(use, ctx)

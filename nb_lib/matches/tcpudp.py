@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nb_lib import kinds, packet as packets
-from nb_lib.kinds import Masked, Range
+from nb_lib.kinds import IPV4, Masked, Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
 from nb_lib.packet import Packet
 
@@ -28,7 +28,7 @@ class Flags(kinds.Word):
     arity = 2
     metavar = "mask comp"
 
-    def parse(self, words: Sequence[str], family: int) -> Masked:  # noqa: ARG002 - TCP is the same in both families
+    def parse(self, words: Sequence[str], _family: int) -> Masked:
         """Read two lists of flags."""
         mask, value = (_flag_bits(word) for word in words)
         return Masked(value, mask)
@@ -77,7 +77,7 @@ def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
     native = native and getattr(ctx, "backend", "nft") == "nft"
     if packet.fragment_offset:
         # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
-        attack = packet.family == 4 and packet.fragment_offset == 8 and packet.protocol == packets.TCP  # noqa: PLR2004 - IPv4, eight bytes in
+        attack = packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == packets.TCP  # noqa: PLR2004 - IPv4, eight bytes in
         return _HOTDROP if attack and not native else miss("a later fragment has no ports")
     return miss("the header is cut short") if native else _HOTDROP
 
@@ -133,7 +133,7 @@ def _test_udplite(use: Use, packet: Packet, ctx: Context) -> Answer:
     return _ports(use, packet)
 
 
-def _tidy_tcp(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy_tcp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """``--syn`` is ``--tcp-flags FIN,SYN,RST,ACK SYN``."""
     if "--syn" in settings:
         settings = dict(settings)

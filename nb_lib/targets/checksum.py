@@ -11,7 +11,7 @@ from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import Packet
 
 
-def _act(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the checksum is there already
+def _act(_use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("CONTINUE")
 
 

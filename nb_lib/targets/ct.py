@@ -24,11 +24,11 @@ class _Zone(kinds.Word):
 
     metavar = "id|mark"
 
-    def read(self, word: str, family: int) -> Any:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> Any:
         return "mark" if word == "mark" else kinds.parse_number(word, 0, 65_535)
 
 
-def _ct(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine tracks
+def _ct(use: Use, packet: Packet, _ctx: Context) -> Action:
     if packet.ct is not None:
         return _CONTINUE
     if "--notrack" in use.settings:
@@ -40,7 +40,7 @@ def _ct(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the
     return Action("CONTINUE", effects=(Track(helper, zone),) if helper or zone is not None else ())
 
 
-def _notrack(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine tracks
+def _notrack(_use: Use, packet: Packet, _ctx: Context) -> Action:
     return _CONTINUE if packet.ct is not None else Action("CONTINUE", effects=(NoTrack(),))
 
 

@@ -6,9 +6,11 @@ xt_NFLOG.c nflog_tg(), xt_TRACE.c trace_tg().
 
 from __future__ import annotations
 
-from nb_lib import kinds, packet as packets
+from nb_lib import kinds
+from nb_lib import packet as packets
 from nb_lib.connection import Address
 from nb_lib.effects import Note
+from nb_lib.kinds import IPV4, IPV6
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
 from nb_lib.packet import Packet
 
@@ -23,7 +25,7 @@ class _Level(kinds.Word):
 
     metavar = "level"
 
-    def read(self, word: str, family: int) -> int:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> int:
         if word in _LEVELS:
             return _LEVELS[word]
         try:
@@ -39,7 +41,7 @@ class _Prefix(kinds.Text):
         super().__init__("prefix")
         self.most, self.cut = longest, cut
 
-    def read(self, word: str, family: int) -> str:  # noqa: ARG002 - the same in both families
+    def read(self, word: str, _family: int) -> str:
         if not word:
             raise ValueError("an empty prefix says nothing")
         data = word.encode()
@@ -52,7 +54,7 @@ def log_line(packet: Packet, use: Use) -> str:
     """Return the line that the kernel writes, from ``IN=`` on."""
     parts = [f"IN={packet.in_iface}", f"OUT={packet.out_iface}"]
     if packet.in_iface and packet.mac_src and packet.mac_dst:
-        kind = "08:00" if packet.family == 4 else "86:dd"  # noqa: PLR2004 - IPv4
+        kind = "08:00" if packet.family == IPV4 else "86:dd"
         parts.append(f"MAC={packet.mac_dst}:{packet.mac_src}:{kind}")
     parts += _ip_parts(packet)
     parts += _transport_parts(packet, use)
@@ -68,7 +70,7 @@ def _full(address: Address) -> str:
 def _ip_parts(packet: Packet) -> list[str]:
     """The IP header. Linux: nf_log_syslog.c dump_ipv4_packet(), dump_ipv6_packet()."""
     parts = [f"SRC={_full(packet.src)}", f"DST={_full(packet.dst)}", f"LEN={packet.length}"]
-    if packet.family == 6:  # noqa: PLR2004 - IPv6
+    if packet.family == IPV6:
         label = int.from_bytes(packet.data[1:4], "big") & 0xFFFFF
         return [*parts, f"TC={packet.tos}", f"HOPLIMIT={packet.ttl}", f"FLOWLBL={label}"]
     parts += [f"TOS=0x{packet.tos & 0x1E:02X}", f"PREC=0x{packet.tos & 0xE0:02X}", f"TTL={packet.ttl}", f"ID={packet.ident}"]
@@ -98,21 +100,21 @@ def _transport_parts(packet: Packet, use: Use) -> list[str]:
     return [*parts, f"URGP={packet.data[at + 18] << 8 | packet.data[at + 19]}"]
 
 
-def _log(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the packet alone is told
+def _log(use: Use, packet: Packet, _ctx: Context) -> Action:
     return Action("CONTINUE", effects=(Note(f"LOG: {use.value('--log-prefix', '')}{log_line(packet, use)}"),))
 
 
-def _nflog(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the packet alone is told
+def _nflog(use: Use, _packet: Packet, _ctx: Context) -> Action:
     prefix = use.value("--nflog-prefix", "")
     text = f"NFLOG: group {use.value('--nflog-group', 0)}" + (f', "{prefix}"' if prefix else "")
     return Action("CONTINUE", effects=(Note(text),))
 
 
-def _trace(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - every packet is traced alike
+def _trace(_use: Use, packet: Packet, _ctx: Context) -> Action:
     return Action("CONTINUE", effects=(Note("TRACE: the kernel reports every rule that this packet meets"),))
 
 
-def _tidy_nflog(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy_nflog(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """``--nflog-range`` never worked, and is not printed."""
     if "--nflog-range" in settings and "--nflog-size" in settings:
         raise ValueError("--nflog-range and --nflog-size exclude each other")

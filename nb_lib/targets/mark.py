@@ -32,12 +32,12 @@ _XMARK = {
 }
 
 
-def _tidy_mark(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy_mark(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     kinds.one_of(settings, "--set-xmark", *_XMARK)
     return _as_xmark(settings)
 
 
-def _tidy_connmark(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy_connmark(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     mode = kinds.one_of(settings, "--set-xmark", *_XMARK, "--save-mark", "--restore-mark")
     mask = settings.get("--mask")
     if mask and ("--nfmask" in settings or "--ctmask" in settings):
@@ -51,12 +51,12 @@ def _tidy_connmark(settings: dict[str, Setting], family: int) -> dict[str, Setti
     return {"--nfmask": full, "--ctmask": full, **{n: s for n, s in settings.items() if n != "--mask"}}
 
 
-def _act_mark(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the packet alone matters
+def _act_mark(use: Use, packet: Packet, _ctx: Context) -> Action:
     value, mask = use.settings["--set-xmark"].value
     return Action("CONTINUE", packet.change(mark=packet.mark & ~mask ^ value))
 
 
-def _act_connmark(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the packet carries its connection
+def _act_connmark(use: Use, packet: Packet, _ctx: Context) -> Action:
     ct = packet.ct
     if ct is None or ct.connection is None:
         return CONTINUE

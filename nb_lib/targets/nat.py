@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from nb_lib import kinds
 from nb_lib.connection import Address
 from nb_lib.effects import Nat
+from nb_lib.kinds import IPV4, IPV6
 from nb_lib.net import BITS, Net, make_address, parse_net
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import Packet
@@ -43,7 +44,7 @@ class _Ports(kinds.Word):
         super().__init__()
         self.shifted = shifted
 
-    def read(self, word: str, family: int) -> NatRange:  # noqa: ARG002 - ports are the same in both families
+    def read(self, word: str, _family: int) -> NatRange:
         first, dash, rest = word.partition("-")
         if not dash or kinds.leading_number(word) is None:
             port = _port(word)
@@ -96,12 +97,12 @@ class _Target(_Ports):
 
 def _split(word: str, family: int) -> tuple[str, str | None]:
     """Split addresses from ports. extensions/libxt_NAT.c parse_to()."""
-    if family == 6 and word.startswith("["):  # noqa: PLR2004 - IPv6
+    if family == IPV6 and word.startswith("["):
         inside, closed, rest = word[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
             raise ValueError(f"{word!r} is not [ADDRESS]:PORT")
         return inside, rest[1:] if rest else None
-    if family == 6 and not word.startswith(":"):  # noqa: PLR2004 - IPv6
+    if family == IPV6 and not word.startswith(":"):
         return word, None
     addresses, colon, ports = word.partition(":")
     return addresses, ports if colon else None
@@ -109,7 +110,7 @@ def _split(word: str, family: int) -> tuple[str, str | None]:
 
 def _address(word: str, family: int) -> Address:
     try:
-        return IPv4Address(word) if family == 4 else IPv6Address(word)  # noqa: PLR2004 - IPv4
+        return IPv4Address(word) if family == IPV4 else IPv6Address(word)
     except ValueError:
         raise ValueError(f"bad IP address {word!r}") from None
 
@@ -137,19 +138,19 @@ def _wish(use: Use, side: Literal["src", "dst"], option: str) -> Nat:
                random_fully="--random-fully" in settings, persistent="--persistent" in settings)  # fmt: skip
 
 
-def _dnat(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+def _dnat(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("ACCEPT", effects=(_wish(use, "dst", "--to-destination"),))
 
 
-def _snat(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+def _snat(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("ACCEPT", effects=(_wish(use, "src", "--to-source"),))
 
 
-def _masquerade(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+def _masquerade(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("ACCEPT", effects=(_wish(use, "src", "--to-ports")._replace(of_interface=True),))
 
 
-def _redirect(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+def _redirect(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("ACCEPT", effects=(_wish(use, "dst", "--to-ports")._replace(to_local=True),))
 
 
@@ -163,7 +164,7 @@ class _NetKind(kinds.Network):
         return net
 
 
-def _netmap(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine translates
+def _netmap(use: Use, _packet: Packet, ctx: Context) -> Action:
     """Exchange the network and keep the host. Linux: net/netfilter/xt_NETMAP.c netmap_tg4()."""
     net: Net = use.settings["--to"].value
     low = make_address(net.family, net.value)

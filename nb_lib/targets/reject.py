@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.effects import Reject
+from nb_lib.kinds import IPV6
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import TCP, Packet
 
@@ -29,7 +30,7 @@ _V6 = {
 }  # fmt: skip
 
 
-def _act(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the engine makes the answer
+def _act(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("DROP", effects=(Reject(use.settings["--reject-with"].value),))
 
 
@@ -50,7 +51,7 @@ def _extension(family: int, answers: dict[str, str], default: str, function: str
                 help="what to tell the sender"),),
         families=(family,), tables=("filter",), hooks=("INPUT", "FORWARD", "OUTPUT"), act=_act, check=_check,
         summary="drop the packet and send its sender an error",
-        source=f"net/ipv{family}/netfilter/ip{'6' if family == 6 else ''}t_REJECT.c {function}(); iptables-extensions(8) REJECT",  # noqa: PLR2004 - IPv6
+        source=f"net/ipv{family}/netfilter/ip{'6' if family == IPV6 else ''}t_REJECT.c {function}(); iptables-extensions(8) REJECT",
     )  # fmt: skip
 
 

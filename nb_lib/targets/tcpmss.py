@@ -17,7 +17,7 @@ _LONGEST_HEADER = 60
 _CONTINUE, _DROP = Action("CONTINUE"), Action("DROP")
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:  # noqa: ARG001 - as every tidy
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
         raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
     return {"--clamp-mss-to-pmtu": settings["--clamp-mss-to-pmtu"]} if "--clamp-mss-to-pmtu" in settings else settings

@@ -16,7 +16,7 @@ def _verdict(name: str, summary: str) -> Extension:
     """Build the target whose verdict is its name."""
     action = Action(name)
 
-    def act(use: Use, packet: Packet, ctx: Context) -> Action:  # noqa: ARG001 - the verdict is always the same
+    def act(_use: Use, _packet: Packet, _ctx: Context) -> Action:
         return action
 
     return Extension(name, act=act, summary=summary, source=_SOURCE)
