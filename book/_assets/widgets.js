@@ -3,11 +3,15 @@
 (() => {
   const root = document.documentElement.dataset.content_root || "./";
   const vendor = new URL(`${root}_static/vendor/`, location.href).href;
+  const fonts = `${vendor}widget-fonts`;
   requirejs.config({
     waitSeconds: 20,
     paths: {
       anywidget: `${vendor}anywidget`,
-      "@jupyter-widgets/html-manager/dist": `${vendor}widget-fonts`,
+      // These modules come along in embed-amd.js; from their paths they only work out
+      // where their icon fonts lie.
+      "@jupyter-widgets": fonts,
+      "@jupyter-widgets/html-manager/dist": fonts,
     },
   });
 })();

@@ -1,0 +1,146 @@
+"""The built book in a browser without a network: every page, as a reader meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+CHAPTERS = [f"{chapter['file']}.html" for chapter in TOC["chapters"]]
+WRITTEN = [f"{TOC['root']}.html", *CHAPTERS]
+PAGES = [*WRITTEN, "genindex.html", "search.html"]
+
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+FIGURE = "figure.nf-figure"
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+SCREENSHOTS = ROOT / "_build" / "screenshots"
+
+pytestmark = pytest.mark.browser
+
+
+def figures(page):
+    """Return the page's diagrams, those in folded answers included."""
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    return page.locator(FIGURE).all()
+
+
+def step(figure) -> int:
+    return int(figure.get_attribute("data-step"))
+
+
+def test_every_page_is_tested(html):
+    built = {str(path.relative_to(html)) for path in html.rglob("*.html")}
+    assert {page for page in built if not page.startswith("_")} == set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_asks_nobody_else_and_nothing_fails(visit, name):
+    there = visit()
+    there.open(name, until="networkidle")
+    assert there.troubles == []
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_page_works_from_the_file_system(visit, html, name):
+    there = visit(home=html.as_uri() + "/")
+    page = there.open(name, until="networkidle")
+    assert there.troubles == []
+    for figure in figures(page):
+        assert figure.locator(".nf-controls").count() == 1
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_has_a_diagram_that_steps(visit, name):
+    page = visit().open(name)
+    assert any(figure.locator(".nf-story > li").count() > 1 for figure in figures(page))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_diagrams_step_by_mouse(visit, name):
+    there = visit(viewport=DESKTOP)
+    for figure in figures(there.open(name)):
+        press = {
+            act: figure.locator(f".nf-controls [data-act={act}]")
+            for act in ("first", "back", "next", "last")
+        }
+        press["first"].click()
+        assert step(figure) == 0
+        if figure.locator(".nf-story > li").count() < 2:
+            continue
+        press["next"].click()
+        assert step(figure) == 1
+        press["back"].click()
+        assert step(figure) == 0
+        press["last"].click()
+        assert step(figure) >= 1
+    assert there.troubles == []
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_diagrams_step_by_keyboard(visit, name):
+    there = visit(viewport=DESKTOP)
+    page = there.open(name)
+    for figure in figures(page):
+        if figure.locator(".nf-story > li").count() < 2:
+            continue
+        figure.locator(".nf-controls [data-act=first]").focus()
+        page.keyboard.press("Enter")
+        assert step(figure) == 0
+        figure.locator(".nf-controls [data-act=next]").focus()
+        page.keyboard.press("ArrowRight")
+        assert step(figure) == 1
+        page.keyboard.press("ArrowLeft")
+        assert step(figure) == 0
+    assert there.troubles == []
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_diagrams_speak_without_javascript(visit, name):
+    page = visit(java_script_enabled=False).open(name)
+    for figure in page.locator(FIGURE).all():
+        picture = figure.locator("svg[role=img]").first
+        if figure.locator("xpath=ancestor::details[not(@open)]").count():
+            assert picture.count() == 1
+            continue
+        box = picture.bounding_box()
+        assert box["width"] > 100
+        assert box["height"] > 20
+        assert figure.locator(".nf-story").is_visible()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_can_be_read_by_all(visit, name, scheme, size):
+    there = visit(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+    page = there.open(name)
+    figures(page)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    picture = f"{Path(name).stem}-{scheme}-{size['width']}.png"
+    page.screenshot(path=SCREENSHOTS / picture, full_page=True)
+    assert page.evaluate(OVERFLOWING) == []
+    page.add_script_tag(path=AXE)
+    assert page.evaluate(SERIOUS) == []
+
+
+# Elements that make the page itself wider than the window (not inside a frame that scrolls).
+OVERFLOWING = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  const framed = e => {
+    for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
+      if (["auto", "scroll", "hidden", "clip"].includes(getComputedStyle(p).overflowX)) return true;
+    return false;
+  };
+  return [...document.body.querySelectorAll("*")]
+    .filter(e => e.getBoundingClientRect().right > width + 1 && !framed(e))
+    .map(e => `${e.tagName}.${e.className}`).slice(0, 10).concat("the page scrolls sideways");
+}"""
+
+SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+  .filter(v => ["serious", "critical"].includes(v.impact))
+  .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} (${n.failureSummary})`))"""

@@ -1,0 +1,174 @@
+"""What a test may need from the machine, and what happens where the machine lacks it.
+
+A test says what it needs by a marker: `kernel`, `browser`, `book`, `needs("nft", …)`.
+Where that is missing the test is skipped, and the end of the run says which and why.
+With NB_REQUIRE_ALL=1 nothing may be left out: every skip, expected failure and
+deselected test is a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+REQUIRE_ALL = os.environ.get("NB_REQUIRE_ALL", "") not in {"", "0"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+# ── What the machine lacks: the reason as text, or None ─────────────────────────────
+
+
+def no_program(*names: str) -> str | None:
+    missing = [name for name in names if find_program(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else None
+
+
+def find_program(name: str) -> str | None:
+    """Find a program as root would, who has the sbin folders on PATH."""
+    return shutil.which(name, path=os.environ["PATH"] + ":/usr/local/sbin:/usr/sbin:/sbin")
+
+
+@functools.cache
+def no_kernel() -> str | None:
+    if os.geteuid() != 0:
+        return "not root"
+    if reason := no_program("ip", "iptables-save", "iptables-restore", "unshare"):
+        return reason
+    trial = subprocess.run(
+        ["unshare", "--net", "iptables", "-t", "nat", "-L", "-n"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"no iptables in a new network namespace: {trial.stderr}" if trial.returncode else None
+
+
+@functools.cache
+def no_book() -> str | None:
+    return None if (HTML / "index.html").is_file() else "the book is not built: make book"
+
+
+@functools.cache
+def no_browser() -> str | None:
+    if chromium() is None:
+        return f"no browser: none of {', '.join(BROWSERS)}"
+    return no_book()
+
+
+def chromium() -> str | None:
+    """Return the path of a Chromium; NB_CHROMIUM chooses one."""
+    names = (os.environ.get("NB_CHROMIUM", ""), *BROWSERS)
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+LACKS = {"kernel": no_kernel, "browser": no_browser, "book": no_book}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    for name, lack in LACKS.items():
+        if item.get_closest_marker(name) and (reason := lack()):
+            pytest.skip(f"{name}: {reason}")
+    for marker in item.iter_markers("needs"):
+        if reason := no_program(*marker.args):
+            pytest.skip(f"needs: {reason}")
+
+
+# ── Order: what is fast first, and each notebook's cells together ───────────────────
+
+
+def weight(item) -> int:
+    """Return a test's place in the run: plain, kernel, chapters' cells, book, browser."""
+    marked = [name for name in ("browser", "book", "kernel") if item.get_closest_marker(name)]
+    kind = "cell" if item.path.suffix == ".ipynb" else next(iter(marked), "plain")
+    return ("plain", "kernel", "cell", "book", "browser").index(kind)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=weight)
+
+
+# ── Nothing is left out unsaid ──────────────────────────────────────────────────────
+
+
+class LeftOut:
+    """Counts what did not run; with NB_REQUIRE_ALL, turns it into a failure.
+
+    Registered as a plugin of its own, because a conftest's hooks do not reach the
+    notebooks' cells, which lie outside its folder.
+    """
+
+    def __init__(self):
+        self.reasons = Counter()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self):
+        return self.judge((yield))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self):
+        return self.judge((yield))
+
+    def judge(self, report):
+        expected = hasattr(report, "wasxfail")
+        if not (report.skipped or expected):
+            return report
+        reason = f"expected to fail: {report.wasxfail}" if expected else said(report)
+        self.reasons[reason] += 1
+        if REQUIRE_ALL:
+            if expected:
+                del report.wasxfail
+            report.outcome = "failed"
+            report.longrepr = f"NB_REQUIRE_ALL=1, and this was left out: {reason}"
+        return report
+
+    def pytest_deselected(self, items):
+        self.reasons["deselected on the command line"] += len(items)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session):
+        if REQUIRE_ALL and self.reasons and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if not self.reasons:
+            terminalreporter.write_line("Nothing was left out.")
+            return
+        terminalreporter.section("left out on this machine")
+        for reason, count in self.reasons.most_common():
+            terminalreporter.write_line(f"{count:5} × {reason}")
+
+
+def said(report) -> str:
+    """Return a skip's own reason, without the place that pytest puts before it."""
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(LeftOut(), "left-out")
+
+
+# ── The built book ──────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """Return the folder of the built pages; mark the test `book` or `browser`."""
+    return HTML
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Return the path of the machine's Chromium; mark the test `browser`."""
+    return chromium()

@@ -1,0 +1,65 @@
+"""The tools that keep chapters and pages steady."""
+
+from __future__ import annotations
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import book, constraints, outputs
+
+
+def stored(*results, **metadata):
+    """Return how a notebook with one code cell of these outputs is stored."""
+    cell = new_code_cell("1", outputs=list(results), metadata=metadata, execution_count=1)
+    notebook = new_notebook(cells=[new_markdown_cell("#"), cell])
+    return nbformat.reads(outputs.normal(notebook), as_version=4)
+
+
+def test_neighbouring_stream_pieces_are_joined():
+    pieces = [new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
+    result = new_output("execute_result", data={"text/plain": "1"}, execution_count=1)
+    after = new_output("stream", name="stdout", text="c\n")
+    kept = stored(*pieces, result, after).cells[1].outputs
+    assert [output.get("text") for output in kept] == ["a\nb\n", None, "c\n"]
+
+
+def test_a_traceback_names_no_file_and_no_colour():
+    error = new_output("error", ename="E", evalue="\x1b[31mbad\x1b[0m", traceback=["File /x.py:1"])
+    assert stored(error).cells[1].outputs[0].traceback == ["E: bad"]
+
+
+def test_metadata_of_one_run_is_dropped():
+    cell = stored(tags=["raises-exception"], execution={"iopub.status.busy": "now"}).cells[1]
+    assert cell.metadata == {"tags": ["raises-exception"]}
+
+
+def test_storing_twice_changes_nothing():
+    once = outputs.normal(stored(new_output("stream", name="stdout", text="a")))
+    assert outputs.normal(nbformat.reads(once, as_version=4)) == once
+
+
+def test_digest_sees_names_and_contents_but_no_caches(tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    (tmp_path / "lib" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "lib" / "a.py").write_text("1")
+    first = book.digest(("lib",))
+    (tmp_path / "lib" / "__pycache__" / "a.pyc").write_text("cache")
+    assert book.digest(("lib",)) == first
+    (tmp_path / "lib" / "a.py").write_text("2")
+    second = book.digest(("lib",))
+    (tmp_path / "lib" / "a.py").rename(tmp_path / "lib" / "b.py")
+    assert len({first, second, book.digest(("lib",))}) == 3
+
+
+def test_constraints_carry_a_marker_only_where_pythons_differ():
+    found = {
+        "3.11": {"same": "1", "other": "1", "pytest": "1"},
+        "3.12": {"same": "1", "other": "2", "pytest": "1"},
+        "3.13": {"same": "1", "other": "2", "pytest": "1"},
+    }
+    assert constraints.merge(found) == [
+        'other==1; python_version == "3.11"',
+        'other==2; python_version == "3.12"',
+        'other==2; python_version >= "3.13"',
+        "same==1",
+    ]
