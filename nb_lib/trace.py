@@ -241,7 +241,8 @@ class Fate(NamedTuple):
         """``forward eth0`` · ``drop filter:INPUT:3`` · ``reject filter:X:1 icmp 3/3`` · ``lost after PREROUTING``."""
         if self.kind == "lost":
             return f"lost after {self.detail}"
-        parts = (self.kind, self.device, str(self.place) if self.place else "", self.detail)
+        device = self.device if self.kind == "forward" else ""
+        parts = (self.kind, device, str(self.place) if self.place else "", self.detail)
         return " ".join(filter(None, parts))
 
 

@@ -24,7 +24,8 @@ from nb_lib.trace import Event, Exploration, Fate, Place, Trace
 
 MAX_WAYS = 4096
 
-# What a host does that was told nothing else: a router without source checks.
+# What a host is that was told nothing else: a router on Ethernet without source checks.
+FACTS = {"mtu": 1500}
 SYSCTLS = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
 
 
@@ -34,7 +35,7 @@ class Host:
     ``rulesets`` is a Ruleset or several, at most one a family. ``addresses`` maps a device to its
     addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what ``read_addresses`` returned; ``routes`` maps
     a network to a device, ``"DEVICE"`` or ``"DEVICE via GATEWAY"``, or is what ``read_routes``
-    returned. Where no address is given, addresses and routes are proposed from the rules and the
+    returned. ``facts`` are what no header holds (``uid`` of the sender, ``mtu``, 1500 unless given). Where no address is given, addresses and routes are proposed from the rules and the
     packet, and each trace lists what was assumed. ``sysctls`` are named as sysctl(8) does.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
@@ -59,7 +60,7 @@ class Host:
             raise HostError("two rulesets of one family: a host has one IPv4 and one IPv6 ruleset")
         settings = {**SYSCTLS, **{name: str(value) for name, value in (sysctls or {}).items()}}
         self.routing = Routing(_interfaces(addresses), _routes(routes), settings)
-        self.state = State(sets=dict(ipsets or {}), facts=dict(facts or {}), now=now,
+        self.state = State(sets=dict(ipsets or {}), facts={**FACTS, **(facts or {})}, now=now,
                            random=random.Random(seed))  # fmt: skip
         self._indexes: dict[int, dict[tuple[str, str], ChainIndex]] = {}
         self._tracking: dict[int, bool] = {}

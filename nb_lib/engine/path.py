@@ -27,6 +27,7 @@ from nb_lib.packet import ICMP_ERRORS, Packet
 from nb_lib.rules import Ruleset
 from nb_lib.trace import Answered, AtHook, Entered, Event, Fate, Looked, Lost, Rewritten, Route, Routed
 
+_FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 Events = Generator[Event, None, "Fate | None"]
 
 
@@ -47,8 +48,9 @@ class Path:
         self.answering = False
 
     def receive(self, packet: Packet, device: str) -> Events:
-        """The packet comes in by ``device``."""
-        self._set(replace(packet, in_iface=device, out_iface=""))
+        """The packet comes in by ``device``, in a frame addressed as its destination suggests."""
+        link = packet.link or _FRAMES.get(self.routing.address_type(packet.dst), "HOST")
+        self._set(replace(packet, in_iface=device, out_iface="", link=link))
         self.device = device
         fate = yield from self._hook(PREROUTING)
         if fate:
@@ -57,9 +59,9 @@ class Path:
 
     def send(self, packet: Packet, *, broadcast: bool = False) -> Events:
         """The host sends the packet. ``broadcast`` is the socket's SO_BROADCAST."""
-        self._set(packet)
+        self._set(replace(packet, link=packet.link or "HOST"))
         kind = self.routing.address_type(packet.dst)
-        if kind == "BROADCAST" and not broadcast:
+        if kind == "BROADCAST" and int(packet.dst) and not broadcast:
             self.last = "None"
             return (yield from self._lose(Refused(f"{packet.dst} is a broadcast address and the socket has no SO_BROADCAST",
                                                   "send(…, broadcast=True)"), OUTPUT))  # fmt: skip
@@ -77,7 +79,18 @@ class Path:
             return fate
         if self.packet.out_iface != "lo":
             return Fate("forward", self.packet.out_iface)
-        return (yield from self.receive(replace(self.packet, out_iface=""), "lo"))
+        return (yield from self._come_back(route))
+
+    def _come_back(self, route: Route) -> Events:
+        """A packet to the host itself comes in by lo with the route it left by: it is not routed again."""
+        self._set(replace(self.packet, in_iface="lo", out_iface=""))
+        self.device = "lo"
+        fate = yield from self._hook(PREROUTING)
+        if fate:
+            return fate
+        yield Routed(self.packet, Route("LOCAL", "lo", rule=route.rule))
+        fate = yield from self._hook(INPUT)
+        return fate or Fate("local", "lo")
 
     # --- routing ---
 

@@ -187,6 +187,8 @@ class Routing:
             return Refused(f"martian source {src}: nobody can send from it")
         if src in _ZERO and not (src == IPv4Address(0) and dst == _LIMITED):
             return Refused(f"martian source {src}: network 0")
+        if dst in _ZERO and not (src == IPv4Address(0) and dst == IPv4Address(0)):
+            return Refused(f"martian destination {dst}: network 0")
         if device == "lo":
             return None
         localnet = self.sysctl("route_localnet", device)
@@ -227,7 +229,7 @@ class Routing:
 
     def output(self, src: Address | None, dst: Address, mark: int = 0) -> Route | Refused:
         """Decide about a packet that the host sends itself (or routes again)."""
-        if self.is_local(dst):
+        if self.is_local(dst) or dst == IPv4Address(0):  # 0.0.0.0 is "this host"
             return Route("OUTPUT", "lo", source=src or dst, rule=f"local {dst}")
         entry = self.lookup(dst, mark)
         if dst == _LIMITED and entry is not None:

@@ -32,11 +32,23 @@ class _Part(NamedTuple):
     """What one clause contributes to a rule."""
 
     core: dict[str, Setting]
-    matches: tuple[Use, ...]
-    target: Use | None
-    jump: str
-    goto: bool
-    names: frozenset[str]
+    matches: tuple[Use, ...] = ()
+    target: Use | None = None
+    jump: str = ""
+    goto: bool = False
+
+
+class _Template(NamedTuple):
+    """A clause that was read before, but for its last word: ``-m comment --comment …``.
+
+    ``settings`` are those of ``extension`` before they were brought into normal form.
+    """
+
+    role: str  # core, match or target
+    extension: Extension
+    settings: dict[str, Setting]
+    option: Option
+    inverted: bool
 
 
 class Decoder:
@@ -47,6 +59,7 @@ class Decoder:
         self.chains = chains
         self.backend = backend
         self._parts: dict[str, _Part | None] = {}
+        self._templates: dict[str, _Template] = {}
         self._cores: dict[tuple[str, ...], Use] = {}
 
     def rule(self, spec: str, *, line: str = "", lineno: int = 0, counters: Counters = ZERO) -> Rule:
@@ -100,14 +113,42 @@ class Decoder:
         """Read a clause on its own; None if it means nothing without the rest of its line."""
         if clause in self._parts:
             return self._parts[clause]
-        try:
-            reader = _Reader(self, words(clause), clause, 0)
-            reader.read()
-            part: _Part | None = reader.part()
-        except RulesetError:
-            part = None
+        prefix, last = _last_word(clause)
+        part: _Part | None
+        if prefix == "-j" and last in self.chains and find_target(last, self.family) is None:
+            part = _Part({}, jump=last)
+        else:
+            template = self._templates.get(prefix)
+            part = self._fill(template, last) if template is not None else None
+            if part is None:
+                part = self._read(clause, prefix)
         self._parts[clause] = part
         return part
+
+    def _read(self, clause: str, prefix: str) -> _Part | None:
+        """Read a clause with the grammar, and keep its shape for others that differ in one word."""
+        reader = _Reader(self, words(clause), clause, 0)
+        try:
+            reader.read()
+        except RulesetError:
+            return None
+        template = reader.template()
+        if template is not None and prefix:
+            self._templates[prefix] = template
+        return reader.part()
+
+    def _fill(self, template: _Template, last: str) -> _Part | None:
+        """Read the last word of a clause whose other words are known; None if it is refused."""
+        try:
+            value = template.option.kind.parse([last], self.family)
+            settings = {**template.settings, template.option.name: Setting(value, template.inverted)}
+            settings = normal(template.extension, settings, self.family)
+        except ValueError:
+            return None
+        if template.role == "core":
+            return _Part(settings)
+        use = Use(template.extension, settings)
+        return _Part({}, (use,)) if template.role == "match" else _Part({}, (), use)
 
     def _core(self, clauses: list[str]) -> Use | None:
         """Merge the core options of several clauses; None if one is given twice."""
@@ -131,6 +172,33 @@ class Decoder:
         part = reader.part()
         return Rule(self.family, Use(CORE, part.core) if part.core else _NO_CORE, part.matches,
                     part.target, part.jump, part.goto, reader.counters or counters)  # fmt: skip
+
+
+def _last_word(clause: str) -> tuple[str, str]:
+    """Cut the last word off a clause; the rest is empty if that word is quoted in no simple way."""
+    if not clause.endswith('"'):
+        prefix, _, last = clause.rpartition(" ")
+        return ("", "") if '"' in last else (prefix, last)
+    prefix, quote, last = clause[:-1].partition(' "')
+    return ("", "") if not quote or '"' in last or "\\" in last else (prefix, last)
+
+
+def normal(extension: Extension, settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """Fill in defaults and bring settings into the form and order that iptables-save prints.
+
+    Raises ValueError for what iptables refuses.
+    """
+    for option in extension.options:
+        if option.name not in settings:
+            if option.required:
+                raise ValueError(f"{extension.name}: {option.name} is missing")
+            if option.default is not None:
+                settings[option.name] = Setting(option.default)
+    if extension.tidy is not None:
+        settings = extension.tidy(settings, family)
+    if len(settings) < 2:
+        return settings
+    return {o.name: settings[o.name] for o in extension.options if o.name in settings}
 
 
 class _Reader:
@@ -159,6 +227,7 @@ class _Reader:
         self.target: tuple[Extension, dict[str, Setting], list[str], Word] | None = None
         self.jump, self.goto = "", False
         self.counters: Counters | None = None
+        self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
     def read(self) -> None:
         """Read all words. Raise RulesetError at the first that fits nowhere."""
@@ -170,6 +239,7 @@ class _Reader:
                     raise self.error("two ! in a row", word)
                 self.inverted = word
                 continue
+            self.latest = None
             self.word(word)
         if self.inverted:
             raise self.error("nothing follows the !", self.inverted)
@@ -191,12 +261,17 @@ class _Reader:
             self.load_target(self.value(word), word, goto=text in ("-g", "--goto"))
         elif text in ("-c", "--set-counters"):
             self.counters = Counters(self.number(word), self.number(word))
-        elif text in CORE.by_name:
+        elif text in CORE.by_name and not self.claimed(text):
             self.option(CORE, self.core, CORE.by_name[text], word)
         elif text.startswith("-") and len(text) > 1:
             self.extension_option(word)
         else:
             raise self.error(f'bad argument "{text}": an option starts with -', word)
+
+    def claimed(self, text: str) -> bool:
+        """Whether a loaded extension has a long option of the same name: policy's ``--proto``."""
+        loaded = [*self.matches, *([self.target] if self.target else [])]
+        return text.startswith("--") and any(text in extension.by_name for extension, *_ in loaded)
 
     def load_match(self, word: Word) -> None:
         extension = find_match(word.text, self.family)
@@ -304,23 +379,27 @@ class _Reader:
             value = option.kind.parse([w.text for w in taken], self.family)
         except ValueError as error:
             raise self.error(str(error), taken[0] if taken else word) from None
+        if len(taken) == 1:
+            self.latest = (extension, dict(settings), option, inverted)
         settings[option.name] = Setting(value, inverted)
+
+    def template(self) -> _Template | None:
+        """Return the shape of what was read, if it is one extension whose last word is a value."""
+        loaded = len(self.matches) + (self.target is not None) + bool(self.jump) + bool(self.core)
+        if self.latest is None or loaded != 1:
+            return None
+        extension, settings, option, inverted = self.latest
+        if not extension.known:
+            return None
+        role = "core" if self.core else "match" if self.matches else "target"
+        return _Template(role, extension, settings, option, inverted)
 
     def finish(self, extension: Extension, settings: dict[str, Setting], word: Word) -> dict[str, Setting]:
         """Fill in defaults and bring the settings into their normal form."""
-        for option in extension.options:
-            if option.required and option.name not in settings:
-                raise self.error(f"{extension.name}: {option.name} is missing", word)
-            if option.default is not None and option.name not in settings:
-                settings[option.name] = Setting(option.default)
-        if extension.tidy is not None:
-            try:
-                settings = extension.tidy(settings, self.family)
-            except ValueError as error:
-                raise self.error(str(error), word) from None
-        if len(settings) < 2:
-            return settings
-        return {o.name: settings[o.name] for o in extension.options if o.name in settings}
+        try:
+            return normal(extension, settings, self.family)
+        except ValueError as error:
+            raise self.error(str(error), word) from None
 
     def value(self, option: Word) -> Word:
         if self.at >= len(self.words):
@@ -342,7 +421,7 @@ class _Reader:
         """Return what was read."""
         uses = tuple(Use(e, s, " ".join(raw)) for e, s, raw, _ in self.matches)
         target = Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
-        return _Part(self.core, uses, target, self.jump, self.goto, frozenset(u.name for u in uses))
+        return _Part(self.core, uses, target, self.jump, self.goto)
 
     def error(self, reason: str, word: Word, *, hint: str = "") -> RulesetError:
         return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,

@@ -1,0 +1,44 @@
+"""The recordings that tests compare with; see ORIGIN.md."""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+@cache
+def archive(name: str) -> dict[str, bytes]:
+    """Return the files of an archive by name; those that are compressed inside are unpacked."""
+    with tarfile.open(HERE / name) as tar:
+        files = {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
+    return {n.removesuffix(".xz"): lzma.decompress(d) if n.endswith(".xz") else d for n, d in files.items()}
+
+
+@cache
+def dumps() -> dict[str, str]:
+    """Return every recorded dump of iptables-save and ip6tables-save, by name."""
+    found = {n: d.decode() for n, d in archive("dumps.tar.xz").items()}
+    return {n: t for n, t in found.items() if "ipset" not in n and ".nft." not in n}
+
+
+def packets() -> Iterator[dict[str, Any]]:
+    """Yield the 3,000 recorded packets, in the order in which they were sent."""
+    with lzma.open(HERE / "packets.jsonl.xz") as file:
+        for line in io.TextIOWrapper(file, encoding="utf-8"):
+            yield json.loads(line)
+
+
+def flows() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the recorded connections through kube-proxy's rules, each with its folder's name."""
+    for name, data in sorted(archive("flows.tar.xz").items()):
+        held = json.loads(data)
+        for flow in held if isinstance(held, list) else held["flows"]:
+            yield name.rpartition("/")[0], flow
