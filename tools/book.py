@@ -49,7 +49,12 @@ def run_jupyter_book() -> None:
     # --all reads and writes every page again: outputs come from the cache, and no page
     # keeps the address of an asset that is gone.
     options = ["--config", ROOT / "_config.yml", "-W", "-n", "--keep-going", "--all"]
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", BOOK, *options]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        BOOK,
+        *options,
+    ]
     print("▸ chapters → outputs → HTML", flush=True)
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if status:

@@ -26,7 +26,7 @@ HEAD = """\
 def resolve(python: str, folder: Path) -> dict[str, str]:
     """Install the requirements without constraints; return name → version."""
     subprocess.run([python, "-m", "venv", folder], check=True)
-    pip = [folder / "bin" / "python", "-m", "pip"]
+    pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip"]
     wanted = [*named().items(), *((name, "") for name in EXTRA)]
     lines = [f"{name}=={version}" if version else name for name, version in wanted]
     subprocess.run([*pip, "install", "--quiet", *lines], check=True)

@@ -33,7 +33,7 @@ def execute(path: Path) -> str:
     """Run a notebook in a fresh kernel, in its own folder; return it with the outputs."""
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -54,7 +54,8 @@ def normal(notebook: Any) -> str:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
         if cell.cell_type == "code":
             cell.outputs = joined([steady(output) for output in cell.outputs])
-    return str(nbformat.writes(notebook, version=4)) + "\n"
+    text: str = nbformat.writes(notebook, version=4)  # type: ignore[no-untyped-call]
+    return text + "\n"
 
 
 def steady(output: Any) -> Any:

@@ -15,3 +15,20 @@
     },
   });
 })();
+
+// Widgets set their labels' formulas by the interface of MathJax 2; the book has MathJax 3.
+(() => {
+  const Hub = {
+    Queue: async ([, , element]) => {
+      await window.MathJax.startup?.promise;
+      window.MathJax.typesetPromise?.([element]);
+    },
+  };
+  let mathjax; // first its configuration, then MathJax itself
+  const given = window.MathJax;
+  Object.defineProperty(window, "MathJax", {
+    get: () => mathjax,
+    set: value => { mathjax = Object.assign(value, { Hub }); },
+  });
+  if (given) window.MathJax = given;
+})();

@@ -93,8 +93,8 @@ class Visit:
             self.troubles.append(f"{response.status}: {response.url}")
 
     def only_calm(self, message):
-        if message.type in {"error", "warning"}:
-            self.troubles.append(f"console {message.type}: {message.text}")
+        if message.type == "error":
+            self.troubles.append(f"console error: {message.text}")
 
     def open(self, name: str, *, until: str = "load"):
         """Go to a page; return it."""
