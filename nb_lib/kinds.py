@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import names
-from nb_lib.connection import Address
-from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
+from nb_lib.net import BITS
 
 if TYPE_CHECKING:
     from nb_lib.options import Settings, Use
@@ -57,6 +55,13 @@ def leading_number(word: str) -> tuple[int, str] | None:
     return (_to_int(found[1]), word[found.end() :]) if found else None
 
 
+def atoi(word: str) -> int:
+    """Read the decimal number at the start of a word, 0 if there is none, as atoi(3) does."""
+    found = re.match(r"\s*([+-]?[0-9]+)", word)
+    value = int(found[1]) & U32 if found else 0
+    return value - (value >> 31 << 32)
+
+
 def _to_int(digits: str) -> int:
     if digits[:2] in ("0x", "0X"):
         return int(digits, 16)
@@ -71,16 +76,6 @@ def quote(text: str) -> str:
     if _BARE.match(text):
         return text
     return '"' + re.sub(r'(["\'\\])', r"\\\1", text) + '"'
-
-
-def write_address(address: Address) -> str:
-    """Write an address as inet_ntop(3) does: ``::ffff:1.2.3.4`` keeps its dotted tail."""
-    value = int(address)
-    if isinstance(address, IPv6Address) and value > U16:
-        head = {0: "::", 0xFFFF: "::ffff:"}.get(value >> 32)
-        if head:
-            return head + ".".join(str(value >> bit & 0xFF) for bit in (24, 16, 8, 0))
-    return str(address)
 
 
 class Word:
@@ -110,6 +105,18 @@ class Word:
     def show(self, value: Any) -> str:
         """Return the value as a reason names it."""
         return self.save(value)
+
+
+class FileName(Word):
+    """A name that becomes a file's under /proc."""
+
+    metavar = "name"
+
+    def read(self, word: str, family: int) -> Any:
+        """Return the name; raise ValueError if no file can have it."""
+        if "/" in word or word in ("", ".", ".."):
+            raise ValueError(f"{word!r} cannot be a file's name")
+        return super().read(word, family)
 
 
 class Text(Word):
@@ -176,7 +183,7 @@ class NumberRange(Word):
         """Read one number or two; raise ValueError if they are in the wrong order."""
         low, found, high = word.partition(self.separator)
         if not found:
-            return Range(*[self.number(word)] * 2)
+            return Range(*[self.number(word) if word else 0] * 2)
         ends = Range(self.number(low) if low else 0, self.number(high) if high else self.high)
         if self.ordered and ends.low > ends.high:
             raise ValueError(f"{word!r} is a range from the greater to the smaller")
@@ -196,15 +203,44 @@ class PortRange(NumberRange):
         super().__init__(U16, ordered=ordered)
         self.protocol = protocol
 
+    def read(self, word: str, family: int) -> Range:
+        """Read one port or two."""
+        if not word:
+            raise ValueError("a port is missing")
+        return super().read(word, family)
+
     def number(self, word: str) -> int:
         """Read a port's number or its service's name."""
         return parse_port(word, self.protocol)
+
+
+class ResolvedPortRange(NumberRange):
+    """Ports as getaddrinfo(3) reads them: decimal, by their lowest 16 bits, or a service's name."""
+
+    metavar = "port[:port]"
+
+    def __init__(self, *protocols: str, ordered: bool = False) -> None:
+        super().__init__(U16, ordered=ordered)
+        self.protocols = protocols
+
+    def number(self, word: str) -> int:
+        """Read a port's number or its service's name."""
+        number = re.fullmatch(r"\s*\+?([0-9]+)", word)
+        # getaddrinfo() keeps the number in an int, in which -1 stands for a name.
+        if number and int(number[1]) & U32 != U32:
+            return int(number[1]) & U16
+        return find_service(word, self.protocols)
 
 
 def parse_port(word: str, *protocols: str) -> int:
     """Read a port by number, or by the name of a service of one of the protocols."""
     if _NUMBER.fullmatch(word):
         return parse_number(word, 0, U16)
+    return find_service(word, protocols)
+
+
+def find_service(word: str, protocols: Iterable[str]) -> int:
+    """Return the port of a service's name; raise ValueError if it has none."""
     for protocol in protocols:
         if word in names.services(protocol):
             return names.services(protocol)[word]
@@ -284,67 +320,6 @@ class Choices(Choice):
     def show(self, value: Any) -> str:
         """Write the words, or the one word that a packet has."""
         return value if isinstance(value, str) else self.save(value)
-
-
-class Network(Word):
-    """``ADDRESS[/MASK]``; printed with its prefix, and left out by some options if it is everything."""
-
-    metavar = "address[/mask]"
-
-    def __init__(self, metavar: str = "", *, bare_host: bool = False) -> None:
-        super().__init__(metavar)
-        self.bare_host = bare_host
-
-    def read(self, word: str, family: int) -> Net:
-        """Read a network of the rule's family."""
-        return parse_net("127.0.0.1" if word == "localhost" and family == IPV4 else word, family)
-
-    def save(self, value: Any) -> str:
-        """Write ``10.0.0.0/8`` or, for a mask that is no prefix, ``1.0.0.4/255.0.0.255``."""
-        host, prefix = value.host, value.prefix
-        if host is not None and self.bare_host:
-            return write_address(host)
-        mask = write_address(make_address(value.family, value.mask)) if prefix is None else prefix
-        return f"{write_address(make_address(value.family, value.value))}/{mask}"
-
-    def show(self, value: Any) -> str:
-        """Write a packet's address, or a rule's network without ``/32``."""
-        if not isinstance(value, Net):
-            return write_address(value)
-        return write_address(value.host) if value.host is not None else self.save(value)
-
-
-class Host(Word):
-    """One address of the rule's family."""
-
-    metavar = "address"
-
-    def read(self, word: str, family: int) -> Address:
-        """Read a numeric address."""
-        return parse_address(word, family)
-
-    def save(self, value: Any) -> str:
-        """Write the address as inet_ntop(3) does."""
-        return write_address(value)
-
-
-class Interface(Word):
-    """A device's name; a ``+`` at the end stands for anything that follows."""
-
-    metavar = "name[+]"
-
-    def read(self, word: str, _family: int) -> str:
-        """Read the name; the kernel allows 15 characters."""
-        if not word:
-            raise ValueError("an empty interface name matches nothing")
-        if len(word.encode()) > 15:  # noqa: PLR2004 - IFNAMSIZ, with its closing zero
-            raise ValueError(f"{word!r} is longer than 15 characters")
-        return word
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Tell whether a device's name fits ``pattern``, which may end in ``+``."""
-    return name.startswith(pattern[:-1]) if pattern[-1] == "+" else name == pattern
 
 
 class Protocol(Word):

@@ -6,7 +6,7 @@ connections that it has seen and that conntrack still holds.
 
 from __future__ import annotations
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.net import BITS
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 from nb_lib.matches.conntrack import no_tracking, tracked
@@ -51,7 +51,7 @@ CONNLIMIT = Extension(
                help="so many connections are open, or fewer"),
         Option("--connlimit-above", _COUNT, invertible=True, group="count", label="connections above",
                help="more than so many connections are open"),
-        Option("--connlimit-mask", kinds.Number(0, 128), label="prefix", help="count a whole network together"),
+        Option("--connlimit-mask", addresses.PrefixLength(), label="prefix", help="count a whole network together"),
         Option("--connlimit-saddr", kinds.FLAG, group="side", label="source", help="count by source"),
         Option("--connlimit-daddr", kinds.FLAG, group="side", label="destination", help="count by destination"),
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.connection import Connection, Tracked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
 from nb_lib.packet import Packet
@@ -145,6 +145,12 @@ def _expiry(connection: Connection, setting: Setting, ctx: Context) -> tuple[Any
     return (left, left), setting.value.low <= left <= setting.value.high
 
 
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
+    if not settings:
+        raise ValueError("conntrack needs at least one option")
+    return settings
+
+
 _FIELDS: dict[str, _Field] = {
     "--ctproto": _protocol,
     "--ctorigsrc": _field("original", "src"),
@@ -159,8 +165,16 @@ _FIELDS: dict[str, _Field] = {
     "--ctexpire": _expiry,
 }
 
-_HOST = kinds.Network(bare_host=True)
-_PORT = kinds.NumberRange(65535, metavar="port[:port]")
+class _Ports(kinds.ResolvedPortRange):
+    """Ports; a range that ends in 0 is its first port alone."""
+
+    def read(self, word: str, family: int) -> Any:
+        ports = super().read(word, family)
+        return ports if ports.high else ports._replace(high=ports.low)
+
+
+_HOST = addresses.HostNetwork()
+_PORT = _Ports("tcp", "udp")
 STATE = Extension(
     "state",
     (Option("--state", States(_LOOKUP[:5], _STATES), invertible=True, required=True, label="state",
@@ -200,7 +214,7 @@ CONNTRACK = Extension(
         Option("--ctdir", kinds.Choice(("ORIGINAL", "REPLY")), label="direction",
                help="whether the packet goes with the opener or answers"),
     ),
-    test=_test_conntrack, conntrack=True,
+    test=_test_conntrack, tidy=_tidy, conntrack=True,
     summary="state, addresses, ports, status and age of the packet's connection",
     source="net/netfilter/xt_conntrack.c conntrack_mt(); iptables-extensions(8) conntrack",
 )  # fmt: skip

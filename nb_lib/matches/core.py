@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.kinds import IPV6
 from nb_lib.net import Net
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use
@@ -24,9 +24,9 @@ def _test(use: Use, packet: Packet, _ctx: Context | None = None) -> Answer:
         return Answer(MISS, "-s", packet.src)
     if (rule := get("-d")) and (packet.dst in rule.value) is rule.inverted:
         return Answer(MISS, "-d", packet.dst)
-    if (rule := get("-i")) and kinds.fits(packet.in_iface, rule.value) is rule.inverted:
+    if (rule := get("-i")) and addresses.fits(packet.in_iface, rule.value) is rule.inverted:
         return Answer(MISS, "-i", packet.in_iface or "none")
-    if (rule := get("-o")) and kinds.fits(packet.out_iface, rule.value) is rule.inverted:
+    if (rule := get("-o")) and addresses.fits(packet.out_iface, rule.value) is rule.inverted:
         return Answer(MISS, "-o", packet.out_iface or "none")
     if (rule := get("-p")) and (packet.protocol == rule.value) is rule.inverted:
         return Answer(MISS, "-p", packet.protocol)
@@ -56,7 +56,7 @@ def _idle(name: str, setting: Setting) -> bool:
     return name in ("-i", "-o") and value == "+" and not setting.inverted
 
 
-_NET, _IFACE = kinds.Network(), kinds.Interface()
+_NET, _IFACE = addresses.Network(), addresses.Interface()
 _OPTIONS = (
     Option("-s", _NET, ("--source", "--src"), invertible=True, label="source",
            help="the packet comes from this address or network"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.matches.limit import HZ, parse_rate, split_rate
 from nb_lib.net import BITS
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
@@ -21,6 +21,7 @@ _PER_JIFFY_BYTES = 1 << ((2**32 - 1) // HZ).bit_length() - 1
 _FULL_BYTES = _PER_JIFFY_BYTES * HZ
 _CREDIT = _PER_JIFFY * HZ // SCALE  # user2credits() divides the constants first
 _GC = 1000
+_MOST_ENTRIES = 1 << 20
 _MAX_BURST = 1_000_000
 _SIZES = (("m", 1 << 20), ("k", 1 << 10), ("", 1))
 
@@ -45,8 +46,7 @@ class _RateKind(kinds.Word):
     def read(self, word: str, _family: int) -> HashRate:
         at = word.find("b/s")
         if at > 0:
-            size = word[:at].rstrip("km")
-            count = int(size) if size.isdecimal() and size.isascii() else 0
+            count = kinds.atoi(word)
             if count:
                 cost = _to_cost(count * dict(_SIZES).get(word[at - 1], 1))
                 if not cost:
@@ -86,9 +86,30 @@ class _Burst(kinds.Word):
 
 
 class _Modes(kinds.Choices):
-    """What tells buckets apart."""
+    """What tells buckets apart; nothing at all makes one bucket."""
 
     metavar = "srcip|srcport|dstip|dstport[,…]"
+
+    def read(self, word: str, family: int) -> tuple[Any, ...]:
+        return super().read(word, family) if word else ()
+
+
+class _Entries(kinds.Number):
+    """How many entries; the kernel takes no more than 2^20 (HASHLIMIT_MAX_SIZE)."""
+
+    def read(self, word: str, family: int) -> int:
+        return min(super().read(word, family), _MOST_ENTRIES)
+
+
+class _Interval(kinds.Word):
+    """Seconds, as atoi(3) reads them."""
+
+    metavar = "seconds"
+
+    def read(self, word: str, _family: int) -> int:
+        if kinds.atoi(word) <= 0:
+            raise ValueError(f"{word!r} is not a number of seconds")
+        return kinds.atoi(word)
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
@@ -109,6 +130,9 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
         settings["--hashlimit-burst"] = burst or Setting(5)
         if settings["--hashlimit-burst"].value > _MAX_BURST:
             raise ValueError(f"the burst is at most {_MAX_BURST}")
+        cost = rate.value.avg * _CREDIT
+        if cost * settings["--hashlimit-burst"].value % 2**64 < cost % 2**64:
+            raise ValueError("the burst is too large for so slow a rate")
     _tidy_rest(settings, family, rate.value, burst_given=given)
     return settings
 
@@ -260,7 +284,7 @@ def _spend(use: Use, rate: HashRate, bucket: _Bucket, packet: Packet) -> tuple[b
     return True, bucket._replace(credit=bucket.credit - cost)
 
 
-_COUNT, _RATE = kinds.Number(0, kinds.U32), _RateKind()
+_TIME, _RATE = kinds.Number(1, kinds.U32, "milliseconds"), _RateKind()
 HASHLIMIT = Extension(
     "hashlimit",
     (
@@ -269,21 +293,21 @@ HASHLIMIT = Extension(
         Option("--hashlimit-above", _RATE, invertible=True, group="rate", label="above",
                help="match when the bucket is above this rate"),
         Option("--hashlimit-burst", _Burst(), label="burst", help="how much may pass at once before the rate counts"),
-        Option("--hashlimit-mode", _Modes(("srcip", "srcport", "dstip", "dstport")), label="mode",
+        Option("--hashlimit-mode", _Modes(("srcip", "srcport", "dstip", "dstport")), hidden=(), label="mode",
                help="what has a bucket of its own: addresses, ports"),
-        Option("--hashlimit-name", kinds.Word("name", 255), required=True, label="name",
+        Option("--hashlimit-name", kinds.FileName("name", 254), required=True, label="name",
                help="the table's name under /proc/net/ipt_hashlimit"),
-        Option("--hashlimit-htable-size", _COUNT, hidden=0, label="size", help="how many hash buckets"),
-        Option("--hashlimit-htable-max", _COUNT, hidden=0, label="most", help="how many entries at most"),
-        Option("--hashlimit-htable-gcinterval", _COUNT, hidden=_GC, label="collect",
+        Option("--hashlimit-htable-size", _Entries(0, kinds.U32), hidden=0, label="size", help="how many hash buckets"),
+        Option("--hashlimit-htable-max", _Entries(0, kinds.U32), hidden=0, label="most", help="how many entries at most"),
+        Option("--hashlimit-htable-gcinterval", _TIME, hidden=_GC, label="collect",
                help="milliseconds between collections of old entries"),
-        Option("--hashlimit-htable-expire", _COUNT, label="expire", help="milliseconds that an idle entry lives"),
-        Option("--hashlimit-srcmask", kinds.Number(0, 128), label="source prefix",
+        Option("--hashlimit-htable-expire", _TIME, label="expire", help="milliseconds that an idle entry lives"),
+        Option("--hashlimit-srcmask", addresses.PrefixLength(strict=True), label="source prefix",
                help="group sources by this length of prefix"),
-        Option("--hashlimit-dstmask", kinds.Number(0, 128), label="destination prefix",
+        Option("--hashlimit-dstmask", addresses.PrefixLength(strict=True), label="destination prefix",
                help="group destinations by this length of prefix"),
         Option("--hashlimit-rate-match", kinds.FLAG, label="rate", help="match the rate, without limiting it"),
-        Option("--hashlimit-rate-interval", kinds.Number(1, 2**31 - 1), hidden=1, label="interval",
+        Option("--hashlimit-rate-interval", _Interval(), hidden=1, label="interval",
                help="seconds over which the rate is taken"),
     ),
     test=_test, tidy=_tidy, save=_save,

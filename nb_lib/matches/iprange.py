@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.connection import Address
-from nb_lib.net import parse_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 from nb_lib.packet import Packet
 
@@ -28,17 +27,15 @@ class _RangeKind(kinds.Word):
 
     def read(self, word: str, family: int) -> AddressRange:
         low, dash, high = word.partition("-")
-        first = parse_address(low, family)
-        last = parse_address(high, family) if dash else first
-        if int(first) > int(last):
-            raise ValueError(f"{word!r} is a range from the greater to the smaller address")
+        first = addresses.read_dotted(low, family)
+        last = addresses.read_dotted(high, family) if dash else first
         return AddressRange(first, last)
 
     def save(self, value: Any) -> str:
-        return f"{kinds.write_address(value.low)}-{kinds.write_address(value.high)}"
+        return f"{addresses.write_address(value.low)}-{addresses.write_address(value.high)}"
 
     def show(self, value: Any) -> str:
-        return self.save(value) if isinstance(value, AddressRange) else kinds.write_address(value)
+        return self.save(value) if isinstance(value, AddressRange) else addresses.write_address(value)
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:

@@ -35,10 +35,10 @@ class SetKind(kinds.Word):
         name, fields = words[0], tuple(words[1].split(","))
         if len(name.encode()) > _LONGEST_NAME:
             raise ValueError(f"the set's name {name!r} is longer than {_LONGEST_NAME} characters")
-        wrong = [field for field in fields if field.lower() not in ("src", "dst")]
+        wrong = [field for field in fields if field[:3] not in ("src", "dst")]
         if wrong or len(fields) > _MOST_FIELDS:
             raise ValueError(f"{words[1]!r} is not a list of up to {_MOST_FIELDS} times src or dst")
-        return SetRef(name, tuple(field.lower() for field in fields))
+        return SetRef(name, tuple(field[:3] for field in fields))
 
     def save(self, value: Any) -> str:
         """Write the name and the fields."""
@@ -68,8 +68,8 @@ SET = Extension(
         Option("--match-set", SetKind(), invertible=True, required=True, label="in the set",
                help="the packet's fields are a member of the set"),
         Option("--return-nomatch", kinds.FLAG, label="nomatch", help="match an element that says nomatch"),
-        Option("--update-counters", kinds.FLAG, invertible=True, label="counters", help="count the match at the element"),
-        Option("--update-subcounters", kinds.FLAG, invertible=True, label="subcounters", help="count in a list's members"),
+        Option("--update-counters", kinds.FLAG, invertible=True, hidden=True, label="counters", help="count the match at the element"),
+        Option("--update-subcounters", kinds.FLAG, invertible=True, hidden=True, label="subcounters", help="count in a list's members"),
         Option("--packets-eq", _COUNT, invertible=True, group="packets", label="packets", help="the element's packet counter"),
         Option("--packets-lt", _COUNT, group="packets", label="packets below", help="the element's packet counter is less"),
         Option("--packets-gt", _COUNT, group="packets", label="packets above", help="the element's packet counter is more"),

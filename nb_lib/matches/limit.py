@@ -31,8 +31,7 @@ def parse_rate(word: str, scale: int) -> tuple[int, int]:
         if not found:
             raise ValueError(f"bad rate {word!r}: the unit is second, minute, hour or day")
         seconds = found[0]
-    digits = number.strip()
-    count = int(digits) if digits.isdecimal() and digits.isascii() else 0
+    count = kinds.atoi(number)
     if count <= 0:
         raise ValueError(f"bad rate {word!r}")
     if scale * seconds < count:

@@ -30,7 +30,7 @@ _GROUPS = {
 
 
 class _Ids(kinds.Word):
-    """A name, a number, or two numbers joined by ``-``."""
+    """A name, a number, or two numbers joined by ``-`` (or ``:``)."""
 
     def __init__(self, names: dict[str, int], metavar: str) -> None:
         super().__init__(metavar)
@@ -39,7 +39,7 @@ class _Ids(kinds.Word):
     def read(self, word: str, _family: int) -> Range:
         if word in self.names:
             return Range(*[self.names[word]] * 2)
-        low, dash, high = word.partition("-")
+        low, dash, high = word.replace(":", "-").partition("-")
         try:
             first = kinds.parse_number(low, 0, _MOST)
             last = kinds.parse_number(high, 0, _MOST) if dash else first

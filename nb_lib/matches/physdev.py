@@ -5,7 +5,7 @@ Linux: net/netfilter/xt_physdev.c physdev_mt(). Without a bridge every condition
 
 from __future__ import annotations
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 from nb_lib.packet import Packet
 
@@ -28,7 +28,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
         elif option in ("--physdev-in", "--physdev-out"):
             if not have:
                 continue  # physdev_mt() skips the comparison with a port that is not known yet
-            fits = kinds.fits(have, setting.value)
+            fits = addresses.fits(have, setting.value)
         else:
             fits = bool(have)
         if fits is setting.inverted:
@@ -36,7 +36,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
-_PORT = kinds.Interface()
+_PORT = addresses.Interface()
 PHYSDEV = Extension(
     "physdev",
     (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
 from nb_lib.packet import Packet
 
@@ -31,6 +31,8 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     tunnel = settings.get("--mode") == Setting("tunnel")
     if not tunnel and ("--tunnel-src" in settings or "--tunnel-dst" in settings):
         raise ValueError("--tunnel-src and --tunnel-dst need --mode tunnel")
+    if "--strict" in settings and not any(name in settings for name in _ELEMENT):
+        raise ValueError("--strict needs an element to compare: --reqid, --spi, --proto, --mode …")
     if settings["--pol"].value == "none":
         if "--strict" in settings:
             raise ValueError("--strict goes with --pol ipsec only")
@@ -76,7 +78,7 @@ def _inside(want: Any, have: Any) -> bool:
 _NAMES = {"--reqid": "reqid", "--spi": "spi", "--proto": "proto", "--mode": "mode",
           "--tunnel-src": "src", "--tunnel-dst": "dst"}  # fmt: skip
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {"--tunnel-src": _inside, "--tunnel-dst": _inside}
-_NET = kinds.Network(bare_host=True)
+_NET = addresses.HostNetwork()
 
 POLICY = Extension(
     "policy",

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nb_lib import kinds
-from nb_lib.connection import Address
-from nb_lib.kinds import IPV4
+from nb_lib import addresses, kinds
 from nb_lib.matches.limit import HZ
-from nb_lib.net import make_address, parse_address
+from nb_lib.net import make_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 from nb_lib.packet import Packet
 
@@ -29,18 +27,11 @@ class Seen(NamedTuple):
     stamps: tuple[int, ...]
 
 
-class _Mask(kinds.Word):
-    """A netmask written as an address (``24`` is ``0.0.0.24`` here)."""
-
-    metavar = "netmask"
-
-    def read(self, word: str, family: int) -> Address:
-        if family == IPV4 and word.isdecimal() and int(word) <= kinds.U8:
-            word = f"0.0.0.{word}"
-        return parse_address(word, family)
+class _Seconds(kinds.Number):
+    """Seconds; iptables prints them signed."""
 
     def save(self, value: Any) -> str:
-        return kinds.write_address(value)
+        return str(value - (value >> 31 << 32))
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
@@ -54,8 +45,6 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     if "--reap" in settings and "--seconds" not in settings:
         raise ValueError("--reap needs --seconds")
     settings = {"--name": Setting("DEFAULT"), "--mask": Setting(make_address(family, kinds.full_mask(family))), **settings}
-    if not settings["--name"].value:
-        raise ValueError("the list needs a name")
     if "--rdest" in settings:
         settings.pop("--rsource", None)
     else:
@@ -131,12 +120,12 @@ RECENT = Extension(
                help="the address is on the list; if so, note the time"),
         Option("--remove", kinds.FLAG, invertible=True, group="command", label="listed",
                help="the address is on the list; if so, take it off"),
-        Option("--seconds", kinds.Number(1, kinds.U32), label="seconds", help="seen within so many seconds"),
+        Option("--seconds", _Seconds(1, kinds.U32), label="seconds", help="seen within so many seconds"),
         Option("--reap", kinds.FLAG, label="reap", help="forget addresses older than --seconds"),
         Option("--hitcount", kinds.Number(0, 65_535), hidden=0, label="hits", help="seen at least so many times"),
         Option("--rttl", kinds.FLAG, label="TTL", help="only if the TTL is that of the packet that was noted"),
-        Option("--name", kinds.Word("name", 199), label="list", help="the list's name"),
-        Option("--mask", _Mask(), label="mask", help="addresses are compared under this mask"),
+        Option("--name", kinds.FileName("name", 199), label="list", help="the list's name"),
+        Option("--mask", addresses.Host("netmask"), label="mask", help="addresses are compared under this mask"),
         Option("--rsource", kinds.FLAG, label="source", help="note the source (as it is without being told)"),
         Option("--rdest", kinds.FLAG, label="destination", help="note the destination"),
     ),

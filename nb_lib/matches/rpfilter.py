@@ -55,7 +55,7 @@ RPFILTER = Extension(
         Option("--accept-local", kinds.FLAG, label="accept-local", help="let packets with a local source through"),
         Option("--invert", kinds.FLAG, label="invert", help="match the packets that fail the test"),
     ),
-    test=_test,
+    tables=("raw", "mangle"), test=_test,
     summary="the source would be answered by the interface that the packet came in by",
     source="net/ipv4/netfilter/ipt_rpfilter.c rpfilter_mt(); iptables-extensions(8) rpfilter",
 )  # fmt: skip

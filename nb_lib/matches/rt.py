@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.net import parse_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 from nb_lib.packet import ROUTING, Packet
@@ -27,7 +27,7 @@ class _Addresses(kinds.Word):
         return found
 
     def save(self, value: Any) -> str:
-        return ",".join(map(kinds.write_address, value))
+        return ",".join(map(addresses.write_address, value))
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
@@ -77,7 +77,7 @@ RT = Extension(
     "rt",
     (
         Option("--rt-type", kinds.Number(0, kinds.U32), invertible=True, label="routing type", help="the header's type"),
-        Option("--rt-segsleft", kinds.NumberRange(kinds.U32), invertible=True, label="segments left",
+        Option("--rt-segsleft", kinds.NumberRange(kinds.U32), invertible=True, hidden=kinds.Range(0, kinds.U32), label="segments left",
                help="how many hops are still to be visited"),
         Option("--rt-len", kinds.Number(0, kinds.U32), invertible=True, label="header length", help="the header's length in bytes"),
         Option("--rt-0-res", kinds.FLAG, label="reserved field zero", help="the reserved field is zero (type 0)"),

@@ -133,7 +133,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 SCTP = Extension(
     "sctp",
     (
-        *port_options("sctp"),
+        *port_options(kinds.PortRange("sctp")),
         Option("--chunk-types", _ChunkKind(), invertible=True, label="chunks",
                help="all, any or only the named chunks are in the packet"),
     ),

@@ -67,10 +67,10 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     needed = "--probability" if mode == "random" else "--every"
     if needed not in settings:
         raise ValueError(f"--mode {mode} needs {needed}")
-    if mode == "nth":
-        settings = {"--packet": Setting(0), **settings}
-        if settings["--packet"].value >= settings["--every"].value:
-            raise ValueError("--packet must be less than --every")
+    if mode == "nth" and "--packet" not in settings:
+        raise ValueError("--every needs --packet")
+    if mode == "nth" and settings["--packet"].value >= settings["--every"].value:
+        raise ValueError("--packet must be less than --every")
     return settings
 
 

@@ -141,19 +141,18 @@ def _tidy_tcp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     return settings
 
 
-def port_options(protocol: str, *, ordered: bool = True) -> tuple[Option, Option]:
-    """Return ``--sport`` and ``--dport`` for a protocol with ports."""
-    kind = kinds.PortRange(protocol, ordered=ordered)
+def port_options(kind: kinds.NumberRange, hidden: Range | None = None) -> tuple[Option, Option]:
+    """Return ``--sport`` and ``--dport`` for a protocol with ports; ``hidden`` is not printed."""
     return (
-        Option("--sport", kind, ("--source-port",), invertible=True, hidden=_EVERY, label="sport",
+        Option("--sport", kind, ("--source-port",), invertible=True, hidden=hidden, label="sport",
                help="the source port, or a range of ports"),
-        Option("--dport", kind, ("--destination-port",), invertible=True, hidden=_EVERY, label="dport",
+        Option("--dport", kind, ("--destination-port",), invertible=True, hidden=hidden, label="dport",
                help="the destination port, or a range of ports"),
     )  # fmt: skip
 
 
 _TCP_OPTIONS = (
-    *port_options("tcp"),
+    *port_options(kinds.PortRange("tcp"), _EVERY),
     Option("--tcp-option", kinds.Number(1, 255), invertible=True, label="TCP option",
            help="the TCP header carries this option, by number"),
     Option("--tcp-flags", Flags(), invertible=True, group="flags", label="flags",
@@ -170,14 +169,14 @@ TCP = Extension(
 )  # fmt: skip
 
 UDP = Extension(
-    "udp", port_options("udp"), protocols=("udp",), test=_test_udp,
+    "udp", port_options(kinds.ResolvedPortRange("udp", "tcp"), _EVERY), protocols=("udp",), test=_test_udp,
     check=kinds.needs_protocol("udp", "udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
 )  # fmt: skip
 
 UDPLITE = Extension(
-    "udplite", port_options("udplite"), protocols=("udplite",), test=_test_udplite,
+    "udplite", port_options(kinds.PortRange("udplite")), protocols=("udplite",), test=_test_udplite,
     check=kinds.needs_protocol("udplite", "udplite"),
     summary="ports of UDP-Lite",
     source="net/netfilter/xt_tcpudp.c udp_mt()",

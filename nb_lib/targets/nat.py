@@ -10,11 +10,11 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import addresses, kinds
 from nb_lib.connection import Address
 from nb_lib.effects import Nat
 from nb_lib.kinds import IPV4, IPV6
-from nb_lib.net import BITS, Net, make_address, parse_net
+from nb_lib.net import BITS, Net, make_address
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import Packet
 
@@ -74,20 +74,20 @@ class _Target(_Ports):
     metavar = "[address[-address]][:port[-port]]"
 
     def read(self, word: str, family: int) -> NatRange:
-        addresses, ports = _split(word, family)
+        where, ports = _split(word, family)
         found = super().read(ports, family) if ports is not None else NatRange()
-        if not addresses:
+        if not where and ports is not None:
             return found
-        low, dash, high = addresses.partition("-")
+        low, dash, high = where.partition("-")
         first = _address(low, family)
         return found._replace(low=first, high=_address(high, family) if dash else first)
 
     def save(self, value: Any) -> str:
         text = ""
         if value.low is not None:
-            text = kinds.write_address(value.low)
+            text = addresses.write_address(value.low)
             if value.high != value.low:
-                text += f"-{kinds.write_address(value.high)}"
+                text += f"-{addresses.write_address(value.high)}"
         if value.port_low is None:
             return text
         if isinstance(value.low, IPv6Address):
@@ -102,10 +102,11 @@ def _split(word: str, family: int) -> tuple[str, str | None]:
         if not closed or (rest and not rest.startswith(":")):
             raise ValueError(f"{word!r} is not [ADDRESS]:PORT")
         return inside, rest[1:] if rest else None
-    if family == IPV6 and not word.startswith(":"):
+    if family == IPV6 and word.count(":") > 1:
         return word, None
-    addresses, colon, ports = word.partition(":")
-    return addresses, ports if colon else None
+    address, colon, ports = word.partition(":")
+    # A colon in the third place is taken for the one behind "[]", which stands for no address.
+    return address if len(address) != 2 or not colon else "", ports if colon else None  # noqa: PLR2004 - see above
 
 
 def _address(word: str, family: int) -> Address:
@@ -154,14 +155,14 @@ def _redirect(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("ACCEPT", effects=(_wish(use, "dst", "--to-ports")._replace(to_local=True),))
 
 
-class _NetKind(kinds.Network):
+class _NetKind(addresses.Network):
     """The network to map to; a mask that is no prefix counts as a host."""
 
     def read(self, word: str, family: int) -> Net:
-        net = parse_net(word, family)
-        if net.prefix is None:
-            return parse_net(word.partition("/")[0], family)
-        return net
+        net = addresses.HostNetwork().read(word, family)
+        full = (1 << BITS[family]) - 1
+        mask = full if Net(family, 0, net.mask).prefix is None else net.mask
+        return Net(family, int(net.host) & mask, mask)
 
 
 def _netmap(use: Use, _packet: Packet, ctx: Context) -> Action:

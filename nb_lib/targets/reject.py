@@ -45,6 +45,7 @@ def _check(use: Use, rule: Rule) -> str:
 
 def _extension(family: int, answers: dict[str, str], default: str, function: str) -> Extension:
     words = {word: name for name, alias in answers.items() for word in (name, alias)}
+    words[""] = next(iter(answers))  # every word begins with nothing
     return Extension(
         "REJECT",
         (Option("--reject-with", kinds.Choice(words, "type", prefix=True), default=default, label="answer",

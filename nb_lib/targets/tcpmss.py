@@ -17,6 +17,15 @@ _LONGEST_HEADER = 60
 _CONTINUE, _DROP = Action("CONTINUE"), Action("DROP")
 
 
+class _Size(kinds.Word):
+    """A segment's size, which leaves room for the headers' least."""
+
+    metavar = "bytes"
+
+    def read(self, word: str, family: int) -> int:
+        return kinds.parse_number(word, 0, kinds.U16 - _HEADERS[family] + 20)
+
+
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
         raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
@@ -71,7 +80,7 @@ def _find(options: bytes) -> int | None:
 TCPMSS = Extension(
     "TCPMSS",
     (
-        Option("--set-mss", kinds.Number(0, 65_535), label="MSS", help="at most this segment size"),
+        Option("--set-mss", _Size(), label="MSS", help="at most this segment size"),
         Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp", help="at most what the path's MTU allows"),
     ),
     protocols=("tcp",), act=_act, tidy=_tidy, check=kinds.needs_protocol("TCPMSS", "tcp"),

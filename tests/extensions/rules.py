@@ -50,12 +50,20 @@ COMPANIONS: dict[str, dict[str, str]] = {
     "DNAT": {"--random": "--to-destination 1.2.3.4", "--persistent": "--to-destination 1.2.3.4"},
     "SNAT": {"--random": "--to-source 1.2.3.4", "--persistent": "--to-source 1.2.3.4", "--random-fully": "--to-source 1.2.3.4"},
 }  # fmt: skip
+# Names that the running kernel must know: modules, policies.
+LOOKED_UP = ("--helper", "--timeout")
 # What the namespace needs before rules can name it.
 SETUP = "ipset create s4 hash:ip; ipset create s6 hash:ip family inet6; modprobe -a nf_conntrack_ftp || true"
 
 
 def generated() -> Iterator[Case]:
     """Yield each option of each extension with each word, for the families that have it."""
+    for number, case in enumerate(_generated()):
+        # Rules of one hashlimit name share a table, so each gets a name of its own.
+        yield case._replace(rule=case.rule.replace("--hashlimit-name n", f"--hashlimit-name n{number}"))
+
+
+def _generated() -> Iterator[Case]:
     for family in (4, 6):
         for option in CORE.options:
             yield from _option(family, "filter", "", "core", option)
@@ -63,7 +71,7 @@ def generated() -> Iterator[Case]:
             extension = find_match(name, family)
             if extension is not None:
                 yield from _extension(family, extension, f"-m {name}")
-        for name in sorted({key.partition("/")[0] for key in TARGETS}):
+        for name in sorted({key.partition("/")[0] for key in TARGETS} - {"QUEUE"}):  # the kernel may lack it
             extension = find_target(name, family)
             if extension is not None:
                 yield from _extension(family, extension, f"-j {name}")
@@ -86,12 +94,15 @@ def _extension(family: int, extension: Extension, load: str) -> Iterator[Case]:
 def _option(family: int, table: str, start: str, extension: str, option: Option) -> Iterator[Case]:
     companions = COMPANIONS.get(extension, {})
     beside = companions.get(option.name, companions.get("", ""))
+    beside = beside.replace("s4", f"s{family}")
     for name in (option.name, *option.aliases):
         yield Case(family, table, f"{start} {beside} {name}".strip())
         yield Case(family, table, f"{start} {beside} ! {name}".strip())
-    words = WORDS if option.kind.arity else ()
+    words = WORDS if option.kind.arity and option.name not in LOOKED_UP else ()
     if option.kind.arity == 2:
-        words = tuple(f"{word} {other}" for word in WORDS[::3] for other in ("1", "SYN", "src", "s4", "src,dst", "ALL"))
+        words = tuple(f"{word} {other}" for word in WORDS[::3] for other in ("1", "SYN", "src,dst", "ALL"))
+    if option.name.endswith("-set") and option.kind.arity == 2:
+        words = tuple(f"s{family} {word}" for word in WORDS)
     for word in words:
         yield Case(family, table, f"{start} {beside} {option.name} {word}".strip())
     for word in words[::6]:
