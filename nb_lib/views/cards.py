@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from nb_lib.views.chains import Card, Model, Row
-from nb_lib.views.figure import Drawing
+from nb_lib.views.grid import Point
+from nb_lib.views.figure import HATCHED, Drawing
 from nb_lib.views.layout import (
     HEAD,
     LINE,
-    NUMBER,
     SIZE,
     SMALL,
     Layout,
     Spot,
+    indent,
     place,
     row_height,
     row_middle,
@@ -23,12 +24,13 @@ from nb_lib.views.layout import (
 from nb_lib.views.palette import LIGHT
 from nb_lib.views.parts import hue, shape
 from nb_lib.views.states import State
-from nb_lib.views.svg import Markup, join, mono, number, sans, tag
+from nb_lib.views.svg import Markup, join, mono, number, tag
 
+BOW = 34.0  # how far an edge within a column swings out
 BROAD = 18.0  # the width of an edge that is taken for sure, where chance divides edges
 
 
-def draw_chains(model: Model, title: str, steps: int = 0) -> Drawing:
+def draw_chains(model: Model, title: str, steps: Sequence[object] = ()) -> Drawing:
     """Draw the cards of a model and the edges between them."""
     plan = place(model)
     index = {card.key: n for n, card in enumerate(model.cards)}
@@ -38,35 +40,30 @@ def draw_chains(model: Model, title: str, steps: int = 0) -> Drawing:
     left = tag("text", f"{model.left_out} more chains are not drawn.", x=12, y=plan.height + 8,
                font_size=SIZE, fill=LIGHT.muted, class_="nf-m") if model.left_out else None  # fmt: skip
     body = join([edges, *cards, left])
-    return Drawing(body, title, plan.width, plan.height + (16 if left else 0), [None] * steps)
+    says = ", ".join(" ".join(filter(None, [card.title, card.strong])) for card in model.cards[:40])
+    return Drawing(body, title, plan.width, plan.height + (16 if left else 0), steps, f"Chains: {says}.")
 
 
 def _edges(model: Model, plan: Layout, index: dict[str, int]) -> Iterator[Markup]:
     cards = {card.key: card for card in model.cards}
     for card in model.cards:
-        drawn: set[tuple[str, int]] = set()
         for n, row in enumerate(card.rows):
             for goal in row.goes:
-                if goal not in model.where:
-                    continue
-                key, member = model.where[goal]
-                if card.closed and (key, member) in drawn:
-                    continue
-                drawn.add((key, member))
-                yield _edge(card, n, cards[key], member, plan, index)
+                if goal in model.where:
+                    key, member = model.where[goal]
+                    yield _edge(card, n, cards[key], member, plan, index)
 
 
 def _edge(card: Card, n: int, goal: Card, member: int, plan: Layout, index: dict[str, int]) -> Markup:
     row, here, there = card.rows[n], plan.spots[card.key], plan.spots[goal.key]
-    start = (here.x + here.w, row_middle(card, n, here))
-    level = row_middle(goal, member, there) if member >= 0 else there.y + HEAD / 2
-    end = (there.x, level)
+    start, end = ends(here, there, row_middle(card, n, here), row_middle(goal, member, there))
     taken = row.state is not None and row.state.kind == "matched"
     width = max(2.0, float(row.chance) * BROAD) if row.chance is not None else None
     steps = " ".join(map(str, row.state.steps)) if taken and row.state else None
-    path = tag("path", d=curve(start, end), stroke_width=width or (2.4 if taken else None),
+    shown = None if card.closed else width  # chance is told row by row
+    path = tag("path", d=curve(start, end), stroke_width=shown or (2.4 if taken else None),
                stroke=LIGHT.ink if taken else None,
-               stroke_opacity=0.35 if width and not taken else None,
+               stroke_opacity=0.35 if shown and not taken else None, data_w=number(width) if width else None,
                class_=" ".join(filter(None, ["nf-edge", "nf-chance" if width else "",
                                              "nf-taken" if taken else ""])),
                data_e=f"{index[card.key]}.{n} {index[goal.key]}.{member}", data_s=steps)  # fmt: skip
@@ -74,18 +71,22 @@ def _edge(card: Card, n: int, goal: Card, member: int, plan: Layout, index: dict
         return path
     label = tag("text", _fraction(row.chance), x=start[0] + 5, y=start[1] + 3.4, stroke=LIGHT.paper,
                 stroke_width=3, paint_order="stroke", fill=LIGHT.ink, font_size=SIZE,
-                font_weight=700, class_="nf-i nf-odds")  # fmt: skip
+                font_weight=700, class_="nf-i nf-odds", display="none" if card.closed else None)  # fmt: skip
     return tag("g", path, label)
 
 
-def curve(start: tuple[float, float], end: tuple[float, float]) -> str:
-    """Write an edge: it leaves and arrives level; back to its own column it goes around."""
+def ends(here: Spot, there: Spot, y: float, v: float) -> tuple[Point, Point]:
+    """Return where an edge leaves and arrives: rightwards, within a column, or leftwards."""
+    start = here.x if there.x < here.x else here.x + here.w
+    end = there.x if there.x > here.x else there.x + there.w
+    return (start, y), (end, v)
+
+
+def curve(start: Point, end: Point) -> str:
+    """Write an edge that leaves and arrives level."""
     (x, y), (u, v) = start, end
-    if u > x:
-        bend = (u - x) / 2
-        return f"M{number(x)} {number(y)}C{number(x + bend)} {number(y)} {number(u - bend)} {number(v)} {number(u)} {number(v)}"
-    return (f"M{number(x)} {number(y)}C{number(x + 40)} {number(y)} {number(x + 40)} {number((y + v) / 2)} "
-            f"{number((x + u) / 2)} {number((y + v) / 2)}S{number(u - 40)} {number(v)} {number(u)} {number(v)}")  # fmt: skip
+    a, b = ((x + u) / 2, (x + u) / 2) if abs(u - x) > 1 else (x + BOW, x + BOW)
+    return f"M{number(x)} {number(y)}C{number(a)} {number(y)} {number(b)} {number(v)} {number(u)} {number(v)}"
 
 
 def _fraction(value: Fraction) -> str:
@@ -110,7 +111,7 @@ def _card(card: Card, spot: Spot, index: int, table: str) -> Markup:
         tag("text", card.note, x=spot.w - 10, y=15, text_anchor="end", font_size=SMALL,
             fill=LIGHT.muted, class_="nf-m") if card.note else None,
         class_="nf-head")  # fmt: skip
-    rows = [_row(row, top, spot.w, table) for row, top in zip(card.rows, row_tops(card), strict=True)]
+    rows = [_row(row, top, spot.w, indent(card), table) for row, top in zip(card.rows, row_tops(card), strict=True)]
     inside = tag("g", rows, class_="nf-rows", display="none" if card.closed else None) if rows else None
     name = " ".join(filter(None, ["nf-chain", f"nf-{table}", "nf-faint" if faint else "",
                                   "nf-closed" if card.closed else ""]))  # fmt: skip
@@ -124,27 +125,27 @@ def _told(card: Card) -> str:
     return " · ".join(filter(None, [names, card.strong, card.note]))
 
 
-def _row(row: Row, top: float, width: float, table: str) -> Markup:
+def _row(row: Row, top: float, width: float, left: float, table: str) -> Markup:
     state = row.state
     kind = state.kind if state else ""
     height = row_height(row)
     y = LINE - 1.5
     parts = [tag("title", row.full if not (state and state.why) else f"{row.full}\n{state.why}")]
-    fill = {"matched": hue(table).fill, "unsure": "url(#nf-hatch)"}.get(kind)
+    fill = {"matched": hue(table).fill, "unsure": HATCHED}.get(kind)
     parts.append(tag("rect", x=1, width=width - 2, height=height, fill=fill or "none",
                      pointer_events="all", class_="nf-back"))  # fmt: skip
     colour = LIGHT.muted if kind in ("missed", "unreached") else LIGHT.ink
-    texts = [tag("text", row.label, x=NUMBER - 8, y=y, text_anchor="end", font_size=SMALL,
+    texts = [tag("text", row.label, x=left - 8, y=y, text_anchor="end", font_size=SMALL,
                  fill=LIGHT.muted, class_="nf-m")] if row.label else []  # fmt: skip
     if row.strong:
-        texts.append(tag("text", row.strong, x=NUMBER, y=y, font_weight=600, font_family="system-ui,sans-serif",
+        texts.append(tag("text", row.strong, x=left, y=y, font_weight=600, font_family="system-ui,sans-serif",
                          class_="nf-sans"))  # fmt: skip
         y += LINE
     for line in row.text:
-        texts.append(tag("text", _underlined(line, state), x=NUMBER, y=y))
+        texts.append(tag("text", _underlined(line, state), x=left, y=y))
         y += LINE
     if state and state.why:
-        texts.append(tag("text", state.why, x=NUMBER, y=y, font_size=SMALL, font_family="system-ui,sans-serif",
+        texts.append(tag("text", state.why, x=left, y=y, font_size=SMALL, font_family="system-ui,sans-serif",
                          class_="nf-why nf-sans"))  # fmt: skip
     parts.append(tag("g", texts, fill=colour, class_="nf-mono " + ("nf-m" if colour == LIGHT.muted else "nf-i"),
                      font_family="ui-monospace,monospace"))  # fmt: skip
@@ -180,5 +181,3 @@ def _underlined(line: str, state: State | None) -> list[Markup | str]:
     lead, tail = (pieces[0] + " ") * bool(pieces[0]), (" " + pieces[2]) * bool(pieces[2])
     return [lead, tag("tspan", pieces[1], text_decoration="underline", class_="nf-key"), tail]
 
-
-__all__ = ["curve", "draw_chains", "sans"]

@@ -7,6 +7,7 @@ calls (KUBE-MARK-MASQ) is drawn without edges. What a trace visited is never fol
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -91,6 +92,7 @@ class _Builder:
                 self.callers[one].append(name)
         self.layers = _layers(self.chains, self.calls)
         self.left_out: set[str] = set()
+        self.hits: set[str] = set()
 
     def build(self) -> Model:
         self.shown = self._narrowed() if self.only else self._first(MANY)
@@ -130,9 +132,9 @@ class _Builder:
 
     def _narrowed(self) -> set[str]:
         """Keep what ``only`` names, what leads there and what it leads to."""
-        hits = {name for name, chain in self.chains.items() if self._named(chain)}
-        kept = set(hits)
-        for name in hits:
+        self.hits = {name for name, chain in self.chains.items() if self._named(chain)}
+        kept = set(self.hits)
+        for name in self.hits:
             kept |= _reach(name, self.callers) | _reach(name, self.calls)
         for name, chain in self.chains.items():
             goals = {r.jump for r in chain.rules if r.jump and self._fits(r)}
@@ -176,13 +178,17 @@ class _Builder:
         rows = self._rows(chain)
         callers = len(set(self.callers[name]))
         aside = name in self._aside()
-        strong = services(chain, self._calling(name))
+        strong = self._strong(name)
         return Card(name, short(name), _note(chain, callers), rows, self.layers.get(name, 0), strong,
                     aside=aside, faint=not chain.builtin and not callers)  # fmt: skip
 
-    def _calling(self, name: str) -> Iterable[Rule]:
-        for caller in self.callers[name][:1]:
-            yield from (r for r in self.chains[caller].rules if r.jump == name)
+    def _strong(self, name: str) -> str:
+        """Return the Service of a chain: from its own comments, its callers' rules, or its caller."""
+        callers = self.callers[name]
+        calling = (r for caller in callers[:1] for r in self.chains[caller].rules if r.jump == name)
+        if found := services(self.chains[name], calling):
+            return found
+        return self._strong(callers[0]) if len(callers) == 1 and shape(name) else ""
 
     def _group(self, names: Sequence[str]) -> Card:
         """Make one card of chains that differ in few words: the common rules, then each one's own."""
@@ -197,42 +203,53 @@ class _Builder:
             full = "\n".join(rule_text(rule) for rule in chain.rules)
             name = short(chain.name).removeprefix(shape(chain.name))
             rows.append(Row("", (f"{name} {own[-1] if own else ''}".rstrip(),), full, member=chain.name))
-        strong = services(chains[0], self._calling(names[0]))
+        strong = self._strong(names[0])
         return Card(names[0] + "+", f"{len(names)} × {shape(names[0])}…", "", tuple(rows),
                     self.layers.get(names[0], 0), strong, members=tuple(names))  # fmt: skip
 
     def _rows(self, chain: Chain) -> tuple[Row, ...]:
         chances = _chances(chain)
-        found: list[tuple[int, Rule]] = [
-            (n, rule) for n, rule in enumerate(chain.rules, 1) if self._belongs(rule)
-        ]
+        found = self._belonging(chain)
         runs = _runs(found, self.states, chain) if len(found) > LONG else [[pair] for pair in found]
         rows = []
         for run in runs:
-            if len(run) > 1:
+            number, rule = run[0]
+            state = self.states.of(chain.name, number)
+            plain = state is None or state.kind in ("missed", "unreached")
+            if len(found) > LONG and service(rule) and plain:
                 rows.append(self._folded(run, chain))
                 continue
-            number, rule = run[0]
-            row = _row(rule, number, self.states.of(chain.name, number), chances.get(number), brief(rule))
+            row = _row(rule, number, state, chances.get(number), brief(rule))
             rows.append(replace(row, goes=self._goals([rule])))
         hidden = len(chain.rules) - len(found)
         if hidden:
-            rows.append(Row("", (f"… {hidden} more rules",), f"{hidden} more rules"))
+            more = f"{hidden} more rule{'s' * (hidden > 1)}"
+            rows.append(Row("", (f"… {more}",), more))
         return tuple(rows)
 
-    def _belongs(self, rule: Rule) -> bool:
-        if self.only and not self._fits(rule) and rule.jump not in self.shown - self._aside():
-            return False
-        return not (rule.jump in self.left_out)
+    def _belonging(self, chain: Chain) -> list[tuple[int, Rule]]:
+        """Return the rules to show: all, unless some of the chains that they call are left out."""
+        rules = list(enumerate(chain.rules, 1))
+        drawn = self.shown - self._aside()
+        if chain.name in self.hits or not self.calls[chain.name].keys() & (drawn | self.left_out):
+            return rules
+        if self.only:
+            return [(n, r) for n, r in rules if r.jump in drawn or self._fits(r)]
+        if not self.calls[chain.name].keys() & self.left_out:
+            return rules
+        kept = {service(r) for _, r in rules if r.jump in drawn}
+        return [(n, r) for n, r in rules if r.jump not in self.left_out and (service(r) in kept or not service(r))]
 
     def _folded(self, run: Sequence[tuple[int, Rule]], chain: Chain) -> Row:
         """Make one row of several rules of one Service: their addresses and ports."""
         rules = [rule for _, rule in run]
         text = lines([Clause(t, "") for t in dict.fromkeys(map(_aim, rules)) if t], WIDTH)
-        states = [self.states.of(chain.name, n) for n, _ in run]
+        state = self.states.of(chain.name, run[0][0])
         full = "\n".join(f"{n} {rule_text(rule)}" for n, rule in run)
-        return Row(f"{run[0][0]}–{run[-1][0]}", tuple(text), full, goes=self._goals(rules),
-                   strong=service(rules[0]), state=states[0])  # fmt: skip
+        label = str(run[0][0]) if len(run) == 1 else f"{run[0][0]}–{run[-1][0]}"
+        sign = "JUMP" if rules[-1].jump else ""
+        return Row(label, tuple(text), full, sign, goes=self._goals(rules),
+                   strong=service(rules[0]), state=state)  # fmt: skip
 
     def _goals(self, rules: Iterable[Rule]) -> tuple[str, ...]:
         wanted = self.shown - self._aside()
@@ -257,7 +274,33 @@ def _patched(rule: Rule, words: Sequence[str]) -> list[Clause]:
 
 
 def _layers(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return each chain's depth: the longest way by which it can be called."""
+    """Return each chain's column: one past the chain that calls it.
+
+    Called from several columns, a chain stands behind the last; chains of one kind (KUBE-SVC-…)
+    stand together, behind the column that calls most of them.
+    """
+    depth = _depths(chains, calls)
+    votes: dict[str, Counter[int]] = {}
+    found: dict[str, int] = {}
+    kinds = {name: shape(name) or name for name in depth}
+    members: dict[str, list[str]] = {}
+    last: dict[str, int] = {}
+    for name, level in depth.items():
+        members.setdefault(kinds[name], []).append(name)
+        last[kinds[name]] = max(level, last.get(kinds[name], 0))
+    for kind, _ in sorted(last.items(), key=lambda pair: pair[1]):
+        seen = votes.get(kind, Counter({0: 1}))
+        most = max(seen.values()) if kind.endswith("-") else 0
+        found[kind] = max(level for level, count in seen.items() if count >= most)
+        for name in members[kind]:
+            for rule in chains[name].rules:
+                if rule.jump in depth:
+                    votes.setdefault(kinds[rule.jump], Counter())[found[kind] + 1] += 1
+    return {name: found[kinds[name]] for name in depth}
+
+
+def _depths(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Return how deep each chain can be called, at most."""
     depth: dict[str, int] = {}
 
     def visit(name: str, level: int, above: frozenset[str]) -> None:
@@ -270,12 +313,6 @@ def _layers(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> 
     for name, chain in chains.items():
         if chain.builtin:
             visit(name, 0, frozenset())
-    deepest: dict[str, int] = {}
-    for name, level in depth.items():
-        deepest[shape(name)] = max(level, deepest.get(shape(name), 0))
-    for name in list(depth):
-        if shape(name):  # chains of one kind stand in one column
-            visit(name, deepest[shape(name)], frozenset())
     return depth
 
 

@@ -13,7 +13,7 @@ from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
 from nb_lib.views.path import draw_map, draw_path
-from nb_lib.views.story import Step, steps
+from nb_lib.views.story import Step, moves, steps
 from nb_lib.views.states import states
 from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_text, trace_text
 
@@ -58,7 +58,7 @@ def table_figure(table: Table, trace: Trace | None = None, *, only: str = "") ->
     story = _story_in(table.name, trace)
     found = model(table, states(story, table.name), only)
     title = f"The chains of table {table.name}" + (f", for {trace.sent}" if trace else "")
-    drawing = draw_chains(found, title, len(story))
+    drawing = draw_chains(found, title, moves(story))
     return figure("chains", drawing, story_items(story), table_text(table))
 
 
@@ -67,7 +67,7 @@ def chain_figure(chain: Chain, trace: Trace | None = None) -> Figure:
     tables = {e.table for e in trace.events if isinstance(e, Entered) and e.chain == chain.name} if trace else set()
     name = min(tables, default="")
     story = _story_in(name, trace) if name else ()
-    drawing = draw_chains(single(chain, states(story, name)), f"Chain {chain.name}", len(story))
+    drawing = draw_chains(single(chain, states(story, name)), f"Chain {chain.name}", moves(story))
     return figure("chains", drawing, story_items(story), chain_text(chain))
 
 

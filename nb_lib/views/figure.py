@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from nb_lib.text import rule_text
 from nb_lib.trace import Missed
 from nb_lib.views.palette import LIGHT
+from nb_lib.views.parts import hatch
 from nb_lib.views.story import Step, misses, sentence
 from nb_lib.views.svg import Markup, data, number, tag
 
-_NO_ID = "nf-0000000000"  # as long as a real one; it is exchanged when the content is known
+NO_ID = "nf-0000000000"  # as long as a real one; it is exchanged when the content is known
+HATCHED = f"url(#{NO_ID}-h)"
 
 
 class Drawing(NamedTuple):
@@ -24,6 +26,7 @@ class Drawing(NamedTuple):
     width: float
     height: float
     steps: Sequence[object] = ()
+    says: str = ""  # what the picture shows, in a sentence or two
     least: float = 0.72  # how far it may shrink before its frame scrolls
 
 
@@ -53,9 +56,9 @@ def figure(kind: str, drawing: Drawing, story: Iterable[Markup], text: str, *,
         after,
         data({"title": drawing.title, "steps": drawing.steps, **more}),
     ]  # fmt: skip
-    html = tag("figure", inside, class_=f"nf-figure nf-{kind}", id=_NO_ID)
-    ident = "nf-" + hashlib.sha256(html.encode()).hexdigest()[: len(_NO_ID) - 3]
-    return Figure(html.replace(_NO_ID, ident), text)
+    html = tag("figure", inside, class_=f"nf-figure nf-{kind}", id=NO_ID)
+    ident = "nf-" + hashlib.sha256(html.encode()).hexdigest()[: len(NO_ID) - 3]
+    return Figure(html.replace(NO_ID, ident), text)
 
 
 def story_items(story: Sequence[Step]) -> list[Markup]:
@@ -65,10 +68,10 @@ def story_items(story: Sequence[Step]) -> list[Markup]:
         new = step.hook if step.hook != hook and step.kind != "fate" else ""
         hook = step.hook or hook
         found.append(tag("li",
-            tag("b", new, class_="nf-hook") if new else None,
-            [_note(event) for event in step.before if _worth(event)],
+            [tag("b", new, class_="nf-hook"), " "] if new else None,
+            [(_note(event), " ") for event in step.before if _worth(event)],
             tag("span", step.sentence, class_="nf-say"),
-            tag("code", rule_text(step.rule)) if step.rule else None,
+            [" ", tag("code", rule_text(step.rule))] if step.rule else None,
             data_s=str(n), data_d=str(step.depth) if step.depth else None,
             class_=_table_class(step)))  # fmt: skip
     return found
@@ -85,7 +88,8 @@ def _svg(drawing: Drawing, text: str) -> Markup:
     width, height = drawing.width, drawing.height
     return tag("svg",
         tag("title", drawing.title),
-        tag("desc", text),
+        tag("desc", drawing.says or text),
+        hatch(f"{NO_ID}-h") if HATCHED in drawing.svg else None,
         tag("rect", width=width, height=height, rx=8, fill=LIGHT.paper, class_="nf-sheet"),
         drawing.svg,
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from nb_lib.views.chains import Card, Model, Row
 from nb_lib.views.svg import mono, sans
 
-SIZE, LINE, PAD, HEAD, GAP, COLUMN, MARGIN = 10.0, 12, 5, 22, 12, 52, 12
+SIZE, LINE, PAD, HEAD, GAP, COLUMN, MARGIN = 10.0, 12, 5, 22, 12, 50, 12
 SMALL = 8.5
-NUMBER = 30  # the room for a rule's number, left of its text
+NUMBER = 30.0  # the least room for a rule's number, left of its text
 
 
 class Spot(NamedTuple):
@@ -49,9 +49,16 @@ def card_height(card: Card) -> float:
 def card_width(card: Card) -> float:
     """Return the width that a card's texts need."""
     head = 34 + mono(card.title, SIZE) + sans(card.strong, SIZE) + sans(card.note, SMALL)
-    rows = [NUMBER + mono(text, SIZE) + 24 for row in card.rows for text in row.text]
-    why = [NUMBER + sans(row.state.why, SMALL) + 24 for row in card.rows if row.state and row.state.why]
+    left = indent(card)
+    rows = [left + mono(text, SIZE) + 24 for row in card.rows for text in row.text]
+    rows += [left + sans(row.strong, SIZE) + 24 for row in card.rows if row.strong]
+    why = [left + sans(row.state.why, SMALL) + 24 for row in card.rows if row.state and row.state.why]
     return max(head, *rows, *why, 96.0) if rows else max(head, 96.0)
+
+
+def indent(card: Card) -> float:
+    """Return where the text of a card's rows begins, right of their numbers."""
+    return max([NUMBER, *(sans(row.label, SMALL) + 14 for row in card.rows)])
 
 
 def row_tops(card: Card) -> list[float]:
@@ -93,8 +100,8 @@ def anchors(model: Model, key: str) -> list[tuple[str, int]]:
 
 
 def row_middle(card: Card, n: int, spot: Spot) -> float:
-    """Return the height at which the edge of a row begins."""
-    if card.closed:
+    """Return the height at which the edge of a row begins or ends; -1 stands for the whole card."""
+    if card.closed or n < 0:
         return spot.y + HEAD / 2
     return spot.y + row_tops(card)[n] + row_height(card.rows[n]) / 2
 

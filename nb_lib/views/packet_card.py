@@ -31,16 +31,16 @@ def draw_cards(plan: Grid, trace: Trace, story: Sequence[Step], spots: Sequence[
     names = _names(shown)
     width = NAME + 22 + max(len(f[n]) for f in shown for n in names) * SIZE * MONO
     top, height = plan.floor + 34, 24 + ROW * len(names)
-    places = [_place(x, width, plan) for x, _ in spots]
-    left = places[0]
-    end = max(places[-1], left + width + 16)
+    left = _place(spots[0][0], width, plan)
+    places = [left, *(max(_place(x, width, plan), left + width + 16) for x, _ in spots[1:])]
+    end = places[-1]
     first = _card(shown[0], names, {}, left, top, width, "came in" if trace.origin else "was sent")
     last = _card(shown[-1], names, shown[0], end, top, width, _ended(trace), moving=True)
-    where = spots[-1]
+    dots = [_dot(plan, step, spot) for step, spot in zip(story, spots, strict=True)]
+    where = dots[-1]
     dot = tag("circle", cx=where[0], cy=where[1], r=5.5, fill=LIGHT.paper, stroke=LIGHT.ink,
               stroke_width=3, class_="nf-dot")  # fmt: skip
-    told = [_told(n, story, shown, spots, end if n == len(story) - 1 else places[n])
-            for n in range(len(story))]  # fmt: skip
+    told = [_told(n, story, shown, dots, places[n]) for n in range(len(story))]
     svg = tag("g", first, last, dot, font_size=SIZE, class_="nf-cards")
     return Cards(svg, end + width + 8, top + height + 8, told)
 
@@ -80,7 +80,9 @@ def _card(shown: dict[str, str], names: Sequence[str], first: dict[str, str], x:
     for index, name in enumerate(names):
         at = 33 + index * ROW
         changed = bool(first) and first.get(name) != shown[name]
-        rows.append(shape("REWRITE", NAME + 3, at - 3.4) if changed and name != "ct" else None)
+        if moving and name != "ct":
+            pen = shape("REWRITE", NAME + 3, at - 3.4)
+            rows.append(tag("g", pen, data_pen=name, display=None if changed else "none"))
         rows.append(tag("text", name, x=8, y=at, fill=LIGHT.muted, class_="nf-m"))
         rows.append(tag("text", shown[name], x=NAME + 11, y=at, data_f=name,
                         font_weight=700 if changed else None))  # fmt: skip
@@ -99,6 +101,12 @@ def _card(shown: dict[str, str], names: Sequence[str], first: dict[str, str], x:
 def _place(x: float, width: float, plan: Grid) -> float:
     """Put a card below the point where the packet is, inside the picture."""
     return max(min(x - width / 2, plan.width - width - 6), float(LABELS) - 70)
+
+
+def _dot(plan: Grid, step: Step, spot: Point) -> Point:
+    """Put the dot on the rim of the cell, where it hides no word."""
+    box = plan.cells.get((step.hook, step.lane))
+    return (box.x + box.w, box.cy) if box and spot == (box.cx, box.cy) else spot
 
 
 def _ended(trace: Trace) -> str:

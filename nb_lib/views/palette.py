@@ -69,14 +69,14 @@ def contrast(one: str, other: str) -> float:
 
 
 def css() -> str:
-    """Return the CSS variables, for both papers."""
+    """Return the CSS variables, for both papers: a page's theme decides, else the reader's system."""
     light, dark = _variables(LIGHT), _variables(DARK)
     return (
-        f":root {{ {light} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ {dark} }} }}\n"
-        f":root[data-theme=dark] {{ {dark} }}\n"
-        f":root[data-theme=light] {{ {light} }}\n"
-        f"@media print {{ :root, :root[data-theme] {{ {light} }} }}\n"
+        f":root, [data-theme=light], [data-jp-theme-light=true] {{ {light} }}\n"
+        "@media (prefers-color-scheme: dark) {\n"
+        f"  :root:not([data-theme=light], :has([data-jp-theme-light=true])) {{ {dark} }}\n}}\n"
+        f"[data-theme=dark], [data-jp-theme-light=false] {{ {dark} }}\n"
+        f"@media print {{ :root:root, [data-theme][data-theme] {{ {light} }} }}\n"
     )
 
 

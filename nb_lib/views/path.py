@@ -52,7 +52,15 @@ def draw_path(trace: Trace) -> Drawing:
         cards.svg,
     ]
     title = f"The way of {trace.sent}: {trace.fate}"
-    return Drawing(join(body), title, max(plan.width, cards.right), cards.bottom, cards.steps)
+    width = max(plan.width, cards.right)
+    return Drawing(join(body), title, width, cards.bottom, cards.steps, _says(story))
+
+
+def _says(story: Sequence[Step]) -> str:
+    """Say in words what the picture shows: where the packet came from, what changed, how it ended."""
+    hooks = " → ".join(dict.fromkeys(step.hook for step in story if step.hook))
+    changed = [f"{step.hook}: {name} {old} → {new}." for step in story for name, old, new in step.changes]
+    return " ".join([story[0].sentence, f"Hooks: {hooks}.", *changed, story[-1].sentence])
 
 
 def draw_map(ruleset: Ruleset | None = None) -> Drawing:
@@ -294,10 +302,10 @@ def _lines(lines: Sequence[Line], box: Box, room: int) -> Markup:
     top = box.cy - len(lines) * LINE / 2 + LINE - 3.5
     for index, line in enumerate(lines):
         y = top + index * LINE
-        rows.append(shape(line.sign, box.x + 11, y - 3.4) if line.sign else None)
-        rows.append(tag("text", elide(line.text, room), x=box.x + 20, y=y, xml__space="preserve",
-                        class_="nf-old" if line.old else None, fill=LIGHT.muted if line.old else None,
-                        text_decoration="line-through" if line.old else None,
-                        data_s=str(line.step) if len(lines) > 1 else None))  # fmt: skip
+        sign = shape(line.sign, box.x + 11, y - 3.4) if line.sign else None
+        text = tag("text", elide(line.text, room), x=box.x + 20, y=y, xml__space="preserve",
+                   class_="nf-old" if line.old else None, fill=LIGHT.muted if line.old else None,
+                   text_decoration="line-through" if line.old else None)  # fmt: skip
+        rows.append(tag("g", sign, text, data_s=str(line.step)) if len(lines) > 1 else [sign, text])
     return tag("g", rows, font_size=SIZE, font_family="ui-monospace,monospace", fill=LIGHT.ink,
                class_="nf-mono nf-i")  # fmt: skip

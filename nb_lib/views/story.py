@@ -254,6 +254,11 @@ class _Teller:
                     chain=self.chain, before=waited, events=(event,), chance=chance)  # fmt: skip
 
 
+def moves(story: Sequence[Step]) -> list[dict[str, dict[str, str]] | None]:
+    """Return, for each step, the old values of what it rewrites: the script's way to the next rewrite."""
+    return [{"o": {n: old for n, old, _ in s.changes}} if s.changes else None for s in story]
+
+
 def nat_lane(hook: str) -> str:
     """Return the lane of nat's chain at a hook: before filter (destinations) or after it."""
     return "nat.src" if hook in (INPUT, POSTROUTING) else "nat"

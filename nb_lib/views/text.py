@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from itertools import islice
 
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.text import rule_text
@@ -27,6 +28,7 @@ from nb_lib.views.story import arrival, fate_sentence, mark, misses, rewrites, s
 from nb_lib.views.words import services, short
 
 WIDTH = 96
+MOST = 120  # chains or rules that are listed one by one
 
 
 def trace_text(trace: Trace) -> str:
@@ -73,7 +75,7 @@ def ruleset_text(ruleset: Ruleset) -> str:
 def table_text(table: Table) -> str:
     """List the chains of a table, each with its rules' number and the chains it calls."""
     lines = [f"Table {table.name}: {_count(list(table), 'chain')}"]
-    for chain in table:
+    for chain in islice(table, MOST):
         policy = f", policy {chain.policy}" if chain.builtin else ""
         who = services(chain)
         name = f"{chain.name} ({who})" if who else chain.name
@@ -82,16 +84,20 @@ def table_text(table: Table) -> str:
         more = f" and {len(called) - 6} more" if len(called) > 6 else ""
         calls = f" → {names}{more}" if called else ""
         lines += _wrapped(f"{name}: {_count(chain.rules, 'rule')}{policy}{calls}", "  ", "      ")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_rest(len(table.chains), "chains")])
 
 
 def chain_text(chain: Chain) -> str:
     """List the rules of a chain with their numbers, in the words of iptables-save."""
     policy = f", policy {chain.policy}" if chain.builtin else ""
     lines = [f"Chain {chain.name}: {_count(chain.rules, 'rule')}{policy}"]
-    for number, rule in enumerate(chain.rules, 1):
+    for number, rule in enumerate(islice(chain.rules, MOST), 1):
         lines.append(f"{number:>5}  {rule_text(rule)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_rest(len(chain.rules), "rules")])
+
+
+def _rest(size: int, what: str) -> list[str]:
+    return [f"  … and {size - MOST:,} more {what}"] if size > MOST else []
 
 
 def _events(events: tuple[Event, ...], indent: str = "") -> Iterator[str]:
