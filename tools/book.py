@@ -48,7 +48,14 @@ def run_jupyter_book() -> None:
     """Run jupyter-book with every warning an error; end with its status if it fails."""
     # --all reads and writes every page again: outputs come from the cache, and no page
     # keeps the address of an asset that is gone.
-    options = ["--config", ROOT / "_config.yml", "-W", "-n", "--keep-going", "--all"]
+    options: list[str | Path] = [
+        "--config",
+        ROOT / "_config.yml",
+        "-W",
+        "-n",
+        "--keep-going",
+        "--all",
+    ]
     command: list[str | Path] = [
         Path(sys.executable).with_name("jupyter-book"),
         "build",
