@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from nb_lib.views.chains import Card, Model, Row
-from nb_lib.views.grid import Point
+from nb_lib.views.deck import Card, Model, Row
 from nb_lib.views.figure import HATCHED, Drawing
+from nb_lib.views.grid import Point
 from nb_lib.views.layout import (
     HEAD,
     LINE,
@@ -22,57 +22,82 @@ from nb_lib.views.layout import (
     row_tops,
 )
 from nb_lib.views.palette import LIGHT
-from nb_lib.views.parts import hue, shape
+from nb_lib.views.parts import MONO_FAMILY, SANS_FAMILY, hue, shape, word
 from nb_lib.views.states import State
 from nb_lib.views.svg import Markup, join, mono, number, tag
 
 BOW = 34.0  # how far an edge within a column swings out
 BROAD = 18.0  # the width of an edge that is taken for sure, where chance divides edges
+NAMED = 40  # chains that the description names
+_VERDICTS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "JUMP", "GOTO"})
+_SILENT = frozenset({"LOG", "NFLOG", "ULOG", "TRACE", "CT", "NOTRACK", "AUDIT", ""})
 
 
 def draw_chains(model: Model, title: str, steps: Sequence[object] = ()) -> Drawing:
     """Draw the cards of a model and the edges between them."""
     plan = place(model)
+    parts = [_edges(model, plan), *(_card(c, n, plan, model) for n, c in enumerate(model.cards))]
+    height = plan.height
+    if model.left_out:
+        height += 16
+        said = f"{model.left_out:,} more chains are not drawn: draw(…, only=…) names what to draw."
+        parts.append(word(said, 12, height - 8, "m", font_size=SIZE))
+    names = (" ".join(filter(None, (c.title, c.strong))) for c in model.cards[:NAMED])
+    says = f"Chains: {', '.join(names)}."
+    return Drawing(join(parts), title, plan.width, height, steps, says)
+
+
+# --- edges ---
+
+
+def _edges(model: Model, plan: Layout) -> Markup:
     index = {card.key: n for n, card in enumerate(model.cards)}
-    edges = tag("g", list(_edges(model, plan, index)), fill="none", stroke=LIGHT.muted,
-                stroke_width=1.3, class_="nf-edges")  # fmt: skip
-    cards = [_card(card, plan.spots[card.key], index[card.key], model.table) for card in model.cards]
-    left = tag("text", f"{model.left_out} more chains are not drawn.", x=12, y=plan.height + 8,
-               font_size=SIZE, fill=LIGHT.muted, class_="nf-m") if model.left_out else None  # fmt: skip
-    body = join([edges, *cards, left])
-    says = ", ".join(" ".join(filter(None, [card.title, card.strong])) for card in model.cards[:40])
-    return Drawing(body, title, plan.width, plan.height + (16 if left else 0), steps, f"Chains: {says}.")
+    found = []
+    for card, n, goal, member in _calls(model):
+        name = f"{index[card.key]}.{n} {index[goal.key]}.{member}"
+        here, there = plan.spots[card.key], plan.spots[goal.key]
+        points = ends(here, there, row_middle(card, n, here), row_middle(goal, member, there))
+        found.append(_edge(card, card.rows[n], points, name))
+    return tag("g", found, fill="none", stroke=LIGHT.muted, stroke_width=1.3, class_="nf-edges")
 
 
-def _edges(model: Model, plan: Layout, index: dict[str, int]) -> Iterator[Markup]:
+def _calls(model: Model) -> Iterator[tuple[Card, int, Card, int]]:
+    """Yield who calls whom: a card, its row, the card called, its row or -1."""
     cards = {card.key: card for card in model.cards}
     for card in model.cards:
         for n, row in enumerate(card.rows):
             for goal in row.goes:
                 if goal in model.where:
                     key, member = model.where[goal]
-                    yield _edge(card, n, cards[key], member, plan, index)
+                    yield card, n, cards[key], member
 
 
-def _edge(card: Card, n: int, goal: Card, member: int, plan: Layout, index: dict[str, int]) -> Markup:
-    row, here, there = card.rows[n], plan.spots[card.key], plan.spots[goal.key]
-    start, end = ends(here, there, row_middle(card, n, here), row_middle(goal, member, there))
+def _edge(card: Card, row: Row, points: tuple[Point, Point], name: str) -> Markup:
     taken = row.state is not None and row.state.kind == "matched"
-    width = max(2.0, float(row.chance) * BROAD) if row.chance is not None else None
-    steps = " ".join(map(str, row.state.steps)) if taken and row.state else None
+    width = None if row.chance is None else max(2.0, float(row.chance) * BROAD)
     shown = None if card.closed else width  # chance is told row by row
-    path = tag("path", d=curve(start, end), stroke_width=shown or (2.4 if taken else None),
-               stroke=LIGHT.ink if taken else None,
-               stroke_opacity=0.35 if shown and not taken else None, data_w=number(width) if width else None,
-               class_=" ".join(filter(None, ["nf-edge", "nf-chance" if width else "",
-                                             "nf-taken" if taken else ""])),
-               data_e=f"{index[card.key]}.{n} {index[goal.key]}.{member}", data_s=steps)  # fmt: skip
+    names = ("nf-edge", "nf-chance" * bool(width), "nf-taken" * taken)
+    path = tag(
+        "path",
+        d=curve(*points),
+        stroke_width=shown or (2.4 if taken else None),
+        stroke=LIGHT.ink if taken else None,
+        stroke_opacity=0.35 if shown and not taken else None,
+        class_=" ".join(filter(None, names)),
+        data_e=name,
+        data_w=number(width) if width else None,
+        data_s=_steps(row.state) if taken else None,
+    )
     if row.chance is None:
         return path
-    label = tag("text", _fraction(row.chance), x=start[0] + 5, y=start[1] + 3.4, stroke=LIGHT.paper,
-                stroke_width=3, paint_order="stroke", fill=LIGHT.ink, font_size=SIZE,
-                font_weight=700, class_="nf-i nf-odds", display="none" if card.closed else None)  # fmt: skip
-    return tag("g", path, label)
+    hidden = "none" if card.closed else None
+    return tag("g", path, _odds(row.chance, *points[0], hidden))
+
+
+def _odds(chance: Fraction, x: float, y: float, display: str | None) -> Markup:
+    text = str(chance) if chance.denominator < 1000 else f"≈{float(chance):.3g}"
+    return word(text, x + 5, y + 3.4, "i", stroke=LIGHT.paper, stroke_width=3, paint_order="stroke",
+                font_size=SIZE, font_weight=700, class_="nf-odds", display=display)  # fmt: skip
 
 
 def ends(here: Spot, there: Spot, y: float, v: float) -> tuple[Point, Point]:
@@ -85,99 +110,124 @@ def ends(here: Spot, there: Spot, y: float, v: float) -> tuple[Point, Point]:
 def curve(start: Point, end: Point) -> str:
     """Write an edge that leaves and arrives level."""
     (x, y), (u, v) = start, end
-    a, b = ((x + u) / 2, (x + u) / 2) if abs(u - x) > 1 else (x + BOW, x + BOW)
-    return f"M{number(x)} {number(y)}C{number(a)} {number(y)} {number(b)} {number(v)} {number(u)} {number(v)}"
+    bend = (x + u) / 2 if abs(u - x) > 1 else x + BOW
+    a, b, c, d, e = map(number, (x, y, bend, u, v))
+    return f"M{a} {b}C{c} {b} {c} {e} {d} {e}"
 
 
-def _fraction(value: Fraction) -> str:
-    return str(value) if value.denominator < 1000 else f"≈{float(value):.3g}"
+# --- cards ---
 
 
-def _card(card: Card, spot: Spot, index: int, table: str) -> Markup:
-    colours = hue(table)
-    faint = card.faint
+def _card(card: Card, index: int, plan: Layout, model: Model) -> Markup:
+    spot, colours = plan.spots[card.key], hue(model.table)
+    aside = card.aside or card.faint
     paper = tag("rect", width=spot.w, height=spot.h, rx=6, fill=LIGHT.paper, stroke=colours.line,
                 stroke_width=1.2, class_="nf-body")  # fmt: skip
-    band = f"M0 {HEAD}V6a6 6 0 0 1 6-6H{number(spot.w - 6)}a6 6 0 0 1 6 6V{HEAD}z"
-    if card.closed or not card.rows:
-        band = f"M6 0H{number(spot.w - 6)}a6 6 0 0 1 6 6V{HEAD - 6}a6 6 0 0 1-6 6H6a6 6 0 0 1-6-6V6a6 6 0 0 1 6-6z"
-    at = 10 + mono(card.title, SIZE) + 8
-    head = tag("g",
-        tag("title", _told(card)),
-        tag("path", d=band, fill=colours.fill, class_="nf-band"),
-        tag("text", card.title, x=10, y=15, font_weight=700, class_="nf-mono nf-i",
-            font_family="ui-monospace,monospace"),
-        tag("text", card.strong, x=at, y=15, fill=colours.text, font_weight=600, class_="nf-h") if card.strong else None,
-        tag("text", card.note, x=spot.w - 10, y=15, text_anchor="end", font_size=SMALL,
-            fill=LIGHT.muted, class_="nf-m") if card.note else None,
-        class_="nf-head")  # fmt: skip
-    rows = [_row(row, top, spot.w, indent(card), table) for row, top in zip(card.rows, row_tops(card), strict=True)]
-    inside = tag("g", rows, class_="nf-rows", display="none" if card.closed else None) if rows else None
-    name = " ".join(filter(None, ["nf-chain", f"nf-{table}", "nf-faint" if faint else "",
-                                  "nf-closed" if card.closed else ""]))  # fmt: skip
-    return tag("g", paper, head, inside, class_=name, font_size=SIZE, opacity=0.6 if faint else None,
-               data_c=str(index), data_l=str(-1 if card.aside or card.faint else card.layer),
-               transform=f"translate({number(spot.x)} {number(spot.y)})")  # fmt: skip
+    rows = [_row(row, top, card, spot.w, model.table)
+            for row, top in zip(card.rows, row_tops(card), strict=True)]  # fmt: skip
+    hidden = "none" if card.closed else None
+    names = ("nf-chain", f"nf-{model.table}", "nf-faint" * card.faint, "nf-closed" * card.closed)
+    return tag(
+        "g",
+        paper,
+        _head(card, spot.w, model.table),
+        tag("g", rows, class_="nf-rows", display=hidden) if rows else None,
+        class_=" ".join(filter(None, names)),
+        font_size=SIZE,
+        opacity=0.6 if card.faint else None,
+        data_c=str(index),
+        data_l=str(-1 if aside else card.layer),
+        transform=f"translate({number(spot.x)} {number(spot.y)})",
+    )
 
 
-def _told(card: Card) -> str:
-    names = ", ".join(card.members) or card.key
-    return " · ".join(filter(None, [names, card.strong, card.note]))
+def _head(card: Card, width: float, table: str) -> Markup:
+    told = " · ".join(filter(None, (", ".join(card.members) or card.key, card.strong, card.note)))
+    title = word(
+        card.title, 10, 15, "i", font_weight=700, font_family=MONO_FAMILY, class_="nf-mono"
+    )
+    at = 18 + mono(card.title, SIZE)
+    strong = tag("text", card.strong, x=at, y=15, fill=hue(table).text, font_weight=600,
+                 class_="nf-h") if card.strong else None  # fmt: skip
+    note = word(card.note, width - 10, 15, "m", text_anchor="end", font_size=SMALL)
+    band = _band(width, closed=card.closed or not card.rows)
+    band = tag("path", d=band, fill=hue(table).fill, class_="nf-band")
+    return tag("g", tag("title", told), band, title, strong, note if card.note else None,
+               class_="nf-head")  # fmt: skip
 
 
-def _row(row: Row, top: float, width: float, left: float, table: str) -> Markup:
-    state = row.state
-    kind = state.kind if state else ""
-    height = row_height(row)
+def _band(width: float, *, closed: bool) -> str:
+    """Write the outline of a card's head: round above, and below too if nothing follows."""
+    right = number(width - 6)
+    if closed:
+        side = f"V{HEAD - 6}a6 6 0 0 1-6 6H6a6 6 0 0 1-6-6V6"
+        return f"M6 0H{right}a6 6 0 0 1 6 6{side}a6 6 0 0 1 6-6z"
+    return f"M0 {HEAD}V6a6 6 0 0 1 6-6H{right}a6 6 0 0 1 6 6V{HEAD}z"
+
+
+# --- rows ---
+
+
+def _row(row: Row, top: float, card: Card, width: float, table: str) -> Markup:
+    state = row.state or State("")
+    height, left = row_height(row), indent(card)
+    faded = state.kind in ("missed", "unreached")
+    fill = {"matched": hue(table).fill, "unsure": HATCHED}.get(state.kind, "none")
+    back = tag("rect", x=1, width=width - 2, height=height, fill=fill, pointer_events="all",
+               class_="nf-back")  # fmt: skip
+    ink, tone = (LIGHT.muted, "nf-m") if faded else (LIGHT.ink, "nf-i")
+    texts = tag("g", list(_lines(row, state, left)), fill=ink, class_=f"nf-mono {tone}",
+                font_family=MONO_FAMILY)  # fmt: skip
+    return tag(
+        "g",
+        tag("title", f"{row.full}\n{state.why}" if state.why else row.full),
+        back,
+        texts,
+        shape(_sign(row), width - 11, height / 2) if row.sign else None,
+        transform=f"translate(0 {number(top)})",
+        data_h=number(height),
+        class_=f"nf-row nf-{state.kind}" if state.kind else "nf-row",
+        opacity=0.55 if state.kind == "unreached" else None,
+        data_s=_steps(state),
+    )
+
+
+def _lines(row: Row, state: State, left: float) -> Iterator[Markup]:
     y = LINE - 1.5
-    parts = [tag("title", row.full if not (state and state.why) else f"{row.full}\n{state.why}")]
-    fill = {"matched": hue(table).fill, "unsure": HATCHED}.get(kind)
-    parts.append(tag("rect", x=1, width=width - 2, height=height, fill=fill or "none",
-                     pointer_events="all", class_="nf-back"))  # fmt: skip
-    colour = LIGHT.muted if kind in ("missed", "unreached") else LIGHT.ink
-    texts = [tag("text", row.label, x=left - 8, y=y, text_anchor="end", font_size=SMALL,
-                 fill=LIGHT.muted, class_="nf-m")] if row.label else []  # fmt: skip
+    if row.label:
+        yield word(row.label, left - 8, y, "m", text_anchor="end", font_size=SMALL)
     if row.strong:
-        texts.append(tag("text", row.strong, x=left, y=y, font_weight=600, font_family="system-ui,sans-serif",
-                         class_="nf-sans"))  # fmt: skip
+        yield word(row.strong, left, y, font_weight=600, font_family=SANS_FAMILY, class_="nf-sans")
         y += LINE
     for line in row.text:
-        texts.append(tag("text", _underlined(line, state), x=left, y=y))
+        yield word(_underlined(line, state), left, y)
         y += LINE
-    if state and state.why:
-        texts.append(tag("text", state.why, x=left, y=y, font_size=SMALL, font_family="system-ui,sans-serif",
-                         class_="nf-why nf-sans"))  # fmt: skip
-    parts.append(tag("g", texts, fill=colour, class_="nf-mono " + ("nf-m" if colour == LIGHT.muted else "nf-i"),
-                     font_family="ui-monospace,monospace"))  # fmt: skip
-    if row.sign:
-        parts.append(shape(_sign(row), width - 11, height / 2))
-    return tag("g", parts, transform=f"translate(0 {number(top)})", data_h=number(height),
-               class_=f"nf-row nf-{kind}" if kind else "nf-row",
-               opacity=0.55 if kind == "unreached" else None,
-               data_s=" ".join(map(str, state.steps)) if state and state.steps else None)  # fmt: skip
+    if state.why:
+        yield word(state.why, left, y, font_size=SMALL, font_family=SANS_FAMILY,
+                   class_="nf-why nf-sans")  # fmt: skip
+
+
+def _steps(state: State | None) -> str | None:
+    return " ".join(map(str, state.steps)) or None if state else None
 
 
 def _sign(row: Row) -> str:
     """Return the sign of a rule: what rewrites shows the pen, whatever its verdict."""
-    if row.sign in ("ACCEPT", "DROP", "REJECT", "RETURN", "JUMP", "GOTO"):
+    if row.sign in _VERDICTS:
         return row.sign
-    if row.sign in ("LOG", "NFLOG", "TRACE", "CT", "NOTRACK", ""):
-        return "CONTINUE"
-    return "REWRITE"
+    return "CONTINUE" if row.sign in _SILENT else "REWRITE"
 
 
-def _underlined(line: str, state: State | None) -> list[Markup | str]:
+def _underlined(line: str, state: State) -> list[Markup | str]:
     """Underline the option that decided."""
-    option = state.option if state and state.kind == "missed" else ""
     words = line.split(" ")
-    if not option or option not in words:
+    if state.kind != "missed" or not state.option or state.option not in words:
         return [line]
-    start = words.index(option)
-    first = start - 1 if start and words[start - 1] == "!" else start
-    end = start + 1
-    while end < len(words) and not words[end].startswith("-") and words[end] != "!":
+    at = words.index(state.option)
+    start = at - 1 if at and words[at - 1] == "!" else at
+    end = at + 1
+    while end < len(words) and not words[end].startswith(("-", "!")):
         end += 1
-    pieces = [" ".join(words[:first]), " ".join(words[first:end]), " ".join(words[end:])]
-    lead, tail = (pieces[0] + " ") * bool(pieces[0]), (" " + pieces[2]) * bool(pieces[2])
-    return [lead, tag("tspan", pieces[1], text_decoration="underline", class_="nf-key"), tail]
-
+    key = tag("tspan", " ".join(words[start:end]), text_decoration="underline", class_="nf-key")
+    before, after = " ".join(words[:start]), " ".join(words[end:])
+    return [f"{before} " if before else "", key, f" {after}" if after else ""]

@@ -7,62 +7,19 @@ calls (KUBE-MARK-MASQ) is drawn without edges. What a trace visited is never fol
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from nb_lib.matches.statistic import simplest
 from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text import rule_text
-from nb_lib.views.states import State, States
+from nb_lib.views.columns import chances, layers, reach
+from nb_lib.views.deck import WIDTH, Card, Model, Row, note, rule_row
+from nb_lib.views.states import States
 from nb_lib.views.words import Clause, brief, clauses, lines, service, services, shape, short
 
-WIDTH = 40  # letters in a line of a rule
 LONG = 16  # rules in a chain from which on Services fold into rows
 MANY = 24  # chains that one chain may call before the rest is only counted
 OPEN = 14  # cards in a layer from which on they start collapsed
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of a card: one rule, some rules of one Service, or one of the chains folded here."""
-
-    label: str  # the rule's number or numbers
-    text: tuple[str, ...]
-    full: str
-    sign: str = ""
-    goes: tuple[str, ...] = ()
-    strong: str = ""  # the Service's name
-    chance: Fraction | None = None
-    state: State | None = None
-    member: str = ""  # the chain that this row stands for
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A chain, or several of one shape."""
-
-    key: str
-    title: str
-    note: str
-    rows: tuple[Row, ...]
-    layer: int
-    strong: str = ""
-    aside: bool = False  # called from everywhere, or from nowhere: drawn without edges
-    faint: bool = False
-    closed: bool = False
-    members: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """The cards of one table and what had to be left out."""
-
-    table: str
-    cards: tuple[Card, ...]
-    left_out: int = 0
-    where: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # chain → card, row (or -1)
 
 
 def model(table: Table, states: States, only: str = "") -> Model:
@@ -72,9 +29,12 @@ def model(table: Table, states: States, only: str = "") -> Model:
 
 def single(chain: Chain, states: States, width: int = 88) -> Model:
     """Turn one chain into one card with whole rules."""
-    rows = tuple(_row(rule, n, states.of(chain.name, n), _chances(chain).get(n), clauses(rule), width)
-                 for n, rule in enumerate(chain.rules, 1))  # fmt: skip
-    card = Card(chain.name, chain.name, _note(chain, 1), rows, 0, services(chain))
+    odds = chances(chain)
+    rows = []
+    for n, rule in enumerate(chain.rules, 1):
+        row = rule_row(rule, n, clauses(rule), width)
+        rows.append(replace(row, chance=odds.get(n), state=states.of(chain.name, n)))
+    card = Card(chain.name, chain.name, note(chain, 1), tuple(rows), 0, services(chain))
     return Model("", (card,), where={chain.name: (chain.name, -1)})
 
 
@@ -90,7 +50,7 @@ class _Builder:
         for name, called in self.calls.items():
             for one in called:
                 self.callers[one].append(name)
-        self.layers = _layers(self.chains, self.calls)
+        self.layers = layers(self.chains, self.calls)
         self.left_out: set[str] = set()
         self.hits: set[str] = set()
 
@@ -98,7 +58,9 @@ class _Builder:
         self.shown = self._narrowed() if self.only else self._first(MANY)
         groups = self._groups()
         cards = [self._group(names) if len(names) > 1 else self._card(names[0]) for names in groups]
-        busy = {c.layer for c in cards if sum(o.layer == c.layer and not o.aside for o in cards) > OPEN}
+        busy = {
+            c.layer for c in cards if sum(o.layer == c.layer and not o.aside for o in cards) > OPEN
+        }
         traced = bool(self.states.visited)
         cards = [replace(card, closed=self._closed(card, busy, traced)) for card in cards]
         where = {}
@@ -115,7 +77,7 @@ class _Builder:
         return card.layer in busy or (traced and card.layer > 0)
 
     def _first(self, most: int) -> set[str]:
-        """Keep every chain unless one chain calls too many: then its first, and what was visited."""
+        """Keep every chain; of a chain that calls too many, the first ones and those visited."""
         kept: set[str] = set()
         waiting = [name for name in self.chains if not self.callers[name]]
         while waiting:
@@ -135,13 +97,13 @@ class _Builder:
         self.hits = {name for name, chain in self.chains.items() if self._named(chain)}
         kept = set(self.hits)
         for name in self.hits:
-            kept |= _reach(name, self.callers) | _reach(name, self.calls)
+            kept |= reach(name, self.callers) | reach(name, self.calls)
         for name, chain in self.chains.items():
             goals = {r.jump for r in chain.rules if r.jump and self._fits(r)}
             if goals:
-                kept |= {name} | _reach(name, self.callers)
+                kept |= {name} | reach(name, self.callers)
                 for goal in goals & set(self.chains):
-                    kept |= {goal} | _reach(goal, self.calls)
+                    kept |= {goal} | reach(goal, self.calls)
         self.left_out = set(self.chains) - kept
         return kept
 
@@ -179,11 +141,11 @@ class _Builder:
         callers = len(set(self.callers[name]))
         aside = name in self._aside()
         strong = self._strong(name)
-        return Card(name, short(name), _note(chain, callers), rows, self.layers.get(name, 0), strong,
+        return Card(name, short(name), note(chain, callers), rows, self.layers.get(name, 0), strong,
                     aside=aside, faint=not chain.builtin and not callers)  # fmt: skip
 
     def _strong(self, name: str) -> str:
-        """Return the Service of a chain: from its own comments, its callers' rules, or its caller."""
+        """Return the Service of a chain: by its comments, its callers' rules, or its caller."""
         callers = self.callers[name]
         calling = (r for caller in callers[:1] for r in self.chains[caller].rules if r.jump == name)
         if found := services(self.chains[name], calling):
@@ -191,24 +153,30 @@ class _Builder:
         return self._strong(callers[0]) if len(callers) == 1 and shape(name) else ""
 
     def _group(self, names: Sequence[str]) -> Card:
-        """Make one card of chains that differ in few words: the common rules, then each one's own."""
+        """Make one card of chains of one shape: the common rules, then what is each one's own."""
         chains = [self.chains[name] for name in names]
         texts = [[rule_text(rule).split(" ") for rule in chain.rules] for chain in chains]
         common = [[w if len({t[i][j] for t in texts}) == 1 else "‹…›" for j, w in enumerate(row)]
                   for i, row in enumerate(texts[0])]  # fmt: skip
-        rows = [replace(_row(rule, i + 1, None, None, _patched(rule, common[i])), goes=())
-                for i, rule in enumerate(chains[0].rules)]  # fmt: skip
+        rows = [
+            replace(rule_row(rule, i + 1, _patched(rule, common[i])), goes=())
+            for i, rule in enumerate(chains[0].rules)
+        ]
         for chain, text in zip(chains, texts, strict=True):
-            own = [w for i, row in enumerate(text) for j, w in enumerate(row) if common[i][j] == "‹…›"]
+            own = [
+                w for i, row in enumerate(text) for j, w in enumerate(row) if common[i][j] == "‹…›"
+            ]
             full = "\n".join(rule_text(rule) for rule in chain.rules)
             name = short(chain.name).removeprefix(shape(chain.name))
-            rows.append(Row("", (f"{name} {own[-1] if own else ''}".rstrip(),), full, member=chain.name))
+            rows.append(
+                Row("", (f"{name} {own[-1] if own else ''}".rstrip(),), full, member=chain.name)
+            )
         strong = self._strong(names[0])
         return Card(names[0] + "+", f"{len(names)} × {shape(names[0])}…", "", tuple(rows),
                     self.layers.get(names[0], 0), strong, members=tuple(names))  # fmt: skip
 
     def _rows(self, chain: Chain) -> tuple[Row, ...]:
-        chances = _chances(chain)
+        odds = chances(chain)
         found = self._belonging(chain)
         runs = _runs(found, self.states, chain) if len(found) > LONG else [[pair] for pair in found]
         rows = []
@@ -219,8 +187,9 @@ class _Builder:
             if len(found) > LONG and service(rule) and plain:
                 rows.append(self._folded(run, chain))
                 continue
-            row = _row(rule, number, state, chances.get(number), brief(rule))
-            rows.append(replace(row, goes=self._goals([rule])))
+            row = rule_row(rule, number, brief(rule))
+            goes = self._goals([rule])
+            rows.append(replace(row, goes=goes, chance=odds.get(number), state=state))
         hidden = len(chain.rules) - len(found)
         if hidden:
             more = f"{hidden} more rule{'s' * (hidden > 1)}"
@@ -238,7 +207,11 @@ class _Builder:
         if not self.calls[chain.name].keys() & self.left_out:
             return rules
         kept = {service(r) for _, r in rules if r.jump in drawn}
-        return [(n, r) for n, r in rules if r.jump not in self.left_out and (service(r) in kept or not service(r))]
+        return [
+            (n, r)
+            for n, r in rules
+            if r.jump not in self.left_out and (service(r) in kept or not service(r))
+        ]
 
     def _folded(self, run: Sequence[tuple[int, Rule]], chain: Chain) -> Row:
         """Make one row of several rules of one Service: their addresses and ports."""
@@ -256,16 +229,13 @@ class _Builder:
         return tuple(dict.fromkeys(r.jump for r in rules if r.jump in wanted))
 
 
-def _row(rule: Rule, number: int, state: State | None, chance: Fraction | None,
-         parts: Sequence[Clause], width: int = WIDTH) -> Row:  # fmt: skip
-    goes = (rule.jump,) if rule.jump else ()
-    sign = ("GOTO" if rule.goto else "JUMP") if rule.jump else rule.target.name if rule.target else ""
-    return Row(str(number), tuple(lines(parts, width)), rule_text(rule), sign, goes, "", chance, state)
-
-
 def _patched(rule: Rule, words: Sequence[str]) -> list[Clause]:
     """Return the brief clauses of ``rule`` with its own words left open."""
-    own = [word for word, common in zip(rule_text(rule).split(" "), words, strict=True) if common == "‹…›"]
+    own = [
+        word
+        for word, common in zip(rule_text(rule).split(" "), words, strict=True)
+        if common == "‹…›"
+    ]
     found = []
     for clause in brief(rule):
         text = " ".join("‹…›" if word in own else word for word in clause.text.split(" "))
@@ -273,61 +243,9 @@ def _patched(rule: Rule, words: Sequence[str]) -> list[Clause]:
     return found
 
 
-def _layers(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return each chain's column: one past the chain that calls it.
-
-    Called from several columns, a chain stands behind the last; chains of one kind (KUBE-SVC-…)
-    stand together, behind the column that calls most of them.
-    """
-    depth = _depths(chains, calls)
-    votes: dict[str, Counter[int]] = {}
-    found: dict[str, int] = {}
-    kinds = {name: shape(name) or name for name in depth}
-    members: dict[str, list[str]] = {}
-    last: dict[str, int] = {}
-    for name, level in depth.items():
-        members.setdefault(kinds[name], []).append(name)
-        last[kinds[name]] = max(level, last.get(kinds[name], 0))
-    for kind, _ in sorted(last.items(), key=lambda pair: pair[1]):
-        seen = votes.get(kind, Counter({0: 1}))
-        most = max(seen.values()) if kind.endswith("-") else 0
-        found[kind] = max(level for level, count in seen.items() if count >= most)
-        for name in members[kind]:
-            for rule in chains[name].rules:
-                if rule.jump in depth:
-                    votes.setdefault(kinds[rule.jump], Counter())[found[kind] + 1] += 1
-    return {name: found[kinds[name]] for name in depth}
-
-
-def _depths(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return how deep each chain can be called, at most."""
-    depth: dict[str, int] = {}
-
-    def visit(name: str, level: int, above: frozenset[str]) -> None:
-        if name in above or depth.get(name, -1) >= level:
-            return
-        depth[name] = level
-        for called in calls[name]:
-            visit(called, level + 1, above | {name})
-
-    for name, chain in chains.items():
-        if chain.builtin:
-            visit(name, 0, frozenset())
-    return depth
-
-
-def _reach(start: str, arrows: Mapping[str, Iterable[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for name in arrows[waiting.pop()]:
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
-    return found
-
-
-def _runs(found: Sequence[tuple[int, Rule]], states: States, chain: Chain) -> list[list[tuple[int, Rule]]]:
+def _runs(
+    found: Sequence[tuple[int, Rule]], states: States, chain: Chain
+) -> list[list[tuple[int, Rule]]]:
     """Cut rules into runs that belong to one Service and share a state."""
     runs: list[list[tuple[int, Rule]]] = []
     before: object = None
@@ -348,34 +266,3 @@ def _aim(rule: Rule) -> str:
     found = {clause.option: clause.text.split(" ", 1)[-1] for clause in clauses(rule)}
     address, port = found.get("-d", "").partition("/")[0], found.get("--dport", "")
     return f"{address}:{port}" if port else address
-
-
-def _note(chain: Chain, callers: int) -> str:
-    if chain.builtin:
-        return f"policy {chain.policy}"
-    return f"called by {callers}" if callers != 1 else ""
-
-
-def _chances(chain: Chain) -> dict[int, Fraction]:
-    """Return the chance of each rule of a chain that draws lots, exact: 1/3, 1/3, 1/3."""
-    found: dict[int, Fraction] = {}
-    rest = Fraction(1)
-    for number, rule in enumerate(chain.rules, 1):
-        odds = _odds(rule)
-        if odds is None and (not found or any(u.name not in ("comment",) for u in rule.matches)):
-            continue
-        if not rule.jump:
-            continue
-        found[number] = rest * (1 if odds is None else odds)
-        rest -= found[number]
-    return found if len(found) > 1 else {}
-
-
-def _odds(rule: Rule) -> Fraction | None:
-    """Return the probability of ``-m statistic``, exact; the kernel's 0.33333333349 is 1/3."""
-    for use in rule.matches:
-        setting = use.settings.get("--probability")
-        if use.name == "statistic" and setting is not None:
-            odds = simplest(setting.value)
-            return 1 - odds if setting.inverted else odds
-    return None

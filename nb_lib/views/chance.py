@@ -12,8 +12,9 @@ from nb_lib.views.figure import Drawing
 from nb_lib.views.grid import Point
 from nb_lib.views.packet_card import face
 from nb_lib.views.palette import LIGHT
-from nb_lib.views.parts import hue, shape as sign_of
-from nb_lib.views.story import fate_sentence
+from nb_lib.views.parts import MONO_FAMILY, hue, word
+from nb_lib.views.parts import shape as sign_of
+from nb_lib.views.sentences import fate_sentence
 from nb_lib.views.svg import Markup, join, mono, number, sans, tag
 from nb_lib.views.words import service, shape, short
 
@@ -55,23 +56,29 @@ def draw_exploration(exploration: Exploration) -> Drawing:
     columns = _columns(root)
     body = [_edges(root, columns), *_nodes(root, columns, exploration[0])]
     rest = len(exploration) - len(shown)
-    left = tag("text", f"{rest} more ways are not drawn.", x=12, y=TOP + height + 10, font_size=SIZE,
-               fill=LIGHT.muted, class_="nf-m") if rest else None  # fmt: skip
+    if rest:
+        said = f"{rest} more ways are not drawn."
+        body.append(word(said, 12, TOP + height + 10, "m", font_size=SIZE))
     ends = len(exploration.endpoints)
     title = f"Where {exploration[0].sent} can end up: {ends} end{'s' * (ends != 1)}"
     width = columns[-1][0] + columns[-1][1] + 12
-    return Drawing(join([*body, left]), title, width, TOP * 2 + height, [None] * len(shown))
+    return Drawing(join(body), title, width, TOP * 2 + height, [None] * len(shown))
 
 
 def way_items(exploration: Exploration) -> list[Markup]:
     """Write each way as a list item."""
-    found = []
-    for n, trace in enumerate(exploration.traces[:MOST]):
-        forks = ", ".join(f"{short(chain)} {outcome}" for _, chain, outcome in _forks(trace))
-        said = tag("span", fate_sentence(trace.fate, trace.packet), class_="nf-say")
-        found.append(tag("li", tag("b", f"{trace.probability} "), said,
-                         tag("small", f"by {forks}") if forks else None, data_s=str(n)))  # fmt: skip
-    return found
+    return [_way_item(n, trace) for n, trace in enumerate(exploration.traces[:MOST])]
+
+
+def _way_item(n: int, trace: Trace) -> Markup:
+    forks = ", ".join(f"{short(chain)} {outcome}" for _, chain, outcome in _forks(trace))
+    return tag(
+        "li",
+        tag("b", f"{trace.probability} "),
+        tag("span", fate_sentence(trace.fate, trace.packet), class_="nf-say"),
+        [" ", tag("small", f"by {forks}")] if forks else None,
+        data_s=str(n),
+    )
 
 
 def _tree(traces: Sequence[Trace]) -> Node:
@@ -85,7 +92,9 @@ def _tree(traces: Sequence[Trace]) -> Node:
             here, key = node, outcome
             node.chance += trace.probability
             node.ways.append(n)
-        leaf = Node(_target(trace), level=here.level + 1, chance=trace.probability, ways=[n], end=trace)
+        leaf = Node(
+            _target(trace), level=here.level + 1, chance=trace.probability, ways=[n], end=trace
+        )
         here.branches[f"{key}#{n}"] = leaf
         root.chance += trace.probability
         root.ways.append(n)
@@ -103,7 +112,9 @@ def _forks(trace: Trace) -> Iterator[tuple[str, str, str]]:
         if here is not None and place != here:
             yield *here, outcome
         here = place
-        outcome = f"rule {event.place.number}" if event.taken else f"after rule {event.place.number}"
+        outcome = (
+            f"rule {event.place.number}" if event.taken else f"after rule {event.place.number}"
+        )
     if here is not None:
         yield *here, outcome
 
@@ -158,7 +169,9 @@ def _width(node: Node) -> float:
 
 def _small(trace: Trace) -> list[str]:
     """Say how the packet ends: by which device, from which source."""
-    where = {"forward": f"out of {trace.fate.device}", "local": "to this host"}.get(trace.fate.kind, "")
+    where = {"forward": f"out of {trace.fate.device}", "local": "to this host"}.get(
+        trace.fate.kind, ""
+    )
     source = f"src {endpoint(trace.packet.src, trace.packet.sport)}"
     return [f"{where}, {source}" if where else source]
 
@@ -179,7 +192,9 @@ def _edges(root: Node, columns: Sequence[tuple[float, float]]) -> Markup:
             if len(node.branches) > 1:
                 labels.append(_odds(start, end, branch))
         waiting += node.branches.values()
-    bands = tag("g", found, fill="none", stroke=hue("nat").line, stroke_opacity=0.45, class_="nf-bands")
+    bands = tag(
+        "g", found, fill="none", stroke=hue("nat").line, stroke_opacity=0.45, class_="nf-bands"
+    )
     return join([bands, *labels])
 
 
@@ -216,8 +231,9 @@ def _nodes(root: Node, columns: Sequence[tuple[float, float]], first: Trace) -> 
 def _box(x: float, y: float, width: float, height: float, *inside: Markup | None, table: str = "",
          ways: Sequence[int] = (), name: str = "") -> Markup:  # fmt: skip
     colours = hue(table)
-    paper = tag("rect", width=width, height=height, rx=6, fill=colours.fill if table else LIGHT.paper,
-                stroke=colours.line, stroke_width=1.3, class_="nf-body")  # fmt: skip
+    fill = colours.fill if table else LIGHT.paper
+    paper = tag("rect", width=width, height=height, rx=6, fill=fill, stroke=colours.line,
+                stroke_width=1.3, class_="nf-body")  # fmt: skip
     return tag("g", paper, inside, transform=f"translate({number(x)} {number(y - height / 2)})",
                font_size=SIZE, fill=LIGHT.ink, class_=f"nf-node nf-i {name}".rstrip(),
                data_s=" ".join(map(str, ways)) or None)  # fmt: skip
@@ -225,16 +241,16 @@ def _box(x: float, y: float, width: float, height: float, *inside: Markup | None
 
 def _source(first: Trace, x: float, y: float, width: float) -> Markup:
     shown = face(first.sent)
-    rows = [tag("text", tag("tspan", f"{name:<5}", fill=LIGHT.muted, class_="nf-m"), shown[name],
-                x=10, y=32 + 13 * n, xml__space="preserve") for n, name in enumerate(("src", "dst"))]  # fmt: skip
-    head = tag("text", shown[""], x=10, y=17, font_weight=700)
-    text = tag("g", head, rows, font_family="ui-monospace,monospace", class_="nf-mono")
+    rows = [word(shown[""], 10, 17, font_weight=700)]
+    for n, name in enumerate(("src", "dst")):
+        rows += [word(name, 10, 32 + 13 * n, "m"), word(shown[name], 46, 32 + 13 * n)]
+    text = tag("g", rows, font_family=MONO_FAMILY, class_="nf-mono")
     return _box(x, y, width, 54, text, name="nf-from")
 
 
 def _fork(node: Node, x: float, width: float) -> Markup:
     name = tag("text", short(node.title), x=10, y=18, font_weight=700,
-               font_family="ui-monospace,monospace", class_="nf-mono")  # fmt: skip
+               font_family=MONO_FAMILY, class_="nf-mono")  # fmt: skip
     strong = tag("text", node.strong or "chance decides", x=10, y=33, fill=hue(node.table).text,
                  font_weight=600, class_="nf-h")  # fmt: skip
     return _box(x, node.y, width, max(44.0, float(node.chance) * BROAD), name, strong,
@@ -245,8 +261,10 @@ def _leaf(node: Node, trace: Trace, x: float, width: float) -> Markup:
     failed = trace.fate.kind not in ("forward", "local")
     at = 28 if failed else 12
     name = tag("text", node.title, x=at, y=17, font_weight=700)
-    small = [tag("text", line, x=at, y=31, fill=LIGHT.muted, class_="nf-m") for line in _small(trace)]
-    text = tag("g", name, small, font_family="ui-monospace,monospace", class_="nf-mono")
+    small = [
+        tag("text", line, x=at, y=31, fill=LIGHT.muted, class_="nf-m") for line in _small(trace)
+    ]
+    text = tag("g", name, small, font_family=MONO_FAMILY, class_="nf-mono")
     word = {"drop": "DROP", "reject": "REJECT", "lost": "LOST"}.get(trace.fate.kind, "UNDECIDED")
     sign = sign_of(word, 14, 14) if failed else None
     return _box(x, node.y, width, 40, text, sign, ways=node.ways, name="nf-leaf")

@@ -13,8 +13,8 @@ from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
 from nb_lib.views.path import draw_map, draw_path
-from nb_lib.views.story import Step, moves, steps
 from nb_lib.views.states import states
+from nb_lib.views.story import Step, moves, steps
 from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_text, trace_text
 
 
@@ -64,7 +64,11 @@ def table_figure(table: Table, trace: Trace | None = None, *, only: str = "") ->
 
 def chain_figure(chain: Chain, trace: Trace | None = None) -> Figure:
     """Draw one chain with its whole rules."""
-    tables = {e.table for e in trace.events if isinstance(e, Entered) and e.chain == chain.name} if trace else set()
+    tables = (
+        {e.table for e in trace.events if isinstance(e, Entered) and e.chain == chain.name}
+        if trace
+        else set()
+    )
     name = min(tables, default="")
     story = _story_in(name, trace) if name else ()
     drawing = draw_chains(single(chain, states(story, name)), f"Chain {chain.name}", moves(story))
@@ -75,11 +79,15 @@ def _story_in(table: str, trace: Trace | None) -> tuple[Step, ...]:
     """Return the steps of a trace that concern one table, with its beginning and its end."""
     if trace is None:
         return ()
-    return tuple(s for s in steps(trace) if s.table == table or s.kind in ("arrive", "route", "lost", "fate"))
+    return tuple(
+        s for s in steps(trace) if s.table == table or s.kind in ("arrive", "route", "lost", "fate")
+    )
 
 
 def map_figure() -> Figure:
     """Draw the hooks and the tables on each."""
-    lines = [f"{hook}: " + ", ".join(f"{s.table or s.function} ({s.priority})" for s in hooks.stops(hook))
-             for hook in hooks.HOOKS]  # fmt: skip
+    lines = []
+    for hook in hooks.HOOKS:
+        names = (f"{s.table or s.function} ({s.priority})" for s in hooks.stops(hook))
+        lines.append(f"{hook}: {', '.join(names)}")
     return figure("map", draw_map(), [], "\n".join(lines))

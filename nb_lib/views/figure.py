@@ -1,4 +1,4 @@
-"""A figure: one drawing with its story and its data, as a page, a notebook or a terminal takes it."""
+"""A figure: one drawing with its story and its data, for a page, a notebook or a terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from nb_lib.text import rule_text
 from nb_lib.trace import Missed
 from nb_lib.views.palette import LIGHT
-from nb_lib.views.parts import hatch
-from nb_lib.views.story import Step, misses, sentence
+from nb_lib.views.parts import SANS_FAMILY, hatch, hue_of
+from nb_lib.views.sentences import misses, sentence
+from nb_lib.views.story import Step
 from nb_lib.views.svg import Markup, data, number, tag
 
 NO_ID = "nf-0000000000"  # as long as a real one; it is exchanged when the content is known
@@ -40,7 +41,7 @@ class Figure:
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": self.text, "text/html": self.html}
 
 
@@ -86,16 +87,22 @@ def assumed_list(assumed: Sequence[str]) -> Markup | None:
 
 def _svg(drawing: Drawing, text: str) -> Markup:
     width, height = drawing.width, drawing.height
-    return tag("svg",
+    style = f"width:100%;min-width:{number(width * drawing.least)}px;"
+    return tag(
+        "svg",
         tag("title", drawing.title),
         tag("desc", drawing.says or text),
         hatch(f"{NO_ID}-h") if HATCHED in drawing.svg else None,
         tag("rect", width=width, height=height, rx=8, fill=LIGHT.paper, class_="nf-sheet"),
         drawing.svg,
-        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
-        width=width, height=height, role="img", font_family="system-ui,sans-serif",
-        style=f"width:100%;min-width:{number(width * drawing.least)}px;max-width:{number(width * 1.2)}px;height:auto"
-        )  # fmt: skip
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        width=width,
+        height=height,
+        role="img",
+        font_family=SANS_FAMILY,
+        style=f"{style}max-width:{number(width * 1.2)}px;height:auto",
+    )
 
 
 def _note(event: object) -> Markup:
@@ -111,5 +118,5 @@ def _worth(event: object) -> bool:
 
 
 def _table_class(step: Step) -> str | None:
-    name = step.lane.partition(".")[0].replace("confirm", "conntrack")
+    name = hue_of(step.lane)
     return f"nf-{name}" if name and name != "route" else None

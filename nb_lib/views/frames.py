@@ -8,7 +8,8 @@ from nb_lib.packet import endpoint
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.text import rule_text
 from nb_lib.trace import Exploration, Missed, Trace
-from nb_lib.views.story import Step, misses, steps
+from nb_lib.views.sentences import misses
+from nb_lib.views.story import Step, steps
 from nb_lib.views.words import service
 
 if TYPE_CHECKING:

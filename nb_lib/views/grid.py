@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, SRC, Stop, stops
+from nb_lib.hooks import FORWARD, HOOKS, OUTPUT, POSTROUTING, PREROUTING, SRC, Stop, stops
 
 LABELS, WIDE, SLIM, GUTTER, EDGE = 98, 164, 80, 38, 12
 BUS, NAMES, TOP = 12, 34, 44
@@ -107,7 +107,7 @@ def lanes() -> tuple[tuple[str, int], ...]:
 
 
 def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float = WIDE) -> Grid:
-    """Lay the map out; ``lines`` says how many lines of text a cell needs, ``wide`` which hooks matter."""
+    """Lay the map out: ``lines`` of text in each cell, ``wide`` the hooks that matter."""
     columns, at = {}, float(LABELS + EDGE)
     for hook in HOOKS:
         size = width if hook in wide else SLIM
@@ -126,4 +126,3 @@ def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float
             row, column = rows[lane(stop)], columns[hook]
             cells[hook, lane(stop)] = Box(column.x, row.y, column.w, row.h)
     return Grid(columns, rows, cells, down + 6, total)
-

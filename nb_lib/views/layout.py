@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nb_lib.views.chains import Card, Model, Row
+from nb_lib.views.deck import Card, Model, Row
 from nb_lib.views.svg import mono, sans
 
 SIZE, LINE, PAD, HEAD, GAP, COLUMN, MARGIN = 10.0, 12, 5, 22, 12, 50, 12
@@ -52,7 +52,9 @@ def card_width(card: Card) -> float:
     left = indent(card)
     rows = [left + mono(text, SIZE) + 24 for row in card.rows for text in row.text]
     rows += [left + sans(row.strong, SIZE) + 24 for row in card.rows if row.strong]
-    why = [left + sans(row.state.why, SMALL) + 24 for row in card.rows if row.state and row.state.why]
+    why = [
+        left + sans(row.state.why, SMALL) + 24 for row in card.rows if row.state and row.state.why
+    ]
     return max(head, *rows, *why, 96.0) if rows else max(head, 96.0)
 
 

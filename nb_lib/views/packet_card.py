@@ -7,13 +7,17 @@ from typing import NamedTuple
 
 from nb_lib.packet import Packet
 from nb_lib.trace import Trace
-from nb_lib.views.grid import LABELS, Grid, Point
+from nb_lib.views.grid import LABELS, Box, Grid, Point
 from nb_lib.views.palette import LIGHT
-from nb_lib.views.parts import shape
-from nb_lib.views.story import Step, fields
+from nb_lib.views.parts import MONO_FAMILY, shape, word
+from nb_lib.views.sentences import fields
+from nb_lib.views.story import Step, moves
 from nb_lib.views.svg import MONO, Markup, number, tag
 
 SIZE, ROW, NAME = 10.0, 14, 42
+
+
+Shown = dict[str, str]
 
 
 class Cards(NamedTuple):
@@ -34,18 +38,24 @@ def draw_cards(plan: Grid, trace: Trace, story: Sequence[Step], spots: Sequence[
     left = _place(spots[0][0], width, plan)
     places = [left, *(max(_place(x, width, plan), left + width + 16) for x, _ in spots[1:])]
     end = places[-1]
-    first = _card(shown[0], names, {}, left, top, width, "came in" if trace.origin else "was sent")
-    last = _card(shown[-1], names, shown[0], end, top, width, _ended(trace), moving=True)
+    came = "came in" if trace.origin else "was sent"
+    first = _card(shown[0], names, Box(left, top, width, height), came, None)
+    last = _card(shown[-1], names, Box(end, top, width, height), _ended(trace), shown[0])
     dots = [_dot(plan, step, spot) for step, spot in zip(story, spots, strict=True)]
     where = dots[-1]
     dot = tag("circle", cx=where[0], cy=where[1], r=5.5, fill=LIGHT.paper, stroke=LIGHT.ink,
               stroke_width=3, class_="nf-dot")  # fmt: skip
-    told = [_told(n, story, shown, dots, places[n]) for n in range(len(story))]
+    told = []
+    for n, ((x, y), old) in enumerate(zip(dots, moves(story), strict=True)):
+        news = _news(shown[n], shown[n - 1] if n else {})
+        told.append(
+            {"p": [round(x, 1), round(y, 1)], "x": round(places[n], 1), "f": news} | (old or {})
+        )
     svg = tag("g", first, last, dot, font_size=SIZE, class_="nf-cards")
     return Cards(svg, end + width + 8, top + height + 8, told)
 
 
-def face(packet: Packet) -> dict[str, str]:
+def face(packet: Packet) -> Shown:
     """Return what a card shows: the header, the mark, conntrack's word."""
     flags = " " + ",".join(packet.flag_names) if packet.flags else ""
     kind = f" {packet.icmp_type}/{packet.icmp_code}" if packet.icmp_type is not None else ""
@@ -53,7 +63,7 @@ def face(packet: Packet) -> dict[str, str]:
     return {"": packet.protocol_name + flags + kind, **fields(packet), "ct": state}
 
 
-def _names(shown: Sequence[dict[str, str]]) -> list[str]:
+def _names(shown: Sequence[Shown]) -> list[str]:
     """Return the fields worth a row: addresses, and whatever changes or is set on the way."""
     always = ("src", "dst", "ct")
     first = shown[0]
@@ -62,40 +72,35 @@ def _names(shown: Sequence[dict[str, str]]) -> list[str]:
     return [n for n in first if n in always or n in moving or n in marked]
 
 
-def _told(n: int, story: Sequence[Step], shown: Sequence[dict[str, str]], spots: Sequence[Point],
-          x: float) -> dict[str, object]:  # fmt: skip
-    before = shown[n - 1] if n else {}
-    new = {name: text for name, text in shown[n].items() if before.get(name) != text}
-    told: dict[str, object] = {"p": [round(spots[n][0], 1), round(spots[n][1], 1)], "x": round(x, 1)}
-    if new:
-        told["f"] = new
-    if story[n].changes:
-        told["o"] = {name: old for name, old, _ in story[n].changes}
-    return told
+def _news(shown: Shown, before: Shown) -> Shown:
+    return {name: text for name, text in shown.items() if before.get(name) != text}
 
 
-def _card(shown: dict[str, str], names: Sequence[str], first: dict[str, str], x: float, y: float,
-          width: float, title: str, *, moving: bool = False) -> Markup:  # fmt: skip
-    rows = []
-    for index, name in enumerate(names):
-        at = 33 + index * ROW
-        changed = bool(first) and first.get(name) != shown[name]
-        if moving and name != "ct":
-            pen = shape("REWRITE", NAME + 3, at - 3.4)
-            rows.append(tag("g", pen, data_pen=name, display=None if changed else "none"))
-        rows.append(tag("text", name, x=8, y=at, fill=LIGHT.muted, class_="nf-m"))
-        rows.append(tag("text", shown[name], x=NAME + 11, y=at, data_f=name,
-                        font_weight=700 if changed else None))  # fmt: skip
-    height = 24 + ROW * len(names)
-    head = tag("text", tag("tspan", shown[""], font_weight=700, data_f=""),
-               tag("tspan", f"  {title}", fill=LIGHT.muted, class_="nf-m nf-when"), x=8, y=16)
-    box = tag("rect", width=width, height=height, rx=6, fill=LIGHT.paper,
+def _card(shown: Shown, names: Sequence[str], spot: Box, title: str, first: Shown | None) -> Markup:
+    """Draw a card; ``first`` is what the packet was, for the card that moves and tells changes."""
+    moving = first is not None
+    rows = [_field(name, shown[name], 33 + n * ROW, first) for n, name in enumerate(names)]
+    when = tag("tspan", f"  {title}", fill=LIGHT.muted, class_="nf-m nf-when")
+    head = word([tag("tspan", shown[""], font_weight=700, data_f=""), when], 8, 16)
+    box = tag("rect", width=spot.w, height=spot.h, rx=6, fill=LIGHT.paper,
               stroke=LIGHT.ink if moving else LIGHT.muted, stroke_width=1.6 if moving else 1,
               class_="nf-paper")  # fmt: skip
-    return tag("g", box, tag("g", head, rows, font_family="ui-monospace,monospace", fill=LIGHT.ink,
-                             class_="nf-mono nf-i"),
-               class_="nf-card nf-moving" if moving else "nf-card", data_y=number(y),
-               transform=f"translate({number(x)} {number(y)})")  # fmt: skip
+    text = tag("g", head, rows, font_family=MONO_FAMILY, fill=LIGHT.ink, class_="nf-mono nf-i")
+    return tag("g", box, text, class_="nf-card nf-moving" if moving else "nf-card",
+               transform=f"translate({number(spot.x)} {number(spot.y)})")  # fmt: skip
+
+
+def _field(name: str, value: str, y: float, first: Shown | None) -> list[Markup]:
+    """Draw one field; on the moving card with a pen that shows while the field differs."""
+    label = word(name, 8, y, "m")
+    if first is None:
+        return [label, word(value, NAME + 11, y)]
+    changed = first.get(name) != value
+    found = [label, word(value, NAME + 11, y, data_f=name, font_weight=700 if changed else None)]
+    if name != "ct":
+        pen = shape("REWRITE", NAME + 3, y - 3.4)
+        found.append(tag("g", pen, data_pen=name, display=None if changed else "none"))
+    return found
 
 
 def _place(x: float, width: float, plan: Grid) -> float:

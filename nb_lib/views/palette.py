@@ -69,7 +69,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def css() -> str:
-    """Return the CSS variables, for both papers: a page's theme decides, else the reader's system."""
+    """Return the CSS variables for both papers; the page decides, or the reader's system."""
     light, dark = _variables(LIGHT), _variables(DARK)
     return (
         f":root, [data-theme=light], [data-jp-theme-light=true] {{ {light} }}\n"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nb_lib.views.palette import HUES, LIGHT, Shade, shade
-from nb_lib.views.svg import Markup, number, tag
+from nb_lib.views.svg import Child, Markup, number, tag
 
 _SHADES = {name: shade(colour, LIGHT) for name, colour in HUES.items()}
+_TONES = {"i": LIGHT.ink, "m": LIGHT.muted}
+MONO_FAMILY, SANS_FAMILY = "ui-monospace,monospace", "system-ui,sans-serif"
 _STOPS = ("DROP", "REJECT", "LOST")
 
 # Each sign is drawn around (0, 0), 8 wide; shapes differ, colours only help.
@@ -28,15 +32,22 @@ def hue(table: str) -> Shade:
     return _SHADES.get(table, Shade(LIGHT.panel, LIGHT.muted, LIGHT.ink))
 
 
+def hue_of(lane: str) -> str:
+    """Return the table whose hue a lane has: ``nat.src`` is nat's, ``confirm`` is conntrack's."""
+    return lane.partition(".")[0].replace("confirm", "conntrack")
+
+
 def shape(verdict: str, x: float, y: float) -> Markup:
     """Draw the sign of a verdict: ● accept, ■ drop, ▲ reject, ↩ return, ⤷ jump, ✎ rewrite."""
-    word = verdict.split(" ")[0]
+    word = verdict.split(" ", maxsplit=1)[0]
     path, solid = _SIGNS.get(word, _SIGNS["CONTINUE"])
     stop = word in _STOPS
     colour = _SHADES["stop"].line if stop else LIGHT.ink
     name = ("nf-sf" if solid else "nf-ss") + (" nf-stop" if stop else "")
     paint = {"fill": colour} if solid else {"fill": "none", "stroke": colour, "stroke_width": 1.4}
-    return tag("path", d=path, transform=f"translate({number(x)} {number(y)})", class_=name, **paint)
+    return tag(
+        "path", d=path, transform=f"translate({number(x)} {number(y)})", class_=name, **paint
+    )
 
 
 def hatch(ident: str) -> Markup:
@@ -44,3 +55,9 @@ def hatch(ident: str) -> Markup:
     line = tag("path", d="M0 6L6 0", stroke=LIGHT.muted, stroke_width=0.9, class_="nf-hatch")
     return tag("defs", tag("pattern", line, id=ident, width=6, height=6,
                            patternUnits="userSpaceOnUse"))  # fmt: skip
+
+
+def word(content: Child, x: float, y: float, tone: str = "", **more: Any) -> Markup:
+    """Write a text in ink (``i``), muted (``m``), or in the tone of what surrounds it."""
+    names = " ".join(filter(None, (f"nf-{tone}" if tone else "", more.pop("class_", ""))))
+    return tag("text", content, x=x, y=y, fill=_TONES.get(tone), class_=names or None, **more)

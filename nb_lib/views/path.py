@@ -3,51 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, Stop, stops
+from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, SRC, stops
 from nb_lib.rules import Ruleset
 from nb_lib.trace import Trace
 from nb_lib.views import grid
+from nb_lib.views.cells import Line, stop_line, texts
 from nb_lib.views.figure import Drawing
 from nb_lib.views.grid import BUS, LINE, NAMES, Box, Grid, Point
-from nb_lib.views.palette import LIGHT
-from nb_lib.views.parts import hue, shape
 from nb_lib.views.packet_card import draw_cards
+from nb_lib.views.palette import LIGHT
+from nb_lib.views.parts import MONO_FAMILY, hue, hue_of, shape, word
 from nb_lib.views.story import Step, steps
 from nb_lib.views.svg import MONO, Markup, elide, join, number, tag
-from nb_lib.views.words import short
 
 SIZE, START = 10.0, 70.0
-
-
-class Line(NamedTuple):
-    """A line of text in a cell, and the step at which it becomes true."""
-
-    text: str
-    step: int
-    sign: str = ""  # the verdict whose shape stands before it
-    old: bool = False
 
 
 def draw_path(trace: Trace) -> Drawing:
     """Draw the way of a packet."""
     story = steps(trace)
-    texts = _texts(story)
+    words = texts(story)
     hooks = {step.hook for step in story}
-    widest = max((len(line.text) for lines in texts.values() for line in lines), default=0)
+    widest = max((len(line.text) for lines in words.values() for line in lines), default=0)
     width = min(max(grid.WIDE, widest * SIZE * MONO + 26), 270.0)
     room = int((width - 26) / (SIZE * MONO))
-    plan = grid.make({key: len(lines) for key, lines in texts.items()}, hooks, width)
+    plan = grid.make({key: len(lines) for key, lines in words.items()}, hooks, width)
     spots = _spots(plan, story, trace)
     cards = draw_cards(plan, trace, story, spots)
     body = [
-        _lanes(plan, {lane for _, lane in texts}),
+        _lanes(plan, {lane for _, lane in words}),
         _map(plan),
         _trail(plan, spots),
         _names(plan, hooks),
         _crossings(plan, story, spots),
-        _cells(plan, story, texts, hooks, room),
+        _cells(plan, story, words, hooks, room),
         _ends(plan, trace),
         cards.svg,
     ]
@@ -57,102 +47,56 @@ def draw_path(trace: Trace) -> Drawing:
 
 
 def _says(story: Sequence[Step]) -> str:
-    """Say in words what the picture shows: where the packet came from, what changed, how it ended."""
+    """Say in words what the picture shows: whence, through which hooks, what changed, the end."""
     hooks = " → ".join(dict.fromkeys(step.hook for step in story if step.hook))
-    changed = [f"{step.hook}: {name} {old} → {new}." for step in story for name, old, new in step.changes]
+    changed = [
+        f"{step.hook}: {name} {old} → {new}." for step in story for name, old, new in step.changes
+    ]
     return " ".join([story[0].sentence, f"Hooks: {hooks}.", *changed, story[-1].sentence])
 
 
 def draw_map(ruleset: Ruleset | None = None) -> Drawing:
-    """Draw the map alone: every hook, table and priority; of a ruleset, how many rules hang where."""
+    """Draw the map alone: hooks, tables, priorities; of a ruleset, how many rules are where."""
     backend = ruleset.backend if ruleset else "nft"
-    texts = {(hook, grid.lane(stop)): [line] for hook in HOOKS for stop in stops(hook, backend)
-             if (line := _stop_line(stop, hook, ruleset))}  # fmt: skip
-    plan = grid.make(dict.fromkeys(texts, 1), HOOKS, 124)
-    used = {lane for _, lane in texts}
+    words = {(hook, grid.lane(stop)): [line] for hook in HOOKS for stop in stops(hook, backend)
+             if (line := stop_line(stop, hook, ruleset))}  # fmt: skip
+    plan = grid.make(dict.fromkeys(words, 1), HOOKS, 124)
+    used = {lane for _, lane in words}
     middle = plan.columns[FORWARD].cx
-    body = [_lanes(plan, used), _map(plan), _crossings(plan, (), ()), _names(plan, set(HOOKS)),
-            _cells(plan, (), texts, set(HOOKS), 17),
-            _end("local process", middle, plan.floor + 26, "middle"),
-            _end("in", 10, BUS + 4, "start"), _end("out", plan.width - 2, plan.floor + 14, "end")]  # fmt: skip
+    body = [
+        _lanes(plan, used),
+        _map(plan),
+        _crossings(plan, (), ()),
+        _names(plan, set(HOOKS)),
+        _cells(plan, (), words, set(HOOKS), 17),
+        _end("local process", middle, plan.floor + 26, "middle"),
+        _end("in", 10, BUS + 4, "start"),
+        _end("out", plan.width - 2, plan.floor + 14, "end"),
+    ]
     title = "Netfilter's hooks, and the tables that hang on each, by priority"
     if ruleset:
         title = f"Where the rules of this IPv{ruleset.family} ruleset hang"
     return Drawing(join(body), title, plan.width, plan.floor + 34)
 
 
-def _stop_line(stop: Stop, hook: str, ruleset: Ruleset | None) -> Line | None:
-    if not stop.table or ruleset is None:
-        return Line(stop.table or stop.function, 0)
-    if stop.table not in ruleset or hook not in ruleset[stop.table]:
-        return None
-    chain = ruleset[stop.table][hook]
-    rules = f"{len(chain.rules)} rule{'s' * (len(chain.rules) != 1)}" if chain.rules else "no rules"
-    return Line(f"{rules}, {chain.policy}", 0, sign=chain.policy or "")
-
-
-def _texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:
-    """Say in each cell what happened there, in short lines."""
-    found: dict[tuple[str, str], list[Line]] = {}
-    for number_, step in enumerate(story):
-        if not step.lane or step.lane == "route" or step.kind == "fate":
-            continue
-        lines = found.setdefault((step.hook, step.lane), [])
-        if step.kind == "look":
-            lines.append(Line(_looked(step), number_))
-        for name, old, new in step.changes:
-            if name in ("src", "dst", "icmp id"):
-                lines.append(Line(f"{name} {old}", number_, old=True))
-                lines.append(Line(f"{' ' * len(name)} {new}", number_, sign="REWRITE"))
-            else:
-                lines.append(Line(f"{name} {old} → {new}", number_, sign="REWRITE"))
-        if step.kind in ("match", "policy", "unsure") and _decides(step):
-            lines.append(Line(_decision(step), number_, sign=_sign(step)))
-        elif step.kind == "lost":
-            lines.append(Line("lost here", number_, sign="DROP"))
-    return {key: lines or [Line("…", 0)] for key, lines in found.items()}
-
-
-def _looked(step: Step) -> str:
-    if step.lane == "confirm":
-        return "entry confirmed"
-    ct = step.packet.ct
-    return f"{ct.state}{', reply' * (ct.direction == 'REPLY')}" if ct else "untracked"
-
-
-def _decides(step: Step) -> bool:
-    return step.verdict.split(" ")[0] not in ("JUMP", "GOTO", "CONTINUE", "RETURN")
-
-
-def _sign(step: Step) -> str:
-    target = step.rule.target.name if step.rule and step.rule.target else ""
-    return "REJECT" if target == "REJECT" else step.verdict
-
-
-def _decision(step: Step) -> str:
-    if step.kind == "policy":
-        return f"{step.verdict} policy"
-    word = _sign(step) if step.verdict in ("ACCEPT", "DROP", "UNDECIDED") else step.verdict
-    chain = "" if step.chain in HOOKS else short(step.chain) + " "
-    return f"{word} {chain}rule {step.place.number if step.place else ''}".rstrip()
-
-
 def _lanes(plan: Grid, used: set[str]) -> Markup:
-    rows = []
-    for name, priority in grid.lanes():
-        box = plan.lanes[name]
-        table = name.partition(".")[0].replace("confirm", "conntrack")
-        label = name.partition(".")[0]
-        order = "last" if priority > 1000 else str(priority).replace("-", "−")
-        y = box.y + min(box.h / 2, 13) + 3.5
-        rows.append(tag("g",
-            tag("rect", x=4, y=box.y, width=plan.width - 8, height=box.h, rx=4,
-                fill=LIGHT.panel, class_="nf-lane") if name in used else None,
-            tag("text", label, x=10, y=y, fill=hue(table).text if name in used else LIGHT.muted,
-                font_weight=600 if name in used else None, class_=f"nf-h nf-{table}" if name in used else "nf-m"),
-            tag("text", order, x=grid.LABELS + 4, y=y, font_size=8.5, text_anchor="end", fill=LIGHT.muted,
-                class_="nf-m")))  # fmt: skip
-    return tag("g", rows, font_size=10.5)
+    return tag("g", [_lane(plan, name, prio, name in used) for name, prio in grid.lanes()],
+               font_size=10.5)  # fmt: skip
+
+
+def _lane(plan: Grid, name: str, priority: int, used: bool) -> Markup:
+    box, table = plan.lanes[name], hue_of(name)
+    y = box.y + min(box.h / 2, 13) + 3.5
+    label = name.partition(".")[0]
+    order = "last" if priority > SRC else str(priority).replace("-", "−")
+    last = word(order, grid.LABELS + 4, y, "m", font_size=8.5, text_anchor="end")
+    if not used:
+        return tag("g", word(label, 10, y, "m"), last)
+    band = tag("rect", x=4, y=box.y, width=plan.width - 8, height=box.h, rx=4, fill=LIGHT.panel,
+               class_="nf-lane")  # fmt: skip
+    text = tag("text", label, x=10, y=y, fill=hue(table).text, font_weight=600,
+               class_=f"nf-h nf-{table}")  # fmt: skip
+    return tag("g", band, text, last)
 
 
 def _map(plan: Grid) -> Markup:
@@ -162,12 +106,13 @@ def _map(plan: Grid) -> Markup:
 
 
 def _names(plan: Grid, hooks: set[str]) -> Markup:
-    found = [tag("text", hook, x=plan.columns[hook].cx, y=NAMES, text_anchor="middle",
-                 font_weight=700 if hook in hooks else None, font_size=11 if hook in hooks else 9.5,
-                 fill=LIGHT.ink if hook in hooks else LIGHT.muted, stroke=LIGHT.paper, stroke_width=5,
-                 paint_order="stroke", stroke_linejoin="round",
-                 class_="nf-i" if hook in hooks else "nf-m") for hook in HOOKS]  # fmt: skip
-    return tag("g", found, class_="nf-names")
+    found = []
+    for hook in HOOKS:
+        near = hook in hooks
+        look = {"font_weight": 700, "font_size": 11} if near else {"font_size": 9.5}
+        found.append(word(hook, plan.columns[hook].cx, NAMES, "i" if near else "m", **look))
+    return tag("g", found, text_anchor="middle", stroke=LIGHT.paper, stroke_width=5,
+               paint_order="stroke", stroke_linejoin="round", class_="nf-names")  # fmt: skip
 
 
 def _roads(plan: Grid) -> list[list[Point]]:
@@ -180,10 +125,19 @@ def _roads(plan: Grid) -> list[list[Point]]:
         *down.values(),
         [(START, BUS), (middle[PREROUTING], BUS)],
         [(middle[PREROUTING], floor), (first[0], floor), (first[0], BUS), (middle[FORWARD], BUS)],
-        [(middle[FORWARD], floor), (plan.gutter(FORWARD), floor), (plan.gutter(FORWARD), BUS),
-         (middle[POSTROUTING], BUS)],
+        [
+            (middle[FORWARD], floor),
+            (plan.gutter(FORWARD), floor),
+            (plan.gutter(FORWARD), BUS),
+            (middle[POSTROUTING], BUS),
+        ],
         [(middle[INPUT], floor), (middle[INPUT], stub)],
-        [(middle[OUTPUT] - 30, stub), (second[0], stub), (second[0], BUS + 5), (middle[OUTPUT], BUS + 5)],
+        [
+            (middle[OUTPUT] - 30, stub),
+            (second[0], stub),
+            (second[0], BUS + 5),
+            (middle[OUTPUT], BUS + 5),
+        ],
         [(middle[OUTPUT], floor), (third[0], floor), (third[0], BUS)],
         [(middle[POSTROUTING], floor), (plan.width - 6, floor)],
     ]
@@ -276,18 +230,24 @@ def _towards(here: Point, there: Point, by: float = 7.0) -> Point:
     return here[0] + dx * share, here[1] + dy * share
 
 
-def _cells(plan: Grid, story: Sequence[Step], texts: Mapping[tuple[str, str], Sequence[Line]],
+def _absent(box: Box, near: bool) -> Markup:
+    """Draw a cell that this packet does not meet."""
+    return tag("rect", x=box.x, y=box.y + 2, width=box.w, height=max(box.h - 4, 8), rx=3,
+               fill=LIGHT.paper, stroke=LIGHT.line, stroke_dasharray="2 3", class_="nf-none",
+               opacity=None if near else 0.6)  # fmt: skip
+
+
+def _cells(plan: Grid, story: Sequence[Step], words: Mapping[tuple[str, str], Sequence[Line]],
            hooks: set[str], room: int) -> Markup:  # fmt: skip
     found = []
     for (hook, lane), box in plan.cells.items():
-        table = lane.partition(".")[0].replace("confirm", "conntrack")
-        visits = [n for n, s in enumerate(story) if (s.hook, s.lane) == (hook, lane) and s.kind != "fate"]
-        lines = texts.get((hook, lane))
+        table = hue_of(lane)
+        visits = [
+            n for n, s in enumerate(story) if (s.hook, s.lane) == (hook, lane) and s.kind != "fate"
+        ]
+        lines = words.get((hook, lane))
         if lines is None:
-            found.append(tag("rect", x=box.x, y=box.y + 2, width=box.w, height=max(box.h - 4, 8), rx=3,
-                             fill=LIGHT.paper, stroke=LIGHT.line, stroke_dasharray="2 3",
-                             class_="nf-none" if hook in hooks else "nf-none nf-faint",
-                             opacity=None if hook in hooks else 0.6))  # fmt: skip
+            found.append(_absent(box, hook in hooks))
             continue
         found.append(tag("g",
             tag("rect", x=box.x, y=box.y, width=box.w, height=box.h, rx=5,
@@ -307,5 +267,5 @@ def _lines(lines: Sequence[Line], box: Box, room: int) -> Markup:
                    class_="nf-old" if line.old else None, fill=LIGHT.muted if line.old else None,
                    text_decoration="line-through" if line.old else None)  # fmt: skip
         rows.append(tag("g", sign, text, data_s=str(line.step)) if len(lines) > 1 else [sign, text])
-    return tag("g", rows, font_size=SIZE, font_family="ui-monospace,monospace", fill=LIGHT.ink,
+    return tag("g", rows, font_size=SIZE, font_family=MONO_FAMILY, fill=LIGHT.ink,
                class_="nf-mono nf-i")  # fmt: skip

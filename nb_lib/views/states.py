@@ -11,7 +11,7 @@ from nb_lib.views.story import Step
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``kind`` is matched, missed, unsure or unreached; ``steps`` are those at which it came about."""
+    """``kind``: matched, missed, unsure, unreached; ``steps``: those at which it came about."""
 
     kind: str
     why: str = ""

@@ -27,7 +27,8 @@ def tag(name: str, *children: Child, **attributes: Any) -> Markup:
     """Return ``<name attributes>children</name>``.
 
     An attribute that is None or False is left out, True stands alone; ``_`` in its name becomes
-    ``-``, two become ``:``, and one at the end (``class_``) falls away. Numbers are rounded to a tenth.
+    ``-``, two become ``:``, and one at the end (``class_``) falls away. Numbers are rounded to
+    tenths.
     """
     head = name + "".join(map(_attribute, attributes.items()))
     body = "".join(_flat(children))
@@ -46,8 +47,14 @@ def escape(text: str) -> str:
 
     Control characters become their pictures (U+2400 …): SVG may not hold them.
     """
-    shown = "".join(c if c.isprintable() or c in "\n" else _visible(c) for c in text)
-    for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
+    shown = "".join(c if c.isprintable() or c == "\n" else _visible(c) for c in text)
+    for raw, safe in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ('"', "&quot;"),
+        ("'", "&#39;"),
+    ):
         shown = shown.replace(raw, safe)
     return shown
 
@@ -87,6 +94,7 @@ def elide(text: str, most: int) -> str:
     return text[: most - 1 - tail] + "…" + text[len(text) - tail :]
 
 
+_ENTITIES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;"))
 _EMPTY = frozenset({"path", "rect", "circle", "line", "use", "br", "input"})
 
 

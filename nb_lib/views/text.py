@@ -24,7 +24,7 @@ from nb_lib.trace import (
     Trace,
     Unsure,
 )
-from nb_lib.views.story import arrival, fate_sentence, mark, misses, rewrites, sentence
+from nb_lib.views.sentences import arrival, fate_sentence, mark, misses, rewrites, sentence
 from nb_lib.views.words import services, short
 
 WIDTH = 96
@@ -100,7 +100,9 @@ def _rest(size: int, what: str) -> list[str]:
     return [f"  … and {size - MOST:,} more {what}"] if size > MOST else []
 
 
-def _events(events: tuple[Event, ...], indent: str = "") -> Iterator[str]:
+def _events(  # noqa: C901, PLR0912 - one case for a kind of event
+    events: tuple[Event, ...], indent: str = ""
+) -> Iterator[str]:
     depth = 0
     for event in events:
         depth = getattr(event, "depth", depth)

@@ -1,0 +1,77 @@
+"""What stands in the cells of the path diagram, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nb_lib.hooks import HOOKS, Stop
+from nb_lib.rules import Ruleset
+from nb_lib.views.story import Step
+from nb_lib.views.words import short
+
+
+class Line(NamedTuple):
+    """A line of text in a cell, and the step at which it becomes true."""
+
+    text: str
+    step: int
+    sign: str = ""  # the verdict whose shape stands before it
+    old: bool = False
+
+
+def texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:
+    """Say in each cell what happened there, in short lines."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for number_, step in enumerate(story):
+        if not step.lane or step.lane == "route" or step.kind == "fate":
+            continue
+        lines = found.setdefault((step.hook, step.lane), [])
+        if step.kind == "look":
+            lines.append(Line(_looked(step), number_))
+        for name, old, new in step.changes:
+            if name in ("src", "dst", "icmp id"):
+                lines.append(Line(f"{name} {old}", number_, old=True))
+                lines.append(Line(f"{' ' * len(name)} {new}", number_, sign="REWRITE"))
+            else:
+                lines.append(Line(f"{name} {old} → {new}", number_, sign="REWRITE"))
+        if step.kind in ("match", "policy", "unsure") and _decides(step):
+            lines.append(Line(_decision(step), number_, sign=_sign(step)))
+        elif step.kind == "lost":
+            lines.append(Line("lost here", number_, sign="DROP"))
+    return {key: lines or [Line("…", 0)] for key, lines in found.items()}
+
+
+def _looked(step: Step) -> str:
+    if step.lane == "confirm":
+        return "entry confirmed"
+    ct = step.packet.ct
+    return f"{ct.state}{', reply' * (ct.direction == 'REPLY')}" if ct else "untracked"
+
+
+def _decides(step: Step) -> bool:
+    return step.verdict.split(" ")[0] not in ("JUMP", "GOTO", "CONTINUE", "RETURN")
+
+
+def _sign(step: Step) -> str:
+    target = step.rule.target.name if step.rule and step.rule.target else ""
+    return "REJECT" if target == "REJECT" else step.verdict
+
+
+def _decision(step: Step) -> str:
+    if step.kind == "policy":
+        return f"{step.verdict} policy"
+    word = _sign(step) if step.verdict in ("ACCEPT", "DROP", "UNDECIDED") else step.verdict
+    chain = "" if step.chain in HOOKS else short(step.chain) + " "
+    return f"{word} {chain}rule {step.place.number if step.place else ''}".rstrip()
+
+
+def stop_line(stop: Stop, hook: str, ruleset: Ruleset | None) -> Line | None:
+    """Say what hangs at a stop: a name, or of a ruleset the number of rules and the policy."""
+    if not stop.table or ruleset is None:
+        return Line(stop.table or stop.function, 0)
+    if stop.table not in ruleset or hook not in ruleset[stop.table]:
+        return None
+    chain = ruleset[stop.table][hook]
+    rules = f"{len(chain.rules)} rule{'s' * (len(chain.rules) != 1)}" if chain.rules else "no rules"
+    return Line(f"{rules}, {chain.policy}", 0, sign=chain.policy or "")
