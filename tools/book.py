@@ -8,6 +8,8 @@ a digest of these decides whether the cache may stay.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,9 @@ HTML = BUILD / "html"
 CODE = ("nb_lib", "data", "requirements.txt", "constraints.txt")
 # What else shows on a page.
 PAGES = ("book", "_config.yml", "public.toml", "tools/book.py")
+# Whole configurations, which jupyter-book prints at each start.
+NOISE = ("MdParserConfig(", "NbParserConfig(")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 IGNORED = {"_build", "__pycache__", ".ipynb_checkpoints"}
 
 
@@ -48,24 +53,23 @@ def run_jupyter_book() -> None:
     """Run jupyter-book with every warning an error; end with its status if it fails."""
     # --all reads and writes every page again: outputs come from the cache, and no page
     # keeps the address of an asset that is gone.
-    options: list[str | Path] = [
-        "--config",
-        ROOT / "_config.yml",
-        "-W",
-        "-n",
-        "--keep-going",
-        "--all",
-    ]
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("jupyter-book"),
-        "build",
-        BOOK,
-        *options,
-    ]
+    options: list[str | Path] = ["--config", ROOT / "_config.yml"]
+    options += ["-W", "-n", "--keep-going", "--all"]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", BOOK, *options]
     print("▸ chapters → outputs → HTML", flush=True)
-    status = subprocess.run(command, cwd=ROOT, check=False).returncode
-    if status:
-        sys.exit(status)
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},  # a line is shown when it is written
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as build:
+        for line in build.stdout or ():
+            if not any(word in line for word in NOISE):
+                print(line if sys.stdout.isatty() else COLOUR.sub("", line), end="", flush=True)
+    if build.returncode:
+        sys.exit(build.returncode)
 
 
 def says(path: Path, text: str) -> bool:
