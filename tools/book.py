@@ -41,10 +41,11 @@ def main() -> None:
         return
     if not says(executed, code):
         shutil.rmtree(BUILD, ignore_errors=True)
+        BUILD.mkdir()
+        executed.write_text(code)
     built.unlink(missing_ok=True)
     start = time.monotonic()
     run_jupyter_book()
-    executed.write_text(code)
     built.write_text(code + pages)
     print(f"▸ built in {time.monotonic() - start:.0f} s: {index}")
 
