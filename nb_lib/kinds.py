@@ -276,15 +276,22 @@ class Mark(Word):
 
 
 class Choice(Word):
-    """One of some words, spelt in full or (``prefix``) by its first letters, in any case.
+    """One of some words, spelt in full, in any case (``fold``) or by its first letters (``prefix``).
 
     ``words`` maps what may be written to the value; the first that fits is taken.
     """
 
-    def __init__(self, words: Mapping[str, Any] | Iterable[str], metavar: str = "", *, prefix: bool = False) -> None:
+    def __init__(
+        self,
+        words: Mapping[str, Any] | Iterable[str],
+        metavar: str = "",
+        *,
+        prefix: bool = False,
+        fold: bool = False,
+    ) -> None:
         super().__init__(metavar)
         self.words = dict(words) if isinstance(words, Mapping) else {word: word for word in words}
-        self.prefix = prefix
+        self.prefix, self.fold = prefix, fold
         self.spelt: dict[Any, str] = {}
         for name, value in self.words.items():
             self.spelt.setdefault(value, name)
@@ -293,9 +300,10 @@ class Choice(Word):
         """Return the value of the word; raise ValueError naming the words that there are."""
         if word in self.words:
             return self.words[word]
-        if self.prefix and word:
+        if word and (self.prefix or self.fold):
             for name, value in self.words.items():
-                if name.lower().startswith(word.lower()):
+                same = name.lower()[: len(word) if self.prefix else None]
+                if same == word.lower():
                     return value
         raise ValueError(f"{word!r} is not one of {', '.join(self.spelt.values())}")
 

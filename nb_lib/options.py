@@ -198,6 +198,7 @@ class Extension:
     source: str = ""  # kernel file and man page section
     known: bool = True
     by_name: Mapping[str, Option] = field(init=False, compare=False, repr=False, default_factory=dict)
+    awaited: tuple[Option, ...] = field(init=False, compare=False, repr=False, default=())  # required, or with a default
 
     def __post_init__(self) -> None:
         names = {}
@@ -205,6 +206,8 @@ class Extension:
             for name in (option.name, *option.aliases):
                 names[name] = option
         object.__setattr__(self, "by_name", names)
+        awaited = tuple(o for o in self.options if o.required or o.default is not None)
+        object.__setattr__(self, "awaited", awaited)
 
 
 class Use(NamedTuple):

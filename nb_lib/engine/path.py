@@ -253,7 +253,8 @@ class Path:
         """A verdict other than ACCEPT."""
         if ending.verdict == "UNDECIDED":
             return Fate("undecided", place=ending.place, detail=ending.by)
-        if ending.reject is not None and not self.answering:
+        silent = self.routing.address_type(self.packet.dst) in ("BROADCAST", "MULTICAST")
+        if ending.reject is not None and not self.answering and not silent:
             made = reject.answer(self.packet, ending.reject.how, self._speaker())
             if made is not None:
                 yield self._answered(made, "REJECT")

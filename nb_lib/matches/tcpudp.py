@@ -1,4 +1,4 @@
-"""tcp, udp, udplite: ports, and the flags and options of TCP.
+"""tcp and udp: ports, and the flags and options of TCP.
 
 Linux: net/netfilter/xt_tcpudp.c tcp_mt(), udp_mt(). iptables-nft writes ports and flags as
 expressions of nftables, which do not match where the header is cut short; the match itself (legacy,
@@ -125,14 +125,6 @@ def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
     return _ports(use, packet)
 
 
-def _test_udplite(use: Use, packet: Packet, ctx: Context) -> Answer:
-    if packet.protocol != packets.UDPLITE:
-        return miss("protocol", packet.protocol_name)
-    if packet.sport is None:
-        return _unreadable(packet, ctx, native=False)
-    return _ports(use, packet)
-
-
 def _tidy_tcp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """``--syn`` is ``--tcp-flags FIN,SYN,RST,ACK SYN``."""
     if "--syn" in settings:
@@ -173,11 +165,4 @@ UDP = Extension(
     check=kinds.needs_protocol("udp", "udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
-)  # fmt: skip
-
-UDPLITE = Extension(
-    "udplite", port_options(kinds.PortRange("udplite")), protocols=("udplite",), test=_test_udplite,
-    check=kinds.needs_protocol("udplite", "udplite"),
-    summary="ports of UDP-Lite",
-    source="net/netfilter/xt_tcpudp.c udp_mt()",
 )  # fmt: skip

@@ -6,15 +6,17 @@ Linux: net/netfilter/xt_nat.c, xt_MASQUERADE.c, xt_REDIRECT.c, xt_NETMAP.c, nf_n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nb_lib import addresses, kinds
 from nb_lib.connection import Address
 from nb_lib.effects import Nat
-from nb_lib.kinds import IPV4, IPV6
+from nb_lib.kinds import IPV6
 from nb_lib.net import BITS, Net, make_address
+from nb_lib.net import strict_address
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import Packet
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 # extensions/libxt_NAT.c: with these protocols a port may be given; ICMP's is its identifier.
 _WITH_PORTS = frozenset({1, 6, 17, 33, 132, 58})
+
+
+_PLAIN = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+):([1-9][0-9]{0,4})\Z")
 
 
 class NatRange(NamedTuple):
@@ -74,6 +79,10 @@ class _Target(_Ports):
     metavar = "[address[-address]][:port[-port]]"
 
     def read(self, word: str, family: int) -> NatRange:
+        plain = _PLAIN.match(word) if family == 4 else None
+        if plain and int(plain[2]) <= 0xFFFF:  # kube-proxy writes tens of thousands of these
+            address, port = strict_address(plain[1], family), int(plain[2])
+            return NatRange(address, address, port, port)
         where, ports = _split(word, family)
         found = super().read(ports, family) if ports is not None else NatRange()
         if not where and ports is not None:
@@ -111,7 +120,7 @@ def _split(word: str, family: int) -> tuple[str, str | None]:
 
 def _address(word: str, family: int) -> Address:
     try:
-        return IPv4Address(word) if family == IPV4 else IPv6Address(word)
+        return strict_address(word, family)
     except ValueError:
         raise ValueError(f"bad IP address {word!r}") from None
 

@@ -21,18 +21,19 @@ from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
 from nb_lib.text.lexer import Word, words
 
-_CLAUSE = re.compile(
-    r'(?:! )?-[a-zA-Z](?= |$)(?: (?!-[a-zA-Z](?: |$)|! -[a-zA-Z] )(?:"(?:[^"\\]|\\.)*"|[^\s"]+))*'
-)
+# Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold
+# such a place too; then neither piece can be read alone, and the line is read as a whole.
+_BETWEEN = re.compile(r" (?<!! )(?=(?:! )?-[a-zA-Z](?: |$))")
+MEMORY = 4096  # clauses that a decoder remembers; more would cost more than they save
 _NO_CORE = Use(CORE, {})
 _RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
 
 
 class _Part(NamedTuple):
-    """What one clause contributes to a rule."""
+    """What one clause contributes to a rule; all but one of the fields are empty."""
 
-    core: dict[str, Setting]
-    matches: tuple[Use, ...] = ()
+    core: Use | None = None
+    match: Use | None = None
     target: Use | None = None
     jump: str = ""
     goto: bool = False
@@ -49,6 +50,7 @@ class _Template(NamedTuple):
     settings: dict[str, Setting]
     option: Option
     inverted: bool
+    plain: bool  # nothing but this option: no other settings, no defaults, no normal form
 
 
 class Decoder:
@@ -58,9 +60,9 @@ class Decoder:
         self.family = family
         self.chains = chains
         self.backend = backend
+        self._callable = frozenset(c for c in chains if find_target(c, family) is None)
         self._parts: dict[str, _Part | None] = {}
         self._templates: dict[str, _Template] = {}
-        self._cores: dict[tuple[str, ...], Use] = {}
 
     def rule(self, spec: str, *, line: str = "", lineno: int = 0, counters: Counters = ZERO) -> Rule:
         """Read ``spec``, a rule without its ``-A CHAIN``. Raise RulesetError.
@@ -75,60 +77,55 @@ class Decoder:
 
     def _quick(self, spec: str, counters: Counters) -> Rule | None:
         """Assemble the rule from remembered clauses, or return None if that is not safe."""
-        clauses = _CLAUSE.findall(spec)
-        if sum(map(len, clauses)) + len(clauses) - 1 != len(spec):
-            return None if spec else Rule(self.family, _NO_CORE, counters=counters)
-        parts = self._parts
-        core: list[str] = []
-        matches: tuple[Use, ...] = ()
+        core: Use | None = None
+        matches: list[Use] = []
         target, jump, goto = None, "", False
-        for clause in clauses:
+        parts, chains = self._parts, self._callable
+        for clause in _BETWEEN.split(spec):
             part = parts.get(clause)
             if part is None:
+                if clause[3:] in chains and clause.startswith("-j ") and target is None and not jump:
+                    jump = clause[3:]
+                    continue
                 part = self._clause(clause)
-                if part is None:
-                    return None
-            if part.core:
-                core.append(clause)
-            if part.matches:
-                matches += part.matches
-            if part.target is not None or part.jump:
-                if target is not None or jump:
-                    return None
+            if part is None:
+                return None
+            if part.match is not None:
+                matches.append(part.match)
+            elif part.core is not None:
+                if core is not None:
+                    merged = {**core.settings, **part.core.settings}
+                    if len(merged) < len(core.settings) + len(part.core.settings):
+                        return None
+                    core = Use(CORE, merged)
+                else:
+                    core = part.core
+            elif target is not None or jump:
+                return None
+            else:
                 target, jump, goto = part.target, part.jump, part.goto
         if len(matches) > 1 and len({use.extension.name for use in matches}) < len(matches):
             return None
-        use = _NO_CORE
-        if core:
-            key = tuple(core)
-            found = self._cores.get(key)
-            if found is None:
-                found = self._core(core)
-                if found is None:
-                    return None
-            use = found
-        return Rule(self.family, use, matches, target, jump, goto, counters)
+        return Rule(self.family, core or _NO_CORE, tuple(matches), target, jump, goto, counters)
 
     def _clause(self, clause: str) -> _Part | None:
         """Read a clause on its own; None if it means nothing without the rest of its line."""
         if clause in self._parts:
             return self._parts[clause]
         prefix, last = _last_word(clause)
-        part: _Part | None
-        if prefix == "-j" and last in self.chains and find_target(last, self.family) is None:
-            part = _Part({}, jump=last)
-        else:
-            template = self._templates.get(prefix)
-            part = self._fill(template, last) if template is not None else None
-            if part is None:
-                part = self._read(clause, prefix)
+        template = self._templates.get(prefix)
+        part = self._fill(template, last) if template is not None else None
+        if part is None:
+            part = self._read(clause, prefix)
+        if len(self._parts) >= MEMORY:
+            self._parts.clear()
         self._parts[clause] = part
         return part
 
     def _read(self, clause: str, prefix: str) -> _Part | None:
         """Read a clause with the grammar, and keep its shape for others that differ in one word."""
-        reader = _Reader(self, words(clause), clause, 0)
         try:
+            reader = _Reader(self, words(clause), clause, 0)
             reader.read()
         except RulesetError:
             return None
@@ -139,29 +136,18 @@ class Decoder:
 
     def _fill(self, template: _Template, last: str) -> _Part | None:
         """Read the last word of a clause whose other words are known; None if it is refused."""
+        role, extension, settings, option, inverted, plain = template
         try:
-            value = template.option.kind.parse([last], self.family)
-            settings = {**template.settings, template.option.name: Setting(value, template.inverted)}
-            settings = normal(template.extension, settings, self.family)
+            setting = Setting(option.kind.parse((last,), self.family), inverted)
+            if plain:
+                use = Use(extension, {option.name: setting})
+            else:
+                use = Use(extension, normal(extension, {**settings, option.name: setting}, self.family))
         except ValueError:
             return None
-        if template.role == "core":
-            return _Part(settings)
-        use = Use(template.extension, settings)
-        return _Part({}, (use,)) if template.role == "match" else _Part({}, (), use)
-
-    def _core(self, clauses: list[str]) -> Use | None:
-        """Merge the core options of several clauses; None if one is given twice."""
-        merged: dict[str, Setting] = {}
-        for clause in clauses:
-            part = self._parts[clause]
-            assert part is not None
-            if merged.keys() & part.core.keys():
-                return None
-            merged |= part.core
-        use = Use(CORE, merged)
-        self._cores[tuple(clauses)] = use
-        return use
+        if role == "match":
+            return _Part(None, use)
+        return _Part(use) if role == "core" else _Part(None, None, use)
 
     def _whole(self, spec: str, line: str, lineno: int, counters: Counters) -> Rule:
         """Read the whole line with the grammar; errors get their place."""
@@ -169,9 +155,8 @@ class Decoder:
         found = [Word(w.text, w.col + offset, w.quoted) for w in words(spec, lineno=lineno)]
         reader = _Reader(self, found, line, lineno)
         reader.read()
-        part = reader.part()
-        return Rule(self.family, Use(CORE, part.core) if part.core else _NO_CORE, part.matches,
-                    part.target, part.jump, part.goto, reader.counters or counters)  # fmt: skip
+        return Rule(self.family, Use(CORE, reader.core) if reader.core else _NO_CORE, reader.uses(),
+                    reader.target_use(), reader.jump, reader.goto, reader.counters or counters)  # fmt: skip
 
 
 def _last_word(clause: str) -> tuple[str, str]:
@@ -188,7 +173,7 @@ def normal(extension: Extension, settings: dict[str, Setting], family: int) -> d
 
     Raises ValueError for what iptables refuses.
     """
-    for option in extension.options:
+    for option in extension.awaited:
         if option.name not in settings:
             if option.required:
                 raise ValueError(f"{extension.name}: {option.name} is missing")
@@ -392,7 +377,9 @@ class _Reader:
         if not extension.known:
             return None
         role = "core" if self.core else "match" if self.matches else "target"
-        return _Template(role, extension, settings, option, inverted)
+        others = [o for o in extension.awaited if o is not option]
+        plain = not settings and not others and extension.tidy is None
+        return _Template(role, extension, settings, option, inverted, plain)
 
     def finish(self, extension: Extension, settings: dict[str, Setting], word: Word) -> dict[str, Setting]:
         """Fill in defaults and bring the settings into their normal form."""
@@ -417,11 +404,21 @@ class _Reader:
         if self.inverted:
             raise self.error(f"{word.text} cannot be inverted with !", word)
 
-    def part(self) -> _Part:
-        """Return what was read."""
-        uses = tuple(Use(e, s, " ".join(raw)) for e, s, raw, _ in self.matches)
-        target = Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
-        return _Part(self.core, uses, target, self.jump, self.goto)
+    def uses(self) -> tuple[Use, ...]:
+        """The matches that were read."""
+        return tuple(Use(e, s, " ".join(raw)) for e, s, raw, _ in self.matches)
+
+    def target_use(self) -> Use | None:
+        """The target that was read, if it is an extension."""
+        return Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
+
+    def part(self) -> _Part | None:
+        """What was read, if it is one thing."""
+        core = Use(CORE, self.core) if self.core else None
+        uses, target = self.uses(), self.target_use()
+        if (core is not None) + len(uses) + (target is not None or bool(self.jump)) != 1 or self.counters:
+            return None
+        return _Part(core, uses[0] if uses else None, target, self.jump, self.goto)
 
     def error(self, reason: str, word: Word, *, hint: str = "") -> RulesetError:
         return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,

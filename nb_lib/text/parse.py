@@ -15,11 +15,9 @@ memory. Carriage returns before a line's end are taken as part of the line's end
 
 from __future__ import annotations
 
-import gc
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import overload
 
@@ -113,10 +111,7 @@ class LazyRules(Sequence[Rule]):
         try:
             return self._decoder.rule(line[head.end() :].rstrip(), line=line, counters=counters)
         except RulesetError as error:
-            raise RulesetError(
-                error.reason, lineno=self.lineno(index), col=error.col, token=error.token,
-                line=line, hint=error.hint,
-            ) from None  # fmt: skip
+            raise self._source.placed(error, line, self._starts[index]) from None  # type: ignore[index]
 
 
 def _expand(line: str) -> Iterator[str]:
@@ -155,6 +150,11 @@ class _Source:
                          hint="use an ipset")  # fmt: skip
         return found
 
+    def placed(self, error: RulesetError, line: str, at: int) -> RulesetError:
+        """Return an error in the rule ``line`` with its place in the dump."""
+        return RulesetError(error.reason, lineno=self.lineno(at), col=error.col, token=error.token,
+                            line=line, hint=error.hint)  # fmt: skip
+
     def lineno(self, at: int) -> int:
         if self._ends is None:
             self._ends = [m.start() for m in re.finditer("\n", self.text)]
@@ -187,6 +187,28 @@ class _Chains(Mapping[str, Chain]):
         policy = None if head[2] == "-" else head[2]
         counters = Counters(int(head[3]), int(head[4])) if head[3] else ZERO
         return Chain(name, rules, policy, counters, self._source.lineno(at))
+
+    def check(self) -> Iterator[RulesetError]:
+        """Decode every rule, keep none of them, and yield what is wrong."""
+        for name, spans in self._filed.spans.items():
+            for begin, end in spans if isinstance(spans, list) else (spans,):
+                yield from self._check(f"-A {name} ", begin, end)
+
+    def _check(self, prefix: str, begin: int, end: int) -> Iterator[RulesetError]:
+        source, decode, at = self._source, self._decoder.rule, begin
+        block = source.text[begin:end]
+        lists = "," in block
+        for line in block.split("\n")[: -1 if block.endswith("\n") else None]:
+            for rule in source.expand(at) if lists and _LIST.search(line) else (line,):
+                if not rule.startswith(prefix):
+                    head = _RULE.match(rule)
+                    assert head is not None
+                    prefix = head[0]
+                try:
+                    decode(rule[len(prefix) :].rstrip(), line=rule)
+                except RulesetError as error:
+                    yield source.placed(error, rule.rstrip("\r"), at)
+            at += len(line) + 1
 
     def text(self) -> str:
         """Return the table's part of the dump."""
@@ -246,36 +268,13 @@ def parse(text: str, *, family: int | None = None, backend: str | None = None) -
 
 def check(ruleset: Ruleset, *, limit: int = 100) -> list[RulesetError]:
     """Decode every rule and return what is wrong, in the order of the dump, at most ``limit``."""
-    found: list[RulesetError] = []
-    with _no_collections():
-        for error in _errors(ruleset):
-            found.append(error)
-            if len(found) >= limit:
-                break
-    return sorted(found, key=lambda error: error.lineno)
+    return sorted(islice(_errors(ruleset), limit), key=lambda error: error.lineno)
 
 
 def _errors(ruleset: Ruleset) -> Iterator[RulesetError]:
     for table in ruleset:
-        for chain in table:
-            rules = chain.rules
-            for index in range(len(rules)):
-                try:
-                    rules[index]
-                except RulesetError as error:
-                    yield error
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Rules are many, live long and form no cycles: looking for garbage among them doubles the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+        if isinstance(table.chains, _Chains):
+            yield from table.chains.check()
 
 
 def uses(ruleset: Ruleset, feature: str) -> bool:

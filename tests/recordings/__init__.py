@@ -29,6 +29,14 @@ def dumps() -> dict[str, str]:
     return {n: t for n, t in found.items() if "ipset" not in n and ".nft." not in n}
 
 
+def ipsets(name: str) -> str:
+    """Return the ``ipset save`` that a dump leans on, or an empty string."""
+    folder = name.split("/")[1]
+    if name.startswith("ipvs/"):
+        return (HERE / "ipsets" / f"{folder}.txt").read_text()
+    return archive("dumps.tar.xz")["dumps/fail2ban.ipset.txt"].decode() if folder == "fail2ban.txt" else ""
+
+
 def packets() -> Iterator[dict[str, Any]]:
     """Yield the 3,000 recorded packets, in the order in which they were sent."""
     with lzma.open(HERE / "packets.jsonl.xz") as file:

@@ -8,7 +8,7 @@
   /**
    * @typedef {{p?: [number, number], x?: number, f?: Record<string, string>, o?: Record<string, string>}} StepData
    * @typedef {{title: string, steps: (StepData | null)[]}} FigureData
-   * @typedef {{show: (step: number, user?: boolean) => void, close: () => void, steps: number}} Api
+   * @typedef {{show: (step: number, user?: boolean) => void, stepping: () => boolean, close: () => void, steps: number}} Api
    * @typedef {{onStep?: (step: number) => void}} Options
    */
 
@@ -74,6 +74,7 @@
     const api = {
       steps: data.steps.length,
       show: (step, user = true) => walk && walk.show(step, user),
+      stepping: () => fig.classList.contains("nf-stepping"),
       close: () => { stop.abort(); if (walk) walk.pause(); [bar, said, answer].forEach(el => el.remove()); delete fig["nfApi"]; fig.classList.remove("nf-live", "nf-stepping"); },
     };
     fig["nfApi"] = api;
