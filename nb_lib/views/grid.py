@@ -6,7 +6,8 @@ bus above, and down the next column. OUTPUT is entered from below, INPUT is left
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from nb_lib.hooks import FORWARD, HOOKS, OUTPUT, POSTROUTING, PREROUTING, SRC, Stop, stops
@@ -61,26 +62,35 @@ class Grid(NamedTuple):
             return self.gutter(OUTPUT), middle
         return self.columns[OUTPUT].x - 11, middle
 
-    def way(self, start: Point, end: Point) -> list[Point]:
-        """Return the corners between two points of the map: straight down, or by floor and bus."""
+    def way(self, points: Sequence[Point]) -> list[Point]:
+        """Return the corners of the way through ``points``, along columns, gutters and the bus."""
+        found = [points[0]]
+        for start, end in pairwise(points):
+            found += [*self._between(start, end), end]
+        return [p for n, p in enumerate(found) if not n or p != found[n - 1]]
+
+    def _between(self, start: Point, end: Point) -> list[Point]:
         (x, y), (u, v) = start, end
-        if x == u and (v >= y or abs(y - v) < self.floor / 2):
-            return [start, end]
-        corners = [start]
-        if u > self.columns[POSTROUTING].x + self.columns[POSTROUTING].w:
-            return [start, (x, v), end]
-        if not self._in_gutter(x):
-            right = self._gutter_after(x)
-            if u == right:
-                return [start, (x, self.floor), (u, self.floor), end]
-            if u < x:  # by lo, back to the beginning
-                return [start, (x, self.floor), (x, self.floor + 8), (LABELS, self.floor + 8),
-                        (LABELS, BUS), (u, BUS), end]  # fmt: skip
-            if y > BUS:
-                corners += [(x, self.floor), (right, self.floor), (right, BUS)]
-        elif u != x:
-            corners.append((x, BUS))
-        return [*corners, (u, BUS), end]
+        if x == u and (y <= v or self._in_gutter(x)):
+            return []  # down a column, or up a gutter
+        if y <= BUS or self._in_gutter(x):
+            start_column = y <= BUS and any(x == box.cx for box in self.columns.values())
+            if not start_column:
+                return [(x, BUS), (u, BUS)]
+        if u > self._right_edge:
+            return [(x, v)]
+        if u < x:  # by lo, back to the beginning
+            under = self.floor + 8
+            return [(x, under), (LABELS + 8, under), (LABELS + 8, BUS), (u, BUS)]
+        right = self._gutter_after(x)
+        if u == right:
+            return [(x, self.floor), (u, self.floor)]
+        return [(x, self.floor), (right, self.floor), (right, BUS), (u, BUS)]
+
+    @property
+    def _right_edge(self) -> float:
+        box = self.columns[POSTROUTING]
+        return box.x + box.w
 
     def _in_gutter(self, x: float) -> bool:
         gutters = [self.gutter(hook) for hook in HOOKS[:-1]]

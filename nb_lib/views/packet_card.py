@@ -116,5 +116,5 @@ def _dot(plan: Grid, step: Step, spot: Point) -> Point:
 
 def _ended(trace: Trace) -> str:
     words = {"forward": "went out", "local": "was delivered", "drop": "was dropped",
-             "reject": "was rejected", "lost": "was lost", "undecided": "?"}  # fmt: skip
+             "reject": "was rejected", "lost": "was lost", "undecided": "is undecided", "error": "got no further"}  # fmt: skip
     return words.get(trace.fate.kind, trace.fate.kind)

@@ -52,7 +52,14 @@ def shape(verdict: str, x: float, y: float) -> Markup:
 
 def hatch(ident: str) -> Markup:
     """Define the hatching of what is undecided."""
-    line = tag("path", d="M0 6L6 0", stroke=LIGHT.muted, stroke_width=0.9, class_="nf-hatch")
+    line = tag(
+        "path",
+        d="M0 6L6 0",
+        stroke=LIGHT.muted,
+        stroke_width=0.9,
+        stroke_opacity=0.35,
+        class_="nf-hatch",
+    )
     return tag("defs", tag("pattern", line, id=ident, width=6, height=6,
                            patternUnits="userSpaceOnUse"))  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, SRC, stops
 from nb_lib.rules import Ruleset
-from nb_lib.trace import Trace
+from nb_lib.trace import AtHook, Trace
 from nb_lib.views import grid
 from nb_lib.views.cells import Line, stop_line, texts
 from nb_lib.views.figure import Drawing
@@ -14,6 +14,7 @@ from nb_lib.views.grid import BUS, LINE, NAMES, Box, Grid, Point
 from nb_lib.views.packet_card import draw_cards
 from nb_lib.views.palette import LIGHT
 from nb_lib.views.parts import MONO_FAMILY, hue, hue_of, shape, word
+from nb_lib.views.sentences import fate_words
 from nb_lib.views.story import Step, steps
 from nb_lib.views.svg import MONO, Markup, elide, join, number, tag
 
@@ -24,7 +25,7 @@ def draw_path(trace: Trace) -> Drawing:
     """Draw the way of a packet."""
     story = steps(trace)
     words = texts(story)
-    hooks = {step.hook for step in story}
+    hooks = {e.hook for e in trace.events if isinstance(e, AtHook)}
     widest = max((len(line.text) for lines in words.values() for line in lines), default=0)
     width = min(max(grid.WIDE, widest * SIZE * MONO + 26), 270.0)
     room = int((width - 26) / (SIZE * MONO))
@@ -34,14 +35,14 @@ def draw_path(trace: Trace) -> Drawing:
     body = [
         _lanes(plan, {lane for _, lane in words}),
         _map(plan),
-        _trail(plan, spots),
+        _trail(plan, story, spots),
         _names(plan, hooks),
         _crossings(plan, story, spots),
         _cells(plan, story, words, hooks, room),
-        _ends(plan, trace),
+        _ends(plan, trace, spots[-1]),
         cards.svg,
     ]
-    title = f"The way of {trace.sent}: {trace.fate}"
+    title = f"The way of {trace.sent}: {fate_words(trace.fate)}"
     width = max(plan.width, cards.right)
     return Drawing(join(body), title, width, cards.bottom, cards.steps, _says(story))
 
@@ -157,10 +158,14 @@ def _crossings(plan: Grid, story: Sequence[Step], spots: Sequence[Point]) -> Mar
     return tag("g", found)
 
 
-def _trail(plan: Grid, spots: Sequence[Point]) -> Markup:
+def _trail(plan: Grid, story: Sequence[Step], spots: Sequence[Point]) -> Markup:
     """Draw the way, a piece for each step that moves the packet."""
-    found = [tag("path", d=_d(plan.way(spots[n - 1], spot)), data_s=str(n))
-             for n, spot in enumerate(spots) if n and spot != spots[n - 1]]  # fmt: skip
+    found = []
+    for n, step in enumerate(story):
+        gates = [(plan.columns[e.hook].cx, BUS) for e in step.before if isinstance(e, AtHook)]
+        if n and (gates or spots[n] != spots[n - 1]):
+            way = plan.way([spots[n - 1], *gates, spots[n]])
+            found.append(tag("path", d=_d(way), data_s=str(n)))
     return tag("g", found, fill="none", stroke=LIGHT.ink, stroke_width=3, stroke_linejoin="round",
                stroke_linecap="round", class_="nf-way")  # fmt: skip
 
@@ -193,14 +198,19 @@ def _end_spot(plan: Grid, step: Step, last: Point) -> Point:
     return last
 
 
-def _ends(plan: Grid, trace: Trace) -> Markup:
+def _ends(plan: Grid, trace: Trace, last: Point) -> Markup:
     """Name the interfaces and processes where the way begins and ends."""
     kind, device = trace.fate.kind, trace.fate.device
     found = [_end(trace.origin, 6, BUS + 4, "start") if trace.origin else None]
     if kind == "forward":
         found.append(_end(device, plan.width - 2, plan.floor + 14, "end"))
     if kind == "local":
-        found.append(_end("local process", plan.columns[INPUT].cx, plan.floor + 26, "middle"))
+        found.append(_end("local process", plan.columns[INPUT].cx + 11, plan.floor + 20, "start"))
+    if kind in ("lost", "error"):
+        found += [
+            shape("LOST", last[0] + 15, last[1]),
+            _end("lost", last[0] + 23, last[1] + 4, "start"),
+        ]
     if not trace.origin:
         found.append(_end("local process", plan.columns[OUTPUT].cx, plan.floor + 18, "middle"))
     return tag("g", found)

@@ -44,10 +44,19 @@ FATES = {
     "drop": "It is dropped by {place}.",
     "reject": "It is rejected by {place}: {detail}.",
     "lost": "It is lost after {detail}, without a rule.",
-    "error": "An error stops it: {detail}.",
+    "error": "It goes no further; the sender is told {detail}.",
     "queue": "It waits in a queue for a program: {place}.",
     "stolen": "{place} takes it away.",
     "undecided": "Its way cannot be told further: {detail}.",
+}
+FATE_WORDS = {
+    "forward": "out of {device}",
+    "local": "delivered here",
+    "drop": "dropped by {place}",
+    "reject": "rejected by {place}",
+    "lost": "lost after {detail}",
+    "error": "answered by {detail}",
+    "undecided": "undecided at {place}",
 }
 MARKS = {"ACCEPT": "●", "DROP": "■", "REJECT": "▲", "RETURN": "↩", "JUMP": "⤷", "GOTO": "⤷",
          "CONTINUE": "·", "REWRITE": "✎"}  # fmt: skip
@@ -93,14 +102,21 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
 def fate_sentence(fate: Fate, packet: Packet) -> str:
     """Say how it ended."""
     shape = FATES.get(fate.kind, "It ends: {detail}.")
-    place = (
-        f"rule {fate.place.number} of {fate.place.chain} ({fate.place.table})" if fate.place else ""
-    )
-    if fate.place and not fate.place.number:
-        place = f"the policy of {fate.place.chain} ({fate.place.table})"
-    return shape.format(
-        device=fate.device, place=place or "a rule", detail=fate.detail, packet=packet
-    )
+    place = _by(fate.place)
+    return shape.format(device=fate.device, place=place, detail=fate.detail, packet=packet)
+
+
+def fate_words(fate: Fate) -> str:
+    """Say how it ended in a few words, for a title: ``dropped by rule 3 of filter INPUT``."""
+    shape = FATE_WORDS.get(fate.kind, fate.kind)
+    return shape.format(device=fate.device, place=_by(fate.place), detail=fate.detail)
+
+
+def _by(place: Place | None) -> str:
+    if place is None:
+        return "a rule"
+    part = f"rule {place.number}" if place.number else "the policy"
+    return f"{part} of {place.table} {place.chain}"
 
 
 def arrival(trace: Trace) -> str:

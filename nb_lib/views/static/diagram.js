@@ -99,7 +99,7 @@
     const list = /** @type {HTMLElement} */ (fig.querySelector(".nf-story"));
     const marked = [...fig.querySelectorAll("[data-s]")].map(el => ({ el, at: el.getAttribute("data-s").split(" ").map(Number) }));
     const card = packetCard(svg, data);
-    const rewrites = data.steps.flatMap((step, n) => (step && step.o ? [n] : []));
+    const rewrites = data.steps.flatMap((step, n) => (step && step.o && Object.keys(step.o).some(name => name !== "ttl") ? [n] : [])); // a hop always costs one ttl
     let now = last, timer = 0;
 
     const buttons = {
