@@ -99,11 +99,11 @@ class _Builder:
         for name in self.hits:
             kept |= reach(name, self.callers) | reach(name, self.calls)
         for name, chain in self.chains.items():
-            goals = {r.jump for r in chain.rules if r.jump and self._fits(r)}
-            if goals:
+            fitting = [rule for rule in chain.rules if self._fits(rule)]
+            if fitting:
                 kept |= {name} | reach(name, self.callers)
-                for goal in goals & set(self.chains):
-                    kept |= {goal} | reach(goal, self.calls)
+            for goal in {rule.jump for rule in fitting} & self.chains.keys():
+                kept |= {goal} | reach(goal, self.calls)
         self.left_out = set(self.chains) - kept
         return kept
 

@@ -18,6 +18,15 @@ SIZE, ROW, NAME = 10.0, 14, 42
 
 
 Shown = dict[str, str]
+_ENDS = {
+    "forward": "went out",
+    "local": "was delivered",
+    "drop": "was dropped",
+    "reject": "was rejected",
+    "lost": "was lost",
+    "error": "got no further",
+    "undecided": "is undecided",
+}
 
 
 class Cards(NamedTuple):
@@ -115,6 +124,4 @@ def _dot(plan: Grid, step: Step, spot: Point) -> Point:
 
 
 def _ended(trace: Trace) -> str:
-    words = {"forward": "went out", "local": "was delivered", "drop": "was dropped",
-             "reject": "was rejected", "lost": "was lost", "undecided": "is undecided", "error": "got no further"}  # fmt: skip
-    return words.get(trace.fate.kind, trace.fate.kind)
+    return _ENDS.get(trace.fate.kind, trace.fate.kind)

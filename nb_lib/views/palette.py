@@ -52,7 +52,7 @@ class Shade(NamedTuple):
 def shade(hue: str, paper: Paper) -> Shade:
     """Return the shades of ``hue`` that read on ``paper``."""
     dark = paper is DARK
-    fill = mix(hue, paper.paper, 0.22 if dark else 0.16)
+    fill = mix(hue, paper.paper, 0.2 if dark else 0.16)
     return Shade(fill, _until(hue, paper, 3.2, paper.paper), _until(hue, paper, 4.6, fill))
 
 

@@ -1,0 +1,98 @@
+"""What a terminal shows."""
+
+from __future__ import annotations
+
+from nb_lib import parse, tcp
+from nb_lib.views.text import WIDTH
+from tests.views.samples import explored, host, nginx, small
+
+
+def test_a_short_way_in_full():
+    there = small(
+        "INPUT -p tcp -m tcp --dport 22 -j EXTRA",
+        "INPUT -p udp -j DROP",
+        "EXTRA -s 10.0.0.0/8 -j RETURN",
+        "EXTRA -j REJECT",
+    )
+    trace = there.receive(tcp("192.168.0.9:1000", "192.168.0.1:22"), "eth0")
+    assert (
+        str(trace)
+        == """\
+A packet arrives on eth0: tcp 192.168.0.9:1000 → 192.168.0.1:22 SYN.
+
+PREROUTING
+  Routing: the destination is this host itself, says the route “local 192.168.0.1”.
+
+INPUT
+  filter INPUT (2 rules, policy ACCEPT)
+    ⤷ 1 -p tcp -m tcp --dport 22 -j EXTRA
+    EXTRA
+      – 1 source 192.168.0.9 ≠ 10.0.0.0/8
+      ▲ 2 -j REJECT --reject-with icmp-port-unreachable
+    The host answers by REJECT: icmp 192.168.0.1 → 192.168.0.9 type 3 code 3.
+      Routing: it goes out of eth0, from 192.168.0.1, says the route “192.168.0.0/24 dev eth0”.
+
+    OUTPUT
+      filter OUTPUT (0 rules, policy ACCEPT)
+        ● policy ACCEPT
+
+    POSTROUTING
+
+It is rejected by rule 2 of filter EXTRA: icmp 3/3."""
+    )
+
+
+def test_a_long_run_of_misses_is_told_by_its_ends():
+    rules = [f"INPUT -p tcp -m tcp --dport {port} -j DROP" for port in range(1, 30)]
+    text = str(small(*rules).receive(tcp("192.168.0.9:1000", "192.168.0.1:80"), "eth0"))
+    assert (
+        """\
+    – 1–29 do not match:
+        – 1 dport 80 ≠ 1
+        – 2–28 did not match either
+        – 29 dport 80 ≠ 29
+"""
+        in text
+    )
+
+
+def test_lines_fit_a_terminal():
+    for text in (str(nginx()), str(explored())):
+        assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_an_exploration_tells_fractions():
+    lines = str(explored()).splitlines()
+    assert lines[0].endswith("Chance has 3 ways:")
+    assert lines[2].split()[:2] == ["1/3", "10.244.1.10:80"]
+    assert len(explored()) == sum("1/3:" in line for line in lines)
+
+
+def test_what_was_assumed_is_said():
+    bare = small("FORWARD -d 10.1.0.0/16 -j DROP", addresses={})
+    trace = bare.receive(tcp("192.168.0.9:1000", "10.1.0.1:22"), "eth0")
+    assert trace.assumed
+    assert str(trace).splitlines()[-1].startswith("Assumed: ")
+
+
+def test_a_ruleset_a_table_a_chain():
+    rules = host().ruleset
+    assert "  nat: 17 chains, 32 rules" in str_of(rules)
+    assert "  KUBE-SVC-2CMXP7HKUVJN7L6M (default/nginx): 3 rules" in str_of(rules["nat"])
+    assert str_of(rules["nat"]["KUBE-MARK-MASQ"]) == (
+        "Chain KUBE-MARK-MASQ: 1 rule\n    1  -j MARK --set-xmark 0x4000/0x4000"
+    )
+
+
+def test_a_big_table_is_cut():
+    rules = "".join(f"-A INPUT -s 10.0.{n // 256}.{n % 256}/32 -j DROP\n" for n in range(1000))
+    chain = parse(f"*filter\n:INPUT ACCEPT [0:0]\n{rules}COMMIT\n")["filter"]["INPUT"]
+    lines = str_of(chain).splitlines()
+    assert len(lines) == 122
+    assert lines[-1] == "  … and 880 more rules"
+
+
+def str_of(thing):
+    from nb_lib import present
+
+    return present.text(thing)
