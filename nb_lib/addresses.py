@@ -70,10 +70,18 @@ def _number(word: str) -> int:
     return found[0] if found and not found[1] else -1
 
 
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+IPV4_PATTERN = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+
+
 class Network(Word):
     """``ADDRESS[/MASK]``, as ``-s`` and ``-d`` take it: bits outside the mask are cleared."""
 
     metavar = "address[/mask]"
+
+    def pattern(self, family: int) -> str:
+        """An IPv4 address, or a network that is not all of them."""
+        return rf"{IPV4_PATTERN}(?:/(?:[1-9]|[12][0-9]|3[0-2]))?" if family == IPV4 else ""
 
     def read(self, word: str, family: int) -> Net:
         """Read a network of the rule's family."""

@@ -98,6 +98,10 @@ class Word:
             raise ValueError(f"{word!r} is longer than {self.longest} characters")
         return word
 
+    def pattern(self, _family: int) -> str:
+        """Return a regular expression of words that are right in any rule; empty: none is known."""
+        return ""
+
     def save(self, value: Any) -> str:
         """Return the words that iptables-save prints."""
         return str(value)
@@ -123,6 +127,11 @@ class Text(Word):
     """A string that is quoted where it has to be: comments, prefixes."""
 
     metavar = "text"
+
+    def pattern(self, _family: int) -> str:
+        """Plain text in quotes, or a bare word; neither longer than the option takes."""
+        longest = self.longest or 200
+        return rf'"[ !#-\[\]-~]{{0,{longest}}}"|\w[\w-]{{,{longest // 4}}}'
 
     def save(self, value: Any) -> str:
         """Quote the text if iptables-save would."""
@@ -225,11 +234,15 @@ class ResolvedPortRange(NumberRange):
 
     def number(self, word: str) -> int:
         """Read a port's number or its service's name."""
-        number = re.fullmatch(r"\s*\+?([0-9]+)", word)
-        # getaddrinfo() keeps the number in an int, in which -1 stands for a name.
-        if number and int(number[1]) & U32 != U32:
-            return int(number[1]) & U16
-        return find_service(word, self.protocols)
+        return resolve_port(word, self.protocols)
+
+
+def resolve_port(word: str, protocols: Iterable[str]) -> int:
+    """Read a port as getaddrinfo(3) does, which keeps it in an int where -1 stands for a name."""
+    number = re.fullmatch(r"\s*\+?([0-9]+)", word)
+    if number and int(number[1]) & U32 != U32:
+        return int(number[1]) & U16
+    return find_service(word, protocols)
 
 
 def parse_port(word: str, *protocols: str) -> int:

@@ -216,7 +216,7 @@ class Packet:
         """Return the packet with some fields changed and its checksums mended.
 
         Header fields: ``src``, ``dst`` (addresses or text), ``sport``, ``dport``, ``icmp_id``,
-        ``ttl``, ``tos``, ``tcp_options`` (all of them). Everything that the kernel carries beside the bytes may be given too.
+        ``ttl``, ``tos``, ``flags`` (TCP's, a number), ``tcp_options`` (all of them). Everything that the kernel carries beside the bytes may be given too.
         """
         data = bytearray(self.data)
         header = {name: new.pop(name) for name in tuple(new) if name in _REWRITERS}
@@ -497,6 +497,13 @@ def _rewrite_tos(packet: Packet, data: bytearray, value: int) -> None:
     _mend(data, 10, old, bytes(data[0:2]))
 
 
+def _rewrite_flags(packet: Packet, data: bytearray, value: int) -> None:
+    at = packet.header_end + 12
+    old = bytes(data[at : at + 2])
+    data[at + 1] = value
+    _mend_transport(packet, data, old, bytes(data[at : at + 2]))
+
+
 def _rewrite_tcp_options(packet: Packet, data: bytearray, value: bytes) -> None:
     """Exchange TCP's options for others (a multiple of four bytes), and mend the lengths."""
     at = packet.header_end
@@ -530,5 +537,6 @@ _REWRITERS: dict[str, Any] = {
     "icmp_id": _rewrite_icmp_id,
     "ttl": _rewrite_ttl,
     "tos": _rewrite_tos,
+    "flags": _rewrite_flags,
     "tcp_options": _rewrite_tcp_options,
 }

@@ -6,36 +6,68 @@ A key such as ``REJECT/6`` is the IPv6 form of a target that differs between the
 from __future__ import annotations
 
 from nb_lib.options import Extension
+from nb_lib.targets.aside import (
+    AUDIT,
+    CLASSIFY,
+    CONNSECMARK,
+    IDLETIMER,
+    NFQUEUE,
+    RATEEST,
+    SECMARK,
+    TEE,
+)
 from nb_lib.targets.checksum import CHECKSUM
 from nb_lib.targets.ct import CT, NOTRACK
+from nb_lib.targets.header import DSCP, ECN, HL, TCPOPTSTRIP, TOS, TTL
+from nb_lib.targets.hmark import HMARK
+from nb_lib.targets.ipset import SET
 from nb_lib.targets.log import LOG, NFLOG, TRACE
 from nb_lib.targets.mark import CONNMARK, MARK
 from nb_lib.targets.nat import DNAT, MASQUERADE, NETMAP, REDIRECT, SNAT
+from nb_lib.targets.proxy import SYNPROXY, TPROXY
 from nb_lib.targets.reject import REJECT, REJECT6
 from nb_lib.targets.tcpmss import TCPMSS
 from nb_lib.targets.verdicts import ACCEPT, DROP, QUEUE, RETURN
 
 TARGETS: dict[str, Extension] = {
     "ACCEPT": ACCEPT,
+    "AUDIT": AUDIT,
     "CHECKSUM": CHECKSUM,
+    "CLASSIFY": CLASSIFY,
     "CONNMARK": CONNMARK,
+    "CONNSECMARK": CONNSECMARK,
     "CT": CT,
     "DNAT": DNAT,
     "DROP": DROP,
+    "DSCP": DSCP,
+    "ECN": ECN,
+    "HL": HL,
+    "HMARK": HMARK,
+    "IDLETIMER": IDLETIMER,
     "LOG": LOG,
     "MARK": MARK,
     "MASQUERADE": MASQUERADE,
     "NETMAP": NETMAP,
     "NFLOG": NFLOG,
+    "NFQUEUE": NFQUEUE,
     "NOTRACK": NOTRACK,
     "QUEUE": QUEUE,
+    "RATEEST": RATEEST,
     "REDIRECT": REDIRECT,
     "REJECT": REJECT,
     "REJECT/6": REJECT6,
     "RETURN": RETURN,
+    "SECMARK": SECMARK,
+    "SET": SET,
     "SNAT": SNAT,
+    "SYNPROXY": SYNPROXY,
     "TCPMSS": TCPMSS,
+    "TCPOPTSTRIP": TCPOPTSTRIP,
+    "TEE": TEE,
+    "TOS": TOS,
+    "TPROXY": TPROXY,
     "TRACE": TRACE,
+    "TTL": TTL,
 }
 
 

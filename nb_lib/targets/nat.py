@@ -78,6 +78,10 @@ class _Target(_Ports):
 
     metavar = "[address[-address]][:port[-port]]"
 
+    def pattern(self, family: int) -> str:
+        """An IPv4 address and a port."""
+        return rf"{addresses.IPV4_PATTERN}:[1-9][0-9]{{0,3}}" if family == 4 else ""
+
     def read(self, word: str, family: int) -> NatRange:
         plain = _PLAIN.match(word) if family == 4 else None
         if plain and int(plain[2]) <= 0xFFFF:  # kube-proxy writes tens of thousands of these

@@ -1,0 +1,119 @@
+"""connbytes, connlabel, helper: more of what conntrack remembers of a connection.
+
+Linux: net/netfilter/xt_connbytes.c connbytes_mt(), xt_connlabel.c connlabel_mt(), xt_helper.c
+helper_mt().
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.connection import Connection
+from nb_lib.kinds import Range
+from nb_lib.matches.conntrack import no_tracking, tracked
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
+from nb_lib.packet import Packet
+
+_MOST_LABELS = 128
+
+
+class _Amount(kinds.NumberRange):
+    """``FROM[:TO]``; without TO there is no upper end."""
+
+    metavar = "from[:to]"
+
+    def read(self, word: str, family: int) -> Range:
+        found = super().read(word if ":" in word else f"{word}:", family)
+        return found._replace(high=found.high or kinds.U64)
+
+    def save(self, value: Any) -> str:
+        return str(value[0]) if value[1] in (0, kinds.U64) else f"{value[0]}:{value[1]}"
+
+
+def _counted(connection: Connection, mode: str, direction: str) -> int:
+    """Return packets, bytes or the average packet of one direction or both."""
+    chosen = {"original": slice(0, 1), "reply": slice(1, 2)}.get(direction, slice(0, 2))
+    packets, size = sum(connection.packets[chosen]), sum(connection.bytes[chosen])
+    if mode == "avgpkt":
+        return size // packets if packets else 0
+    return packets if mode == "packets" else size
+
+
+def _test_connbytes(use: Use, packet: Packet, ctx: Context) -> Answer:
+    ct = tracked(packet, ctx)
+    if ct is None:
+        return no_tracking("--connbytes")
+    if ct.connection is None:
+        return miss("no conntrack entry", f"({ct.state})")
+    setting = use.settings["--connbytes"]
+    have = _counted(ct.connection, use.value("--connbytes-mode"), use.value("--connbytes-dir"))
+    if (setting.value.low <= have <= setting.value.high) is setting.inverted:
+        return miss("--connbytes", have)
+    return HIT
+
+
+class _Label(kinds.Number):
+    """A label's number; names stand in a file of the host."""
+
+    def save(self, value: Any) -> str:
+        return f'"{value}"'
+
+
+def _test_connlabel(use: Use, packet: Packet, ctx: Context) -> Answer:
+    ct = tracked(packet, ctx)
+    if ct is None:
+        return no_tracking("--label")
+    setting = use.settings["--label"]
+    if "--set" in use.settings and ct.connection is not None:
+        return undecided("--set", "nothing helps: setting a connection's label is not modelled")
+    labels = ct.connection.labels if ct.connection else 0
+    return miss("--label") if bool(labels >> setting.value & 1) is setting.inverted else HIT
+
+
+def _test_helper(use: Use, packet: Packet, ctx: Context) -> Answer:
+    """Compare the helper of the connection that announced this one."""
+    ct = tracked(packet, ctx)
+    if ct is None:
+        return no_tracking("--helper")
+    setting = use.settings["--helper"]
+    master = ct.connection.master if ct.connection else None
+    helper = next((entry.helper for entry in ctx.connections() if master is not None and entry.id == master), "")
+    fits = bool(helper) and setting.value[: len(helper)] in (helper, "")
+    return miss("--helper", helper or "none") if fits is setting.inverted else HIT
+
+
+CONNBYTES = Extension(
+    "connbytes",
+    (
+        Option("--connbytes", _Amount(kinds.U64, ordered=True), invertible=True, required=True, label="so far",
+               help="how much the connection has carried"),
+        Option("--connbytes-mode", kinds.Choice(("packets", "bytes", "avgpkt"), "packets|bytes|avgpkt"), required=True,
+               label="mode", help="packets, bytes, or bytes a packet"),
+        Option("--connbytes-dir", kinds.Choice(("original", "reply", "both"), "original|reply|both"), required=True,
+               label="direction", help="which direction is counted"),
+    ),
+    test=_test_connbytes, conntrack=True,
+    summary="how many packets or bytes the connection has carried",
+    source="net/netfilter/xt_connbytes.c connbytes_mt(); iptables-extensions(8) connbytes",
+)  # fmt: skip
+
+CONNLABEL = Extension(
+    "connlabel",
+    (
+        Option("--label", _Label(0, _MOST_LABELS - 1), invertible=True, required=True, label="label", help="the connection has this label"),
+        Option("--set", kinds.FLAG, label="set", help="give the label to the connection if it has it not"),
+    ),
+    test=_test_connlabel, conntrack=True,
+    summary="labels of the connection",
+    source="net/netfilter/xt_connlabel.c connlabel_mt(); iptables-extensions(8) connlabel",
+)  # fmt: skip
+
+HELPER = Extension(
+    "helper",
+    (Option("--helper", kinds.Text("name", 29), invertible=True, required=True, label="helper",
+            help="the helper that announced this connection"),),
+    test=_test_helper, conntrack=True,
+    summary="the helper that announced this connection (ftp, sip …)",
+    source="net/netfilter/xt_helper.c helper_mt(); iptables-extensions(8) helper",
+)  # fmt: skip

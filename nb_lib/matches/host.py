@@ -1,0 +1,168 @@
+"""cpu, cgroup, devgroup, realm, socket: facts about the host that no header holds.
+
+Linux: net/netfilter/xt_cpu.c, xt_cgroup.c, xt_devgroup.c, xt_realm.c, xt_socket.c. Each asks for a fact:
+``cpu``, ``cgroup`` (class id), ``cgroup_path``, ``device_groups`` (device → group), ``realm`` (of the route),
+``socket`` (``transparent``, True or False: does a socket here wait for the packet).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nb_lib import kinds
+from nb_lib.kinds import Masked
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.packet import Packet
+
+
+def _fact(packet: Packet, ctx: Context, name: str) -> Any:
+    return dict(packet.facts).get(name, ctx.fact(name))
+
+
+def _test_cpu(use: Use, packet: Packet, ctx: Context) -> Answer:
+    have = _fact(packet, ctx, "cpu")
+    if have is None:
+        return undecided("--cpu", "the CPU that handles the packet (cpu=…)")
+    setting = use.settings["--cpu"]
+    return miss("--cpu", have) if (have == setting.value) is setting.inverted else HIT
+
+
+def _test_cgroup(use: Use, packet: Packet, ctx: Context) -> Answer:
+    option = "--path" if "--path" in use.settings else "--cgroup"
+    name = "cgroup_path" if option == "--path" else "cgroup"
+    have = _fact(packet, ctx, name)
+    if have is None:
+        return undecided(option, f"the sender's control group ({name}=…)")
+    setting = use.settings[option]
+    if option == "--path":
+        fits = _below(str(have), setting.value)
+    else:
+        fits = have == setting.value
+    return miss(option, have) if fits is setting.inverted else HIT
+
+
+def _below(path: str, ancestor: str) -> bool:
+    """Tell whether a path lies in another: cgroup_is_descendant()."""
+    parts, above = path.strip("/").split("/"), ancestor.strip("/").split("/")
+    return above == [""] or parts[: len(above)] == above
+
+
+def _test_devgroup(use: Use, packet: Packet, ctx: Context) -> Answer:
+    groups = ctx.fact("device_groups")
+    for option, device in (("--src-group", packet.in_iface), ("--dst-group", packet.out_iface)):
+        setting = use.settings.get(option)
+        if setting is None:
+            continue
+        if groups is None or device not in groups:
+            return undecided(option, f"the group of device {device} (device_groups={{…}})")
+        value, mask = setting.value
+        if ((groups[device] ^ value) & mask == 0) is setting.inverted:
+            return miss(option, groups[device])
+    return HIT
+
+
+def _test_realm(use: Use, packet: Packet, ctx: Context) -> Answer:
+    have = _fact(packet, ctx, "realm")
+    if have is None:
+        return undecided("--realm", "the realm of the packet's route (realm=…)")
+    setting = use.settings["--realm"]
+    value, mask = setting.value
+    return miss("--realm", have) if (have & mask == value) is setting.inverted else HIT
+
+
+def _test_socket(use: Use, packet: Packet, ctx: Context) -> Answer:
+    have = _fact(packet, ctx, "socket")
+    if have is None:
+        return undecided("socket", "whether a socket here waits for the packet (socket=True, False or 'transparent')")
+    if not have:
+        return miss("no socket waits for the packet")
+    if "--transparent" in use.settings and have != "transparent":
+        return miss("--transparent")
+    if "--restore-skmark" in use.settings:
+        return undecided("--restore-skmark", "nothing helps: a socket's mark is not modelled")
+    return HIT
+
+
+def _tidy_cgroup(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
+    kinds.one_of(settings, "--path", "--cgroup")
+    return settings
+
+
+def _tidy_devgroup(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
+    kinds.one_of(settings, "--src-group", "--dst-group")
+    return settings
+
+
+class _Path(kinds.Text):
+    """A control group's path, always quoted."""
+
+    metavar = "path"
+
+    def save(self, value: Any) -> str:
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class _NamedMark(kinds.Mark):
+    """A masked number; 0 has a name in iproute2's files."""
+
+    def __init__(self, zero: str) -> None:
+        super().__init__()
+        self.zero = zero
+
+    def read(self, word: str, family: int) -> Masked:
+        return Masked(0, self.bits) if word == self.zero else super().read(word, family)
+
+    def save(self, value: Any) -> str:
+        return self.zero if value == (0, self.bits) else super().save(value)
+
+
+_GROUP = _NamedMark("default")
+CPU = Extension(
+    "cpu",
+    (Option("--cpu", kinds.Number(0, kinds.U32), invertible=True, required=True, label="CPU", help="the CPU that handles the packet"),),
+    test=_test_cpu,
+    summary="the CPU that handles the packet",
+    source="net/netfilter/xt_cpu.c cpu_mt(); iptables-extensions(8) cpu",
+)  # fmt: skip
+
+CGROUP = Extension(
+    "cgroup",
+    (
+        Option("--path", _Path(), invertible=True, group="what", label="cgroup", help="the sender's control group lies here"),
+        Option("--cgroup", kinds.Number(0, kinds.U32), invertible=True, group="what", label="class id", help="the sender's net_cls class id"),
+    ),
+    test=_test_cgroup, tidy=_tidy_cgroup,
+    summary="the control group of the process that sent the packet",
+    source="net/netfilter/xt_cgroup.c cgroup_mt_v2(); iptables-extensions(8) cgroup",
+)  # fmt: skip
+
+DEVGROUP = Extension(
+    "devgroup",
+    (
+        Option("--src-group", _GROUP, invertible=True, label="device group in", help="the group of the incoming device"),
+        Option("--dst-group", _GROUP, invertible=True, label="device group out", help="the group of the outgoing device"),
+    ),
+    test=_test_devgroup, tidy=_tidy_devgroup,
+    summary="the group of the device",
+    source="net/netfilter/xt_devgroup.c devgroup_mt(); iptables-extensions(8) devgroup",
+)  # fmt: skip
+
+REALM = Extension(
+    "realm",
+    (Option("--realm", _NamedMark("cosmos"), invertible=True, required=True, label="realm", help="the realm of the packet's route"),),
+    families=(4,), test=_test_realm,
+    summary="the realm of the packet's route",
+    source="net/netfilter/xt_realm.c realm_mt(); iptables-extensions(8) realm",
+)  # fmt: skip
+
+SOCKET = Extension(
+    "socket",
+    (
+        Option("--nowildcard", kinds.FLAG, label="nowildcard", help="sockets bound to any address count as well"),
+        Option("--transparent", kinds.FLAG, label="a transparent socket", help="only sockets that are transparent"),
+        Option("--restore-skmark", kinds.FLAG, label="mark", help="give the packet the socket's mark"),
+    ),
+    tables=("mangle",), test=_test_socket,
+    summary="a socket of this host waits for the packet",
+    source="net/netfilter/xt_socket.c socket_match(); iptables-extensions(8) socket",
+)  # fmt: skip

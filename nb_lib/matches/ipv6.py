@@ -1,0 +1,236 @@
+"""frag, hbh, dst, mh, eui64, ipv6header: the headers that only IPv6 has.
+
+Linux: net/ipv6/netfilter/ip6t_frag.c, ip6t_hbh.c, ip6t_mh.c, ip6t_eui64.c, ip6t_ipv6header.c.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nb_lib import kinds
+from nb_lib import packet as packets
+from nb_lib.kinds import Range
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Test, Use, miss, undecided
+from nb_lib.packet import Packet
+
+_MOST_OPTIONS = 16
+_ANY_LENGTH = 255
+_HOTDROP = Answer(Outcome.HOTDROP)
+
+
+def _header(packet: Packet, kind: int) -> int | None:
+    """Return where the first extension header of a kind starts."""
+    return next((at for found, at in packet.extensions if found == kind), None)
+
+
+# --- frag ---
+
+
+def _test_frag(use: Use, packet: Packet, _ctx: Context) -> Answer:
+    at = _header(packet, packets.FRAGMENT)
+    if at is None:
+        return miss("no fragment header")
+    data, settings = packet.data, use.settings
+    setting = settings.get("--fragid")
+    if setting and (setting.value.low <= packet.ident <= setting.value.high) is setting.inverted:
+        return miss("--fragid", (packet.ident, packet.ident))
+    wrong = {
+        "--fragres": bool(data[at + 1] or data[at + 3] & 6),
+        "--fragfirst": bool(packet.fragment_offset),
+        "--fragmore": not packet.more_fragments,
+        "--fraglast": packet.more_fragments,
+    }
+    return next((miss(option) for option, is_wrong in wrong.items() if option in settings and is_wrong), HIT)
+
+
+# --- hbh and dst: headers that hold options ---
+
+
+class HeaderOption(NamedTuple):
+    """An option's type and its length, 255 for any."""
+
+    kind: int
+    length: int = _ANY_LENGTH
+
+
+class _OptionList(kinds.Word):
+    """``TYPE[:LENGTH][,…]``, up to sixteen; only the lowest byte of a number counts."""
+
+    metavar = "type[:length][,…]"
+
+    def read(self, word: str, _family: int) -> tuple[HeaderOption, ...]:
+        parts = word.split(",")
+        if len(parts) > _MOST_OPTIONS:
+            raise ValueError(f"more than {_MOST_OPTIONS} options")
+        return tuple(map(_header_option, parts))
+
+    def save(self, value: Any) -> str:
+        return ",".join(str(o.kind) if o.length == _ANY_LENGTH else f"{o.kind}:{o.length}" for o in value)
+
+
+def _header_option(word: str) -> HeaderOption:
+    kind, colon, length = word.partition(":")
+    number = kinds.parse_number(kind, 0, kinds.U32) & kinds.U8
+    return HeaderOption(number, kinds.parse_number(length, 0, kinds.U32) & kinds.U8) if colon else HeaderOption(number)
+
+
+def _options_test(prefix: str, kind: int) -> Test:
+    def test(use: Use, packet: Packet, _ctx: Context) -> Answer:
+        at = _header(packet, kind)
+        if at is None:
+            return miss(f"no {prefix} header")
+        size = (packet.data[at + 1] + 1) * 8
+        if len(packet.data) < at + size:
+            return miss(f"the {prefix} header is cut short")
+        setting = use.settings.get(f"--{prefix}-len")
+        if setting and (size == setting.value) is setting.inverted:
+            return miss(f"--{prefix}-len", size)
+        wanted = use.value(f"--{prefix}-opts", ())
+        return HIT if _options_fit(wanted, packet.data[at + 2 : at + size]) else miss(f"--{prefix}-opts")
+
+    return test
+
+
+def _options_fit(wanted: tuple[HeaderOption, ...], data: bytes) -> bool:
+    """Compare options one by one from the start. Linux: ip6t_hbh.c hbh_mt6()."""
+    for option in wanted:
+        if not data or data[0] != option.kind:
+            return False
+        if not data[0]:
+            data = data[1:]
+            continue
+        if len(data) < 2 or option.length not in (_ANY_LENGTH, data[1]):  # noqa: PLR2004 - type and length
+            return False
+        data = data[data[1] + 2 :]
+    return True
+
+
+def _options_extension(name: str, kind: int, title: str) -> Extension:
+    return Extension(
+        name,
+        (
+            Option(f"--{name}-len", kinds.Number(0, kinds.U32), invertible=True, label="header length", help="the header's length in bytes"),
+            Option(f"--{name}-opts", _OptionList(), label="options", help="the header's options, in order"),
+        ),
+        families=(6,), test=_options_test(name, kind),
+        summary=f"the {title} header of IPv6",
+        source=f"net/ipv6/netfilter/ip6t_hbh.c hbh_mt6(); iptables-extensions(8) {name}",
+    )  # fmt: skip
+
+
+# --- mh: mobility ---
+
+_MH_NAMES = {
+    "binding-refresh-request": 0, "brr": 0, "home-test-init": 1, "hoti": 1, "careof-test-init": 2,
+    "coti": 2, "home-test": 3, "hot": 3, "careof-test": 4, "cot": 4, "binding-update": 5, "bu": 5,
+    "binding-acknowledgement": 6, "ba": 6, "binding-error": 7, "be": 7,
+}  # fmt: skip
+
+
+class _MhType(kinds.NumberRange):
+    """A type or a range, by number or by the beginning of a name."""
+
+    metavar = "type[:type]"
+
+    def number(self, word: str) -> int:
+        for name, number in _MH_NAMES.items():
+            if word and name.startswith(word.lower()):
+                return number
+        return super().number(word)
+
+
+def _test_mh(use: Use, packet: Packet, _ctx: Context) -> Answer:
+    if packet.protocol != packets.MOBILITY:
+        return miss("protocol", packet.protocol_name)
+    if packet.fragment_offset:
+        return miss("a later fragment has no header")
+    data, at = packet.data, packet.header_end
+    if len(data) < at + 6 or data[at] != packets.NO_NEXT:
+        return _HOTDROP
+    setting, have = use.settings.get("--mh-type"), data[at + 2]
+    if setting and (setting.value.low <= have <= setting.value.high) is setting.inverted:
+        return miss("--mh-type", (have, have))
+    return HIT
+
+
+# --- eui64 ---
+
+
+def _test_eui64(_use: Use, packet: Packet, _ctx: Context) -> Answer:
+    """The source's lower half is made of the sender's Ethernet address (RFC 4291, appendix A)."""
+    if not packet.mac_src:
+        return undecided("eui64", "the sender's Ethernet address (mac_src=…)")
+    mac = bytes.fromhex(packet.mac_src.replace(":", ""))
+    made = bytes((mac[0] ^ 2, *mac[1:3], 0xFF, 0xFE, *mac[3:]))
+    return HIT if packet.src.packed[8:] == made else miss("the source is not made of the MAC address")
+
+
+# --- ipv6header ---
+
+_HEADERS = {"hop-by-hop": 0, "ipv6-opts": 60, "ipv6-route": 43, "ipv6-frag": 44, "ah": 51, "esp": 50,
+            "ipv6-nonxt": 59, "protocol": -1}  # fmt: skip
+_HEADER_WORDS = {**_HEADERS, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth": 51, "none": 59, "prot": -1,
+                 **{str(number): number for number in _HEADERS.values() if number >= 0}}  # fmt: skip
+
+
+def _present(packet: Packet) -> frozenset[int]:
+    """Return the headers that the packet has; -1 is a protocol of its own."""
+    found = {kind for kind, _ in packet.extensions}
+    last = packet.protocol
+    return frozenset(found | {last if last in (packets.NO_NEXT, packets.ESP) else -1})
+
+
+def _test_header(use: Use, packet: Packet, _ctx: Context) -> Answer:
+    setting, have = use.settings["--header"], _present(packet)
+    wanted = frozenset(setting.value)
+    if "--soft" in use.settings:
+        fits = not wanted & have if setting.inverted else wanted <= have
+    else:
+        fits = (wanted == have) is not setting.inverted
+    return HIT if fits else miss("--header", tuple(kind for kind in _HEADERS.values() if kind in have))
+
+
+FRAG = Extension(
+    "frag",
+    (
+        Option("--fragid", kinds.NumberRange(kinds.U32), invertible=True, hidden=Range(0, kinds.U32), label="fragment id",
+               help="the datagram's identification, or a range"),
+        Option("--fraglen", kinds.Number(0, kinds.U32), invertible=True, label="length", help="read, but never compared by the kernel"),
+        Option("--fragres", kinds.FLAG, label="reserved bits zero", help="the reserved bits are zero"),
+        Option("--fragfirst", kinds.FLAG, label="the first fragment", help="the first fragment"),
+        Option("--fragmore", kinds.FLAG, group="last", label="more fragments", help="more fragments follow"),
+        Option("--fraglast", kinds.FLAG, group="last", label="the last fragment", help="the last fragment"),
+    ),
+    families=(6,), test=_test_frag,
+    summary="the fragment header of IPv6",
+    source="net/ipv6/netfilter/ip6t_frag.c frag_mt6(); iptables-extensions(8) frag",
+)  # fmt: skip
+
+HBH = _options_extension("hbh", packets.HOP_BY_HOP, "hop-by-hop options")
+DST = _options_extension("dst", packets.DEST_OPTIONS, "destination options")
+
+MH = Extension(
+    "mh",
+    (Option("--mh-type", _MhType(255, ordered=True), invertible=True, hidden=Range(0, 255), label="mobility type", help="the message's type"),),
+    families=(6,), protocols=("mh",), test=_test_mh, check=kinds.needs_protocol("mh", "mh"),
+    summary="the type of a mobility message",
+    source="net/ipv6/netfilter/ip6t_mh.c mh_mt6(); iptables-extensions(8) mh",
+)  # fmt: skip
+
+EUI64 = Extension(
+    "eui64", families=(6,), test=_test_eui64,
+    summary="the source address is made of the sender's Ethernet address",
+    source="net/ipv6/netfilter/ip6t_eui64.c eui64_mt6(); iptables-extensions(8) eui64",
+)  # fmt: skip
+
+IPV6HEADER = Extension(
+    "ipv6header",
+    (
+        Option("--header", kinds.Choices(_HEADER_WORDS, "header[,…]"), invertible=True, required=True, label="headers",
+               help="the packet has exactly these headers"),
+        Option("--soft", kinds.FLAG, label="soft", help="it has these headers, and maybe others"),
+    ),
+    families=(6,), test=_test_header,
+    summary="which extension headers the packet has",
+    source="net/ipv6/netfilter/ip6t_ipv6header.c ipv6header_mt6(); iptables-extensions(8) ipv6header",
+)  # fmt: skip
