@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,14 +25,24 @@ ADDRESSES = {"eth0": ["192.168.99.10/24"], "eth1": ["10.20.0.10/24"], "cni0": ["
 CLIENT = "10.20.0.200:40000"
 
 
+def seconds() -> float:
+    """Return the processor time that this process and its children have used.
+
+    Processor time, not the clock: both sides run on one core, and neighbours on the machine disturb
+    the ratio less.
+    """
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def best(work: Callable[[], object], times: int) -> float:
     """Return the shortest of several runs, in seconds; garbage of earlier runs is taken out first."""
     found = []
     for _ in range(times):
         gc.collect()
-        start = time.perf_counter()
+        start = seconds()
         work()
-        found.append(time.perf_counter() - start)
+        found.append(seconds() - start)
     return min(found)
 
 
@@ -51,13 +62,19 @@ def host(text: str) -> Host:
 
 def answer(text: str, service: Service) -> None:
     """From text to what happens to one packet."""
-    trace = host(text).receive(tcp(CLIENT, f"{service.address}:80"), "eth1")
+    trace = host(text).receive(tcp(CLIENT, f"{service.address}:{service.port}"), "eth1")
     assert str(trace.packet.dst).startswith("10.244."), trace.fate
 
 
-def decode(text: str) -> None:
-    """Read every rule."""
+def full_check(text: str) -> None:
+    """Find every bad rule; none is there."""
     assert not check(parse(text))
+
+
+def decode(text: str) -> None:
+    """Read every rule and keep it."""
+    kept = [list(chain.rules) for table in parse(text) for chain in table]
+    assert kept
 
 
 def memory(text: str) -> float:
@@ -74,12 +91,12 @@ def warm(services: int) -> float:
     """Return the milliseconds of a trace to the last of many Services, once the host is warm."""
     text, last = dump(count=services, endpoints=2)
     machine = host(text)
-    packets = [tcp(f"10.20.0.200:{port}", f"{last.address}:80") for port in range(40000, 40020)]
+    packets = [tcp(f"10.20.0.200:{port}", f"{last.address}:{last.port}") for port in range(40000, 40020)]
     machine.receive(packets[0], "eth1")
-    start = time.perf_counter()
+    start = time.process_time()
     for packet in packets[1:]:
         machine.receive(packet, "eth1")
-    return (time.perf_counter() - start) / (len(packets) - 1) * 1000
+    return (time.process_time() - start) / (len(packets) - 1) * 1000
 
 
 def main() -> int:
@@ -98,17 +115,20 @@ def main() -> int:
         times = 3 if rules == 100_000 else 5
         judge = real(text, times)
         mine = best(lambda: answer(text, last), times)  # noqa: B023 - called at once
-        full = best(lambda: decode(text), times)  # noqa: B023 - called at once
+        full = best(lambda: full_check(text), times)  # noqa: B023 - called at once
+        kept = best(lambda: decode(text), times)  # noqa: B023 - called at once
         print(f"\n{rules:,} rules, {len(text) / 1e6:.1f} MB"
               + (f", iptables-legacy-restore --test {judge:.3f} s" if judge else ", no iptables to compare with"))  # fmt: skip
         # A small dump's time is mostly the start of the real program: the limits are for 100,000.
         large = rules == 100_000
         if judge:
             row("text → one packet's way, ratio", mine / judge, 0.25 if large else None, "×", f"{mine:.3f} s")
-            row("every rule decoded, ratio", full / judge, 1.2 if large else None, "×", f"{full:.3f} s")
+            row("every rule checked, ratio", full / judge, 1.2 if large else None, "×", f"{full:.3f} s")
+            row("every rule decoded and kept, ratio", kept / judge, None, "×", f"{kept:.3f} s")
         else:
             row("text → one packet's way", mine, None, "s")
-            row("every rule decoded", full, None, "s")
+            row("every rule checked", full, None, "s")
+            row("every rule decoded and kept", kept, None, "s")
         row("memory added by filing, of the text", memory(text), 2.0, "×")
     print()
     row("trace to the last of 10,000 Services, warm", warm(10_000), 5.0, "ms")

@@ -1,4 +1,9 @@
-"""Deterministic dumps in kube-proxy's manner, of any size."""
+"""Deterministic dumps in kube-proxy's manner, of any size.
+
+As kube-proxy's iptables mode writes them: one KUBE-SERVICES rule a Service, a KUBE-SVC chain that draws
+an endpoint, a KUBE-SEP chain an endpoint; every 7th Service has a nodePort, every 13th session
+affinity, every 23rd no endpoints, every 11th is UDP.
+"""
 
 from __future__ import annotations
 
@@ -8,85 +13,160 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-FILTER_CHAINS = ("KUBE-EXTERNAL-SERVICES", "KUBE-FIREWALL", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-SERVICES")
-FILTER = (
-    '-A INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS',
-    "-A INPUT -j KUBE-FIREWALL",
-    '-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
-    '-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
-    '-A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
-    "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
-    '-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT',
-)
-NAT = (
-    '-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
-    '-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
-    '-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
-    "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
-    "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
-    "-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0",
-    '-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
-)
+FILTER_CHAINS = (
+    "KUBE-EXTERNAL-SERVICES", "KUBE-FIREWALL", "KUBE-FORWARD", "KUBE-KUBELET-CANARY", "KUBE-NODEPORTS",
+    "KUBE-PROXY-CANARY", "KUBE-PROXY-FIREWALL", "KUBE-SERVICES",
+)  # fmt: skip
+NAT_CHAINS = (
+    "KUBE-KUBELET-CANARY", "KUBE-MARK-MASQ", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-PROXY-CANARY",
+    "KUBE-SERVICES",
+)  # fmt: skip
+FILTER = """\
+-A INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS
+-A INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-A INPUT -j KUBE-FIREWALL
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -j KUBE-FIREWALL
+-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+""".splitlines()  # noqa: E501 - lines of a dump
+NAT = """\
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
+-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
+""".splitlines()
 LAST = (
-    '-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in '
-    'this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS'
+    '-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule '
+    'in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS'
 )
 
 
 class Service(NamedTuple):
-    """One generated Service: its cluster address and the chains that it has."""
+    """One generated Service port."""
 
     number: int
     name: str
+    protocol: str
     address: str
-    chain: str
+    port: int
+
+    @property
+    def chain(self) -> str:
+        """The chain that draws its endpoint."""
+        return "KUBE-SVC-" + _hash(self.name + self.protocol)
+
+    @property
+    def asks(self) -> str:
+        """What a rule for its cluster address asks of a packet."""
+        return (f'-d {self.address}/32 -p {self.protocol} -m comment --comment "{self.name} cluster IP" '
+                f"-m {self.protocol} --dport {self.port}")  # fmt: skip
+
+
+class _Rules:
+    """The rules of a dump under construction."""
+
+    def __init__(self) -> None:
+        self.chains = list(NAT_CHAINS)
+        self.services: list[str] = []
+        self.nodeports: list[str] = []
+        self.external: list[str] = []
+        self.draws: list[str] = []
+        self.endpoints: list[str] = []
+        self.rejects: list[str] = []
+
+    def __len__(self) -> int:
+        lists = (self.services, self.nodeports, self.external, self.draws, self.endpoints, self.rejects)
+        return len(FILTER) + len(NAT) + 1 + sum(map(len, lists))
 
 
 def services() -> Iterator[Service]:
     """Yield Services without end."""
     number = 0
     while True:
-        name = f"ns-{number % 37}/svc-{number:05}:http"
+        udp = number % 11 == 10
+        name = f"ns-{number % 37}/svc-{number:05d}:{'dns' if udp else 'http'}"
         address = str(IPv4Address("10.96.0.10") + number)
-        yield Service(number, name, address, "KUBE-SVC-" + _hash(name + "tcp"))
+        port = 53 if udp else (80, 443, 8080, 9090)[number % 4]
+        yield Service(number, name, "udp" if udp else "tcp", address, port)
         number += 1
 
 
 def dump(*, rules: int = 0, count: int = 0, endpoints: int = 5) -> tuple[str, Service]:
-    """Return a dump of at least ``rules`` rules or ``count`` Services, and the last Service in it."""
-    entries, lines, chains = [], [], ["KUBE-MARK-MASQ", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-SERVICES"]
+    """Return a dump of at least ``rules`` rules or ``count`` Services, and its last TCP Service with endpoints."""
+    held, last, used = _Rules(), None, 0
     for service in services():
-        entries.append(f"-A KUBE-SERVICES -d {service.address}/32 -p tcp -m comment --comment "
-                       f'"{service.name} cluster IP" -m tcp --dport 80 -j {service.chain}')  # fmt: skip
-        chains.append(service.chain)
-        for line in _service(service, endpoints):
-            chain = line.split(" ", 2)[1]
-            if chain != chains[-1] and chain != service.chain:
-                chains.append(chain)
-            lines.append(line)
-        if len(lines) + len(entries) >= rules and service.number + 1 >= count:
+        if len(held) >= rules and service.number >= count:
             break
-    lines.sort(key=lambda line: line.split(" ", 2)[1])
-    text = _table("filter", ("INPUT", "FORWARD", "OUTPUT"), FILTER_CHAINS, FILTER)
-    nat = (*NAT, *entries, LAST, *lines)
-    return text + _table("nat", ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), sorted(set(chains)), nat), service
+        if service.number % 23 == 22:
+            held.rejects.append(_without_endpoints(service))
+            continue
+        _add(held, service, endpoints, used)
+        used += endpoints
+        if service.protocol == "tcp":
+            last = service
+    assert last is not None
+    nat = [*NAT, *sorted(held.external), *held.nodeports, *_by_chain(held.endpoints), *held.services, LAST,
+           *_by_chain(held.draws)]  # fmt: skip
+    text = _table("filter", ("INPUT", "FORWARD", "OUTPUT"), FILTER_CHAINS, [*FILTER, *held.rejects])
+    builtin = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
+    return text + _table("nat", builtin, tuple(sorted(held.chains)), nat), last
 
 
-def _service(service: Service, endpoints: int) -> Iterator[str]:
+def _without_endpoints(service: Service) -> str:
+    asks = service.asks.replace("cluster IP", "has no endpoints")
+    return f"-A KUBE-SERVICES {asks} -j REJECT --reject-with icmp-port-unreachable"
+
+
+def _add(held: _Rules, service: Service, endpoints: int, used: int) -> None:
+    """Add one Service's rules; ``used`` endpoints came before."""
     comment = f'-m comment --comment "{service.name}'
-    yield (f"-A {service.chain} ! -s 10.244.0.0/16 -d {service.address}/32 -p tcp {comment} cluster IP\" "
-           "-m tcp --dport 80 -j KUBE-MARK-MASQ")  # fmt: skip
+    held.chains.append(service.chain)
+    held.services.append(f"-A KUBE-SERVICES {service.asks} -j {service.chain}")
+    held.draws.append(f"-A {service.chain} ! -s 10.244.0.0/16 {service.asks} -j KUBE-MARK-MASQ")
+    if service.number % 7 == 3:
+        _add_nodeport(held, service)
     for number in range(endpoints):
-        address = IPv4Address("10.244.0.2") + service.number * endpoints + number
-        chain = "KUBE-SEP-" + _hash(f"{service.name}tcp{address}:8080")
+        address = str(IPv4Address("10.244.0.2") + used + number)
+        chain = "KUBE-SEP-" + _hash(f"{service.name}{service.protocol}{address}:{service.port}")
+        recent = f"--name {chain} --mask 255.255.255.255 --rsource" if service.number % 13 == 5 else ""
+        to = f'-A {service.chain} {comment} -> {address}:{service.port}"'
         left = endpoints - number
-        chance = f" -m statistic --mode random --probability {1 / left:.10f}" if left > 1 else ""
-        yield f'-A {service.chain} {comment} -> {address}:8080"{chance} -j {chain}'
-        yield f'-A {chain} -s {address}/32 {comment}" -j KUBE-MARK-MASQ'
-        yield f'-A {chain} -p tcp {comment}" -m tcp -j DNAT --to-destination {address}:8080'
+        draw = f" -m statistic --mode random --probability {1 / left:.10f}" if left > 1 else ""
+        remember = f" -m recent --set {recent}" if recent else ""
+        if recent:
+            held.draws.append(f"{to} -m recent --rcheck --seconds 10800 --reap {recent} -j {chain}")
+        held.chains.append(chain)
+        held.draws.append(f"{to}{draw} -j {chain}")
+        held.endpoints.append(f'-A {chain} -s {address}/32 {comment}" -j KUBE-MARK-MASQ')
+        held.endpoints.append(f'-A {chain} -p {service.protocol} {comment}"{remember} -m {service.protocol} '
+                              f"-j DNAT --to-destination {address}:{service.port}")  # fmt: skip
 
 
-def _table(name: str, builtin: tuple[str, ...], chains: tuple[str, ...] | list[str], lines: tuple[str, ...]) -> str:
+def _add_nodeport(held: _Rules, service: Service) -> None:
+    chain = service.chain.replace("SVC", "EXT")
+    held.chains.append(chain)
+    held.nodeports.append(f'-A KUBE-NODEPORTS -p {service.protocol} -m comment --comment "{service.name}" '
+                          f"-m {service.protocol} --dport {30000 + service.number % 2768} -j {chain}")  # fmt: skip
+    held.external.append(f'-A {chain} -m comment --comment "masquerade traffic for {service.name} '
+                         f'external destinations" -j KUBE-MARK-MASQ')  # fmt: skip
+    held.external.append(f"-A {chain} -j {service.chain}")
+
+
+def _by_chain(lines: list[str]) -> list[str]:
+    return sorted(lines, key=lambda line: line.split(" ", 2)[1])
+
+
+def _table(name: str, builtin: tuple[str, ...], chains: tuple[str, ...], lines: list[str]) -> str:
     head = [f"*{name}", *(f":{c} ACCEPT [0:0]" for c in builtin), *(f":{c} - [0:0]" for c in chains)]
     return "\n".join([*head, *lines, "COMMIT", ""])
 

@@ -9,11 +9,13 @@ libxtables/xtoptions.c xtopt_parse_host(), xtopt_parse_hostmask(), xtopt_parse_p
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib.connection import Address
 from nb_lib.kinds import IPV4, U8, U16, U32, Word, leading_number, parse_number
 from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
+
+if TYPE_CHECKING:
+    from nb_lib.connection import Address
 
 _NAME_LENGTH = 15  # IFNAMSIZ, without its closing zero
 _BYTES = 4

@@ -180,7 +180,9 @@ class NumberRange(Word):
 
     metavar = "low[:high]"
 
-    def __init__(self, high: int, *, metavar: str = "", separator: str = ":", ordered: bool = False) -> None:
+    def __init__(
+        self, high: int, *, metavar: str = "", separator: str = ":", ordered: bool = False
+    ) -> None:
         super().__init__(metavar)
         self.high, self.separator, self.ordered = high, separator, ordered
 

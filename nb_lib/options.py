@@ -45,6 +45,12 @@ class Kind(Protocol):
     def save(self, value: Any) -> str:
         """Return the words that iptables-save prints for ``value``."""
 
+    def pattern(self, family: int) -> str:
+        """Return a regular expression of words that ``parse`` takes whatever else the rule says.
+
+        Empty if there is none; it need not hold all such words.
+        """
+
     def show(self, value: Any) -> str:
         """Return ``value`` as a reason names it: ``443``, ``0x4000/0x4000``, ``10.0.0.0/8``."""
 

@@ -7,20 +7,20 @@ Linux: net/netfilter/xt_nat.c, xt_MASQUERADE.c, xt_REDIRECT.c, xt_NETMAP.c, nf_n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nb_lib import addresses, kinds
-from nb_lib.connection import Address
 from nb_lib.effects import Nat
 from nb_lib.kinds import IPV6
-from nb_lib.net import BITS, Net, make_address
-from nb_lib.net import strict_address
+from nb_lib.net import BITS, Net, make_address, strict_address
 from nb_lib.options import Action, Context, Extension, Option, Use
-from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nb_lib.connection import Address
+    from nb_lib.packet import Packet
     from nb_lib.rules import Rule
 
 # extensions/libxt_NAT.c: with these protocols a port may be given; ICMP's is its identifier.
@@ -119,7 +119,7 @@ def _split(word: str, family: int) -> tuple[str, str | None]:
         return word, None
     address, colon, ports = word.partition(":")
     # A colon in the third place is taken for the one behind "[]", which stands for no address.
-    return address if len(address) != 2 or not colon else "", ports if colon else None  # noqa: PLR2004 - see above
+    return address if len(address) != 2 or not colon else "", ports if colon else None
 
 
 def _address(word: str, family: int) -> Address:
@@ -188,9 +188,15 @@ def _netmap(use: Use, _packet: Packet, ctx: Context) -> Action:
 
 
 _RANDOM = Option("--random", kinds.FLAG, label="random", help="choose the port at random")
-_FULLY = Option("--random-fully", kinds.FLAG, label="random", help="choose the port at random, without a hash")
-_PERSISTENT = Option("--persistent", kinds.FLAG, label="persistent", help="give a client the same address each time")
-_TO_PORTS = Option("--to-ports", _Ports(), label="ports", help="the port, or a range to choose from")
+_FULLY = Option(
+    "--random-fully", kinds.FLAG, label="random", help="choose the port at random, without a hash"
+)
+_PERSISTENT = Option(
+    "--persistent", kinds.FLAG, label="persistent", help="give a client the same address each time"
+)
+_TO_PORTS = Option(
+    "--to-ports", _Ports(), label="ports", help="the port, or a range to choose from"
+)
 
 DNAT = Extension(
     "DNAT",
@@ -229,7 +235,8 @@ REDIRECT = Extension(
 
 NETMAP = Extension(
     "NETMAP",
-    (Option("--to", _NetKind(), required=True, label="network", help="the network that takes the place of the old one"),),
+    (Option("--to", _NetKind(), required=True, label="network",
+            help="the network that takes the place of the old one"),),
     tables=("nat",), act=_netmap, conntrack=True,
     summary="map a whole network onto another, host by host",
     source="net/netfilter/xt_NETMAP.c netmap_tg4(); iptables-extensions(8) NETMAP",

@@ -20,6 +20,7 @@ from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
 from nb_lib.text.lexer import Word, words
+from nb_lib.text.shapes import Shapes
 
 # Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold
 # such a place too; then neither piece can be read alone, and the line is read as a whole.
@@ -61,6 +62,7 @@ class Decoder:
         self.chains = chains
         self.backend = backend
         self._callable = frozenset(c for c in chains if find_target(c, family) is None)
+        self._shapes = Shapes(self._callable)
         self._parts: dict[str, _Part | None] = {}
         self._templates: dict[str, _Template] = {}
 
@@ -75,6 +77,23 @@ class Decoder:
         _check(rule, line or spec, lineno)
         return rule
 
+    def check(self, spec: str, *, line: str) -> None:
+        """Raise RulesetError if ``spec`` is no correct rule; cheaper than reading it."""
+        if self._shapes.known(spec):
+            return
+        rule = self._quick(spec, ZERO)
+        if rule is None:
+            self.rule(spec, line=line)
+            return
+        _check(rule, line, 0)
+        self._shapes.learn([self._form(clause) for clause in _BETWEEN.split(spec)])
+
+    def _form(self, clause: str) -> tuple[str, str, str]:
+        """Return a clause, its words but the last, and the pattern of the last if it has one."""
+        prefix, _ = _last_word(clause)
+        template = self._templates.get(prefix)
+        return clause, prefix, template.option.kind.pattern(self.family) if template else ""
+
     def _quick(self, spec: str, counters: Counters) -> Rule | None:
         """Assemble the rule from remembered clauses, or return None if that is not safe."""
         core: Use | None = None
@@ -88,23 +107,20 @@ class Decoder:
                     jump = clause[3:]
                     continue
                 part = self._clause(clause)
-            if part is None:
-                return None
-            if part.match is not None:
-                matches.append(part.match)
-            elif part.core is not None:
-                if core is not None:
-                    merged = {**core.settings, **part.core.settings}
-                    if len(merged) < len(core.settings) + len(part.core.settings):
-                        return None
-                    core = Use(CORE, merged)
-                else:
-                    core = part.core
+                if part is None:
+                    return None
+            more, match, final, name, goes = part
+            if match is not None:
+                matches.append(match)
+            elif more is not None:
+                core = more if core is None else _both(core, more)
+                if core is None:
+                    return None
             elif target is not None or jump:
                 return None
             else:
-                target, jump, goto = part.target, part.jump, part.goto
-        if len(matches) > 1 and len({use.extension.name for use in matches}) < len(matches):
+                target, jump, goto = final, name, goes
+        if len(matches) > 1 and _twice(matches):
             return None
         return Rule(self.family, core or _NO_CORE, tuple(matches), target, jump, goto, counters)
 
@@ -157,6 +173,19 @@ class Decoder:
         reader.read()
         return Rule(self.family, Use(CORE, reader.core) if reader.core else _NO_CORE, reader.uses(),
                     reader.target_use(), reader.jump, reader.goto, reader.counters or counters)  # fmt: skip
+
+
+def _both(one: Use, other: Use) -> Use | None:
+    """Join the core options of two clauses; None if one is given twice."""
+    merged = {**one.settings, **other.settings}
+    return Use(CORE, merged) if len(merged) == len(one.settings) + len(other.settings) else None
+
+
+def _twice(matches: list[Use]) -> bool:
+    """Whether a match stands twice: whether the two are one depends on more than their clauses."""
+    if len(matches) == 2:
+        return matches[0].extension is matches[1].extension
+    return len({id(use.extension) for use in matches}) < len(matches)
 
 
 def _last_word(clause: str) -> tuple[str, str]:
@@ -435,15 +464,13 @@ def _quote(word: Word) -> str:
 def _check(rule: Rule, line: str, lineno: int) -> None:
     """Raise RulesetError if the rule as a whole is one that iptables refuses."""
     for use in rule.matches:
-        if use.extension.check is not None:
-            _complain(use, rule, line, lineno)
-    if rule.target is not None and rule.target.extension.check is not None:
-        _complain(rule.target, rule, line, lineno)
+        if use.extension.check is not None and (reason := use.extension.check(use, rule)):
+            raise _complaint(reason, use, line, lineno)
+    target = rule.target
+    if target is not None and target.extension.check is not None and (reason := target.extension.check(target, rule)):
+        raise _complaint(reason, target, line, lineno)
 
 
-def _complain(use: Use, rule: Rule, line: str, lineno: int) -> None:
-    assert use.extension.check is not None
-    reason = use.extension.check(use, rule)
-    if reason:
-        at = line.find(use.name)
-        raise RulesetError(reason, lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line)
+def _complaint(reason: str, use: Use, line: str, lineno: int) -> RulesetError:
+    at = line.find(use.name)
+    return RulesetError(reason, lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line)

@@ -195,7 +195,7 @@ class _Chains(Mapping[str, Chain]):
                 yield from self._check(f"-A {name} ", begin, end)
 
     def _check(self, prefix: str, begin: int, end: int) -> Iterator[RulesetError]:
-        source, decode, at = self._source, self._decoder.rule, begin
+        source, check, at = self._source, self._decoder.check, begin
         block = source.text[begin:end]
         lists = "," in block
         for line in block.split("\n")[: -1 if block.endswith("\n") else None]:
@@ -205,7 +205,7 @@ class _Chains(Mapping[str, Chain]):
                     assert head is not None
                     prefix = head[0]
                 try:
-                    decode(rule[len(prefix) :].rstrip(), line=rule)
+                    check(rule[len(prefix) :].rstrip(), line=rule)
                 except RulesetError as error:
                     yield source.placed(error, rule.rstrip("\r"), at)
             at += len(line) + 1
