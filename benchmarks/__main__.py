@@ -91,7 +91,9 @@ def warm(services: int) -> float:
     """Return the milliseconds of a trace to the last of many Services, once the host is warm."""
     text, last = dump(count=services, endpoints=2)
     machine = host(text)
-    packets = [tcp(f"10.20.0.200:{port}", f"{last.address}:{last.port}") for port in range(40000, 40020)]
+    packets = [
+        tcp(f"10.20.0.200:{port}", f"{last.address}:{last.port}") for port in range(40000, 40020)
+    ]
     machine.receive(packets[0], "eth1")
     start = time.process_time()
     for packet in packets[1:]:
@@ -108,7 +110,10 @@ def main() -> int:
         over = limit is not None and value > limit
         failed |= over
         bound = f"limit {limit:g}" if limit is not None else ""
-        print(f"{what:44}{value:9.3f} {unit:8}{bound:12}{'OVER' if over else 'ok' if limit else ''}  {note}", flush=True)
+        print(
+            f"{what:44}{value:9.3f} {unit:8}{bound:12}{'OVER' if over else 'ok' if limit else ''}  {note}",
+            flush=True,
+        )
 
     for rules in (1_000, 10_000, 100_000):
         text, last = dump(rules=rules)
@@ -122,8 +127,20 @@ def main() -> int:
         # A small dump's time is mostly the start of the real program: the limits are for 100,000.
         large = rules == 100_000
         if judge:
-            row("text → one packet's way, ratio", mine / judge, 0.25 if large else None, "×", f"{mine:.3f} s")
-            row("every rule checked, ratio", full / judge, 1.2 if large else None, "×", f"{full:.3f} s")
+            row(
+                "text → one packet's way, ratio",
+                mine / judge,
+                0.25 if large else None,
+                "×",
+                f"{mine:.3f} s",
+            )
+            row(
+                "every rule checked, ratio",
+                full / judge,
+                1.2 if large else None,
+                "×",
+                f"{full:.3f} s",
+            )
             row("every rule decoded and kept, ratio", kept / judge, None, "×", f"{kept:.3f} s")
         else:
             row("text → one packet's way", mine, None, "s")

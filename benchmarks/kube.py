@@ -85,7 +85,14 @@ class _Rules:
         self.rejects: list[str] = []
 
     def __len__(self) -> int:
-        lists = (self.services, self.nodeports, self.external, self.draws, self.endpoints, self.rejects)
+        lists = (
+            self.services,
+            self.nodeports,
+            self.external,
+            self.draws,
+            self.endpoints,
+            self.rejects,
+        )
         return len(FILTER) + len(NAT) + 1 + sum(map(len, lists))
 
 
@@ -138,7 +145,9 @@ def _add(held: _Rules, service: Service, endpoints: int, used: int) -> None:
     for number in range(endpoints):
         address = str(IPv4Address("10.244.0.2") + used + number)
         chain = "KUBE-SEP-" + _hash(f"{service.name}{service.protocol}{address}:{service.port}")
-        recent = f"--name {chain} --mask 255.255.255.255 --rsource" if service.number % 13 == 5 else ""
+        recent = (
+            f"--name {chain} --mask 255.255.255.255 --rsource" if service.number % 13 == 5 else ""
+        )
         to = f'-A {service.chain} {comment} -> {address}:{service.port}"'
         left = endpoints - number
         draw = f" -m statistic --mode random --probability {1 / left:.10f}" if left > 1 else ""
@@ -167,7 +176,11 @@ def _by_chain(lines: list[str]) -> list[str]:
 
 
 def _table(name: str, builtin: tuple[str, ...], chains: tuple[str, ...], lines: list[str]) -> str:
-    head = [f"*{name}", *(f":{c} ACCEPT [0:0]" for c in builtin), *(f":{c} - [0:0]" for c in chains)]
+    head = [
+        f"*{name}",
+        *(f":{c} ACCEPT [0:0]" for c in builtin),
+        *(f":{c} - [0:0]" for c in chains),
+    ]
     return "\n".join([*head, *lines, "COMMIT", ""])
 
 

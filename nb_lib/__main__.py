@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m nb_lib", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m nb_lib",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _format_parser(commands.add_parser("format", help="print a dump in iptables-save's own form"))
@@ -51,7 +53,9 @@ def _format_parser(parser: argparse.ArgumentParser) -> None:
     parser.description = """Read a dump, restore it into an empty host and print what iptables-save would
         print there, without the # lines. Counters are zeroed unless -c is given. A bad dump: the
         error on stderr, status 2."""
-    parser.add_argument("-6", dest="family", action="store_const", const=6, default=4, help="it is IPv6")
+    parser.add_argument(
+        "-6", dest="family", action="store_const", const=6, default=4, help="it is IPv6"
+    )
     parser.add_argument("-c", "--counters", action="store_true", help="keep and print counters")
     parser.add_argument("--legacy", action="store_true", help="as iptables-legacy would print it")
     parser.add_argument("--all", action="store_true", help="report every error, not only the first")
@@ -66,12 +70,18 @@ def _format(arguments: argparse.Namespace) -> int:
     if errors:
         print("\n".join(map(str, errors)), file=sys.stderr)
         return 2
-    sys.stdout.write(_printable(save(restored(ruleset, counters=arguments.counters), counters=arguments.counters)))
+    sys.stdout.write(
+        _printable(
+            save(restored(ruleset, counters=arguments.counters), counters=arguments.counters)
+        )
+    )
     return 0
 
 
 def _trace_parser(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Send one packet through a dump (or a folder with a dump, addresses and routes)."
+    parser.description = (
+        "Send one packet through a dump (or a folder with a dump, addresses and routes)."
+    )
     parser.add_argument("file", help="the dump, a folder, or - for standard input")
     way = parser.add_mutually_exclusive_group(required=True)
     way.add_argument("--in", dest="interface", metavar="IFACE", help="it arrives by this interface")
@@ -82,10 +92,14 @@ def _trace_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--addr", action="append", default=[], metavar="IFACE=ADDRESS/LEN")
     parser.add_argument("--route", action="append", default=[], metavar="DEST=IFACE")
     parser.add_argument("--sysctl", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--mark", type=lambda text: int(text, 0), default=0, help="the packet's mark")
+    parser.add_argument(
+        "--mark", type=lambda text: int(text, 0), default=0, help="the packet's mark"
+    )
     parser.add_argument("--flags", default="SYN", help="TCP flags, joined by commas (default: SYN)")
     parser.add_argument("--seed", type=int, default=0, help="for the draws of statistic and NAT")
-    parser.add_argument("--legacy", action="store_true", help="the order of iptables-legacy's hooks")
+    parser.add_argument(
+        "--legacy", action="store_true", help="the order of iptables-legacy's hooks"
+    )
     parser.add_argument("--json", action="store_true", help="the steps as JSON")
     parser.set_defaults(run=_trace)
 

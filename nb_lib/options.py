@@ -122,7 +122,10 @@ class Context(Protocol):
     number: int
     hook: str
     family: int
-    now: float  # seconds since the epoch, on the host's clock
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch, on the host's clock."""
 
     def address_type(self, address: Address, interface: str = "") -> str | None:
         """Return LOCAL, UNICAST, BROADCAST, MULTICAST, BLACKHOLE …, as the routing table says."""
@@ -203,8 +206,12 @@ class Extension:
     summary: str = ""
     source: str = ""  # kernel file and man page section
     known: bool = True
-    by_name: Mapping[str, Option] = field(init=False, compare=False, repr=False, default_factory=dict)
-    awaited: tuple[Option, ...] = field(init=False, compare=False, repr=False, default=())  # required, or with a default
+    by_name: Mapping[str, Option] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
+    awaited: tuple[Option, ...] = field(
+        init=False, compare=False, repr=False, default=()
+    )  # required, or with a default
 
     def __post_init__(self) -> None:
         names = {}

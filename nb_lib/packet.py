@@ -17,7 +17,19 @@ from nb_lib.connection import Address, Tracked
 from nb_lib.errors import PacketError
 from nb_lib.net import parse_address
 
-ICMP, IGMP, TCP, UDP, DCCP, GRE, ESP, AH, ICMPV6, SCTP, UDPLITE = 1, 2, 6, 17, 33, 47, 50, 51, 58, 132, 136
+ICMP, IGMP, TCP, UDP, DCCP, GRE, ESP, AH, ICMPV6, SCTP, UDPLITE = (
+    1,
+    2,
+    6,
+    17,
+    33,
+    47,
+    50,
+    51,
+    58,
+    132,
+    136,
+)
 PROTOCOL_NAMES = {
     ICMP: "icmp", IGMP: "igmp", TCP: "tcp", UDP: "udp", DCCP: "dccp", GRE: "gre", ESP: "esp",
     AH: "ah", ICMPV6: "icmpv6", SCTP: "sctp", UDPLITE: "udplite",
@@ -73,7 +85,9 @@ class Packet:
     more_fragments: bool = field(init=False, compare=False, repr=False, default=False)
     fragment_offset: int = field(init=False, compare=False, repr=False, default=0)
     header_end: int = field(init=False, compare=False, repr=False)
-    extensions: tuple[tuple[int, int], ...] = field(init=False, compare=False, repr=False, default=())
+    extensions: tuple[tuple[int, int], ...] = field(
+        init=False, compare=False, repr=False, default=()
+    )
     sport: int | None = field(init=False, compare=False, repr=False, default=None)
     dport: int | None = field(init=False, compare=False, repr=False, default=None)
     flags: int | None = field(init=False, compare=False, repr=False, default=None)
@@ -129,7 +143,9 @@ class Packet:
         put(self, "dst", IPv6Address(data[24:40]))
         # Linux: net/ipv6/exthdrs_core.c ipv6_skip_exthdr()
         following, at, found = data[6], 40, []
-        while following in (HOP_BY_HOP, ROUTING, FRAGMENT, DEST_OPTIONS, AH) and at + 8 <= len(data):
+        while following in (HOP_BY_HOP, ROUTING, FRAGMENT, DEST_OPTIONS, AH) and at + 8 <= len(
+            data
+        ):
             found.append((following, at))
             if following == FRAGMENT:
                 frag = data[at + 2] << 8 | data[at + 3]
@@ -253,7 +269,9 @@ class Packet:
         if self.protocol == _icmp(self.family) and self.icmp_type in (8, 128):
             rest = self.data[self.header_end + 4 : self.header_end + 8]
             kind = 0 if self.family == 4 else 129
-            return icmp(self.dst, self.src, type=kind, rest=rest, **{"payload": self.payload, **new})
+            return icmp(
+                self.dst, self.src, type=kind, rest=rest, **{"payload": self.payload, **new}
+            )
         raise PacketError(f"nothing answers {self}")
 
     def __str__(self) -> str:
@@ -332,10 +350,14 @@ def icmp(src: str | Address, dst: str | Address, *, type: int | None = None, cod
     if type is None:
         type = 8 if src.version == 4 else 128  # noqa: A001 - the header's own word
     word = struct.pack("!HH", id, seq) if rest is None else rest
-    return _build(src, dst, _icmp(src.version), struct.pack("!BBH", type, code, 0) + word + payload, **meta)
+    return _build(
+        src, dst, _icmp(src.version), struct.pack("!BBH", type, code, 0) + word + payload, **meta
+    )
 
 
-def raw(src: str | Address, dst: str | Address, protocol: int, *, payload: bytes = b"", **rest: Any) -> Packet:
+def raw(
+    src: str | Address, dst: str | Address, protocol: int, *, payload: bytes = b"", **rest: Any
+) -> Packet:
     """Make a packet of any other protocol; ``payload`` starts with its transport header."""
     (src, _), (dst, _) = parse_endpoint(src), parse_endpoint(dst)
     return _build(src, dst, protocol, payload, **rest)
@@ -345,7 +367,7 @@ def checksum(data: bytes | bytearray) -> int:
     """Return the Internet checksum of ``data`` (RFC 1071)."""
     if len(data) & 1:
         data = bytes(data) + b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -397,10 +419,16 @@ def _build(src: Address, dst: Address, protocol: int, body: bytes, *, ttl: int =
         body = body[:at] + total.to_bytes(2, "big") + body[at + 2 :]
     try:
         if src.version == 6:
-            head = struct.pack("!IHBB", 6 << 28 | tos << 20, len(body), protocol, ttl) + src.packed + dst.packed
+            head = (
+                struct.pack("!IHBB", 6 << 28 | tos << 20, len(body), protocol, ttl)
+                + src.packed
+                + dst.packed
+            )
         else:
             frag = 0x4000 if dont_fragment else 0
-            head = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(body), ident, frag, ttl, protocol, 0)
+            head = struct.pack(
+                "!BBHHHBBH", 0x45, tos, 20 + len(body), ident, frag, ttl, protocol, 0
+            )
             head += src.packed + dst.packed
             head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
     except struct.error as error:

@@ -41,12 +41,18 @@ class Reason(NamedTuple):
         option = self.use.extension.by_name.get(self.answer.option)
         have = self.answer.have
         if option is None or option.name not in self.use.settings:
-            return f"{self.answer.option} {have}".strip() if have is not None else self.answer.option
+            return (
+                f"{self.answer.option} {have}".strip() if have is not None else self.answer.option
+            )
         label = option.label or option.name.lstrip("-").replace("-", " ")
         setting = self.use.settings[option.name]
         want = option.kind.show(setting.value)
         if have is None:
-            return f"not {label} {want}" if not setting.inverted else f"{label} {want}, and the rule says !"
+            return (
+                f"not {label} {want}"
+                if not setting.inverted
+                else f"{label} {want}, and the rule says !"
+            )
         shown = have if isinstance(have, str) else option.kind.show(have)
         if setting.inverted:
             return f"{label} {shown} = {want}, and the rule says !"

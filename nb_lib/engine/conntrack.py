@@ -100,7 +100,9 @@ class Conntrack:
             self._tuples.pop(connection.reply, None)
 
 
-def track(table: Conntrack, packet: Packet, now: float, *, arriving: bool) -> tuple[Packet, str, str]:
+def track(
+    table: Conntrack, packet: Packet, now: float, *, arriving: bool
+) -> tuple[Packet, str, str]:
     """Look a packet up and return it with ``ct`` filled in, what was found, and a remark.
 
     ``arriving`` is false for the host's own packets: their checksums are not verified.
@@ -188,7 +190,11 @@ def _follow(
     if packet.protocol == TCP:
         changed = tcp.follow(connection, packet, direction, now)
         if changed == tcp.INVALID:
-            return replace(packet, ct=INVALID), "invalid", f"does not fit a connection in {connection.state}"
+            return (
+                replace(packet, ct=INVALID),
+                "invalid",
+                f"does not fit a connection in {connection.state}",
+            )
         if changed == "REOPEN":
             table.delete(connection)
             t = tuple_of(packet)
@@ -230,7 +236,11 @@ def _related(table: Conntrack, packet: Packet) -> tuple[Packet, str, str]:
     if held is None:
         return replace(packet, ct=INVALID), "invalid", "an ICMP error about no known connection"
     connection, direction = held
-    return replace(packet, ct=Tracked("RELATED", direction, connection)), "related", f"quotes {inner}"
+    return (
+        replace(packet, ct=Tracked("RELATED", direction, connection)),
+        "related",
+        f"quotes {inner}",
+    )
 
 
 def _plus(pair: tuple[int, int], side: int, amount: int) -> tuple[int, int]:

@@ -125,7 +125,9 @@ class Meeting:
             return packet
         connection = replace(tracked.connection, mark=mark)
         self.state.conntrack.update(connection)
-        self.events.append(Noted(packet, self.place, f"the connection's mark is now {mark:#x}", self.depth))
+        self.events.append(
+            Noted(packet, self.place, f"the connection's mark is now {mark:#x}", self.depth)
+        )
         return replace(packet, ct=tracked._replace(connection=connection))
 
     def _translate(self, wish: effects.Nat, packet: Packet) -> Packet:
@@ -135,7 +137,9 @@ class Meeting:
         if nat.initialised(tracked.connection, wish.side):
             return packet
         if wish.of_interface:
-            wish = _at(wish, self.routing.pick_source(packet.out_iface, self.next_hop or packet.dst))
+            wish = _at(
+                wish, self.routing.pick_source(packet.out_iface, self.next_hop or packet.dst)
+            )
         elif wish.to_local:
             wish = _at(wish, self._own_address(packet))
         connection = nat.set_up(self.state.conntrack, tracked.connection, wish, self.draw)

@@ -132,7 +132,7 @@ class Host:
 
         Without ``interface`` the packet is the host's own. Raises LimitError for more than 4,096 ways.
         """
-        traces = []
+        traces: list[Trace] = []
         plan: tuple[bool, ...] | None = ()
         while plan is not None:
             if len(traces) >= MAX_WAYS:
@@ -148,13 +148,16 @@ class Host:
              broadcast: bool = False) -> Trace:  # fmt: skip
         family = packet.family
         ruleset = self.rulesets.get(family) or Ruleset(family)
-        routing, assumed = self.routing, ()
+        routing = self.routing
+        assumed: tuple[str, ...] = ()
         if not any(i.address.version == family for i in routing.interfaces):
             routing, assumed = propose(routing, ruleset, packet, interface)
         meeting = Meeting(family, routing, state, chooser)
         path = Path(ruleset, routing, state, meeting, tracking=self.tracks(family),
                     indexes=self._indexes.setdefault(family, {}))  # fmt: skip
-        way = path.receive(packet, interface) if interface else path.send(packet, broadcast=broadcast)
+        way = (
+            path.receive(packet, interface) if interface else path.send(packet, broadcast=broadcast)
+        )
         events, fate = _collect(way)
         assert fate is not None
         return Trace(packet, events, fate, assumed=assumed, origin=interface)
@@ -170,7 +173,9 @@ def _collect(way: Events) -> tuple[tuple[Event, ...], Fate | None]:
         return tuple(events), stop.value
 
 
-def _interfaces(given: Mapping[str, Iterable[str] | str] | Iterable[Interface]) -> tuple[Interface, ...]:
+def _interfaces(
+    given: Mapping[str, Iterable[str] | str] | Iterable[Interface],
+) -> tuple[Interface, ...]:
     if not isinstance(given, Mapping):
         return tuple(given)
     return tuple(
@@ -198,7 +203,9 @@ def _counted(table: Table, counters: Mapping[Place, tuple[int, int]]) -> Table:
             if more:
                 rules[number - 1] = rule._replace(counters=_add(rule.counters, more))
         policy = counters.get(Place(table.name, chain.name, 0), (0, 0))
-        table = table.replace(replace(chain, rules=tuple(rules), counters=_add(chain.counters, policy)))
+        table = table.replace(
+            replace(chain, rules=tuple(rules), counters=_add(chain.counters, policy))
+        )
     return table
 
 

@@ -96,7 +96,11 @@ def _unique(table: Conntrack, current: Tuple, nat: Nat, draw: Draw) -> Tuple:
 
 def _inside(t: Tuple, nat: Nat) -> bool:
     """Whether the address (and port) already lie in the wanted range: nf_in_range()."""
-    if nat.low is not None and nat.high is not None and not int(nat.low) <= int(t.src) <= int(nat.high):
+    if (
+        nat.low is not None
+        and nat.high is not None
+        and not int(nat.low) <= int(t.src) <= int(nat.high)
+    ):
         return False
     return nat.port_low is None or _port_inside(t, nat)
 
@@ -196,7 +200,9 @@ def _fields(packet: Packet, side: str, target: Tuple) -> dict[str, object]:
     """The header fields that one side of a translation sets."""
     fields: dict[str, object] = {side: target.src if side == "src" else target.dst}
     if packet.protocol in WITH_PORTS:
-        fields["sport" if side == "src" else "dport"] = target.sport if side == "src" else target.dport
+        fields["sport" if side == "src" else "dport"] = (
+            target.sport if side == "src" else target.dport
+        )
     elif packet.protocol in (ICMP, ICMPV6) and packet.icmp_type not in ICMP_ERRORS[packet.family]:
         fields["icmp_id"] = target.sport
     return {name: value for name, value in fields.items() if getattr(packet, name) != value}

@@ -25,7 +25,18 @@ from nb_lib.engine.walk import Ending, walk
 from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
 from nb_lib.packet import ICMP_ERRORS, Packet
 from nb_lib.rules import Ruleset
-from nb_lib.trace import Answered, AtHook, Entered, Event, Fate, Looked, Lost, Rewritten, Route, Routed
+from nb_lib.trace import (
+    Answered,
+    AtHook,
+    Entered,
+    Event,
+    Fate,
+    Looked,
+    Lost,
+    Rewritten,
+    Route,
+    Routed,
+)
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 Events = Generator[Event, None, "Fate | None"]
@@ -109,7 +120,12 @@ class Path:
         packet = self.packet
         if packet.ttl <= 1:
             kind = (11, 0) if packet.family == 4 else (3, 0)
-            return (yield from self._lose(Refused(f"its TTL is {packet.ttl}: it may not be forwarded", answer=kind), PREROUTING))
+            return (
+                yield from self._lose(
+                    Refused(f"its TTL is {packet.ttl}: it may not be forwarded", answer=kind),
+                    PREROUTING,
+                )
+            )
         self.meeting.next_hop = route.via
         before = packet
         self._set(replace(packet, out_iface=route.interface).change(ttl=packet.ttl - 1))
@@ -170,7 +186,9 @@ class Path:
     def _conntrack(self, *, arriving: bool) -> Generator[Event, None, None]:
         if not self.tracking or self.packet.ct is not None:
             return
-        packet, what, note = track(self.state.conntrack, self.packet, self.state.now, arriving=arriving)
+        packet, what, note = track(
+            self.state.conntrack, self.packet, self.state.now, arriving=arriving
+        )
         self._set(packet)
         yield Looked(packet, what, packet.ct.connection if packet.ct else None, note)
 
@@ -204,7 +222,11 @@ class Path:
             return None
         by, place, side = "conntrack", None, nat.SIDE[hook]
         error = self.packet.icmp_type in ICMP_ERRORS[self.packet.family]
-        if tracked.state in ("NEW", "RELATED") and not error and not nat.initialised(tracked.connection, side):
+        if (
+            tracked.state in ("NEW", "RELATED")
+            and not error
+            and not nat.initialised(tracked.connection, side)
+        ):
             if "nat" in self.ruleset and hook in self.ruleset["nat"]:
                 ending = yield from self._walk("nat", hook)
                 if ending.verdict != "ACCEPT":
@@ -231,7 +253,9 @@ class Path:
 
     def _walk(self, table: str, hook: str) -> Generator[Event, None, Ending]:
         chains = self.ruleset[table]
-        ending = yield from self._noting(walk(chains, chains[hook], self.packet, self.meeting, self.indexes))
+        ending = yield from self._noting(
+            walk(chains, chains[hook], self.packet, self.meeting, self.indexes)
+        )
         self._set(ending.packet)
         return ending
 
@@ -258,9 +282,15 @@ class Path:
             made = reject.answer(self.packet, ending.reject.how, self._speaker())
             if made is not None:
                 yield self._answered(made, "REJECT")
-                detail = "tcp-reset" if made.icmp_type is None else f"icmp {made.icmp_type}/{made.icmp_code}"
+                detail = (
+                    "tcp-reset"
+                    if made.icmp_type is None
+                    else f"icmp {made.icmp_type}/{made.icmp_code}"
+                )
                 return Fate("reject", place=ending.place, detail=detail)
-        kind = {"DROP": "drop", "QUEUE": "queue", "STOLEN": "stolen"}.get(ending.verdict, ending.verdict.lower())
+        kind = {"DROP": "drop", "QUEUE": "queue", "STOLEN": "stolen"}.get(
+            ending.verdict, ending.verdict.lower()
+        )
         return Fate(kind, place=ending.place)
 
     def _speaker(self) -> Address | None:
@@ -291,6 +321,9 @@ class Path:
 
 def _routed_differently(before: Packet, after: Packet) -> bool:
     """Whether mangle OUTPUT changed what routing looks at: ipt_mangle_out()."""
-    return (before.src, before.dst, before.tos, before.mark) != (after.src, after.dst, after.tos, after.mark)
-
-
+    return (before.src, before.dst, before.tos, before.mark) != (
+        after.src,
+        after.dst,
+        after.tos,
+        after.mark,
+    )

@@ -20,7 +20,9 @@ from nb_lib.rules import Rule, Ruleset
 MAX_RULES = 5000  # rules that are read for hints; a proposal is worth no more
 
 
-def propose(routing: Routing, ruleset: Ruleset, packet: Packet, interface: str) -> tuple[Routing, tuple[str, ...]]:
+def propose(
+    routing: Routing, ruleset: Ruleset, packet: Packet, interface: str
+) -> tuple[Routing, tuple[str, ...]]:
     """Return ``routing`` filled up for one packet, and the assumptions as sentences."""
     interfaces: list[Interface] = list(routing.interfaces)
     routes: list[RouteEntry] = list(routing.routes)
@@ -44,9 +46,15 @@ def propose(routing: Routing, ruleset: Ruleset, packet: Packet, interface: str) 
     if not any(r.net.mask == 0 and r.net.family == packet.family for r in routes):
         routes.append(RouteEntry(Net(packet.family, 0, 0), outside))
         said.append(f"everything else lies behind {outside}")
-    if interface and not any(i.device == interface for i in interfaces) and _unrouted(known, packet.dst):
+    if (
+        interface
+        and not any(i.device == interface for i in interfaces)
+        and _unrouted(known, packet.dst)
+    ):
         interfaces.append(Interface(interface, packet.dst, host_net(packet.dst)))
-        said.append(f"{packet.dst} is the host's address on {interface} (nothing says where else it lies)")
+        said.append(
+            f"{packet.dst} is the host's address on {interface} (nothing says where else it lies)"
+        )
     return replace(routing, interfaces=tuple(interfaces), routes=tuple(routes)), tuple(said)
 
 
@@ -71,9 +79,17 @@ def _behind(rule: Rule) -> tuple[Net | None, str, str]:
     target = rule.target.name if rule.target else ""
     source, destination, out = core.get("-s"), core.get("-d"), core.get("-o")
     if target == "MASQUERADE" and source and not source.inverted and out and out.inverted:
-        return source.value, _name(out.value), f"-s {source.value} ! -o {_name(out.value)} -j MASQUERADE"
+        return (
+            source.value,
+            _name(out.value),
+            f"-s {source.value} ! -o {_name(out.value)} -j MASQUERADE",
+        )
     if target == "ACCEPT" and destination and not destination.inverted and out and not out.inverted:
-        return destination.value, _name(out.value), f"-d {destination.value} -o {_name(out.value)} -j ACCEPT"
+        return (
+            destination.value,
+            _name(out.value),
+            f"-d {destination.value} -o {_name(out.value)} -j ACCEPT",
+        )
     return None, "", ""
 
 
@@ -90,7 +106,9 @@ def _name(device: object) -> str:
 
 
 def _wide(net: Net) -> bool:
-    return net.prefix is not None and 0 < net.prefix < net.mask.bit_length() + 1 and net.host is None
+    return (
+        net.prefix is not None and 0 < net.prefix < net.mask.bit_length() + 1 and net.host is None
+    )
 
 
 def _reached(routing: Routing, address: Address, device: str) -> bool:

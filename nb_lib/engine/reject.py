@@ -6,6 +6,8 @@ __icmp_send(); net/ipv6/netfilter/nf_reject_ipv6.c; net/ipv6/icmp.c icmp6_send()
 
 from __future__ import annotations
 
+from typing import Any
+
 from nb_lib.connection import Address
 from nb_lib.engine.conntrack import checksum_ok
 from nb_lib.packet import ACK, FIN, ICMP, ICMP_ERRORS, ICMPV6, RST, SYN, TCP, Packet, icmp, tcp
@@ -36,22 +38,38 @@ def answer(packet: Packet, how: str, speaker: Address | None) -> Packet | None:
 
 def reset(packet: Packet) -> Packet | None:
     """Answer a TCP segment with RST; none answers a RST or a fragment."""
-    if packet.protocol != TCP or packet.fragment_offset or not packet.whole or not checksum_ok(packet):
+    if (
+        packet.protocol != TCP
+        or packet.fragment_offset
+        or not packet.whole
+        or not checksum_ok(packet)
+    ):
         return None
     assert packet.flags is not None and packet.seq is not None and packet.ack is not None
     if packet.flags & RST:
         return None
-    common = {"sport": packet.dport, "dport": packet.sport, "window": 0}
-    df = packet.family == 4
+    common: dict[str, Any] = {
+        "sport": packet.dport,
+        "dport": packet.sport,
+        "window": 0,
+        "dont_fragment": packet.family == 4,
+    }
     if packet.flags & ACK:
-        return tcp(packet.dst, packet.src, flags=RST, seq=packet.ack, dont_fragment=df, **common)
+        return tcp(packet.dst, packet.src, flags=RST, seq=packet.ack, **common)
     end = packet.seq + len(packet.payload) + bool(packet.flags & SYN) + bool(packet.flags & FIN)
-    return tcp(packet.dst, packet.src, flags=RST | ACK, seq=0, ack=end, dont_fragment=df, **common)
+    return tcp(packet.dst, packet.src, flags=RST | ACK, seq=0, ack=end, **common)
 
 
-def unreachable(packet: Packet, kind: int, code: int, speaker: Address | None, rest: bytes = b"\0" * 4) -> Packet | None:
+def unreachable(
+    packet: Packet, kind: int, code: int, speaker: Address | None, rest: bytes = b"\0" * 4
+) -> Packet | None:
     """Answer with an ICMP error that quotes the packet; none answers an error or a later fragment."""
-    if packet.fragment_offset or packet.dst.is_multicast or speaker is None or packet.src.is_unspecified:
+    if (
+        packet.fragment_offset
+        or packet.dst.is_multicast
+        or speaker is None
+        or packet.src.is_unspecified
+    ):
         return None
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
         return None

@@ -126,7 +126,9 @@ class Routing:
         """
         if not device:
             return int(self.sysctls.get(f"net.ipv{family}.{name}", "0"))
-        values = [self.sysctls.get(f"net.ipv{family}.conf.{d}.{name}", "0") for d in ("all", device)]
+        values = [
+            self.sysctls.get(f"net.ipv{family}.conf.{d}.{name}", "0") for d in ("all", device)
+        ]
         return max(map(int, values))
 
     @property
@@ -158,7 +160,11 @@ class Routing:
         number, family = int(address), address.version
         for entry in self._table:
             net = entry.net
-            if net.family == family and number & net.mask == net.value and mark & entry.mark_mask == entry.mark:
+            if (
+                net.family == family
+                and number & net.mask == net.value
+                and mark & entry.mark_mask == entry.mark
+            ):
                 return entry
         return None
 
@@ -173,7 +179,9 @@ class Routing:
         if kind == "MULTICAST":
             if dst in self.groups or dst.version == 6:
                 return Route("LOCAL", device, rule=f"multicast {dst}")
-            return Refused(f"the host has not joined the multicast group {dst}", f"ip maddr add {dst}")
+            return Refused(
+                f"the host has not joined the multicast group {dst}", f"ip maddr add {dst}"
+            )
         refused = self._source(src, device, mark)
         if refused:
             return refused
@@ -202,7 +210,11 @@ class Routing:
         """net/ipv4/fib_frontend.c __fib_validate_source()."""
         if src.version == 6 or device == "lo":
             return None
-        if self.is_local(src) and src not in LOOPBACK[4] and not self.sysctl("accept_local", device):
+        if (
+            self.is_local(src)
+            and src not in LOOPBACK[4]
+            and not self.sysctl("accept_local", device)
+        ):
             return Refused(f"martian source {src}: it is the host's own address",
                            f"net.ipv4.conf.{device}.accept_local=1")  # fmt: skip
         mode = self.sysctl("rp_filter", device)
@@ -218,7 +230,9 @@ class Routing:
     def _forward(self, dst: Address, mark: int) -> Route | Refused:
         if not self.forwarding[dst.version]:
             name = "net.ipv4.ip_forward" if dst.version == 4 else "net.ipv6.conf.all.forwarding"
-            return Refused(f"{dst} is not this host's, and it does not forward ({name}=0)", f"{name}=1")
+            return Refused(
+                f"{dst} is not this host's, and it does not forward ({name}=0)", f"{name}=1"
+            )
         entry = self.lookup(dst, mark)
         if entry is None or entry.kind == "unreachable":
             code = (3, 0 if entry is None else 1) if dst.version == 4 else (1, 0)
@@ -236,7 +250,11 @@ class Routing:
             return Route("OUTPUT", entry.device, source=src or entry.source, rule=str(entry))
         if entry is None or entry.kind != "unicast":
             return Refused(f"no route to {dst}", f"ip route add {dst} …")
-        if src is not None and src in LOOPBACK[dst.version] and not self.sysctl("route_localnet", entry.device):
+        if (
+            src is not None
+            and src in LOOPBACK[dst.version]
+            and not self.sysctl("route_localnet", entry.device)
+        ):
             return Refused(f"the source {src} may not leave by {entry.device}",
                            f"net.ipv4.conf.{entry.device}.route_localnet=1")  # fmt: skip
         source = src or entry.source or self.pick_source(entry.device, entry.via or dst)
@@ -263,7 +281,9 @@ def read_addresses(data: Iterable[Mapping[str, object]]) -> tuple[Interface, ...
     try:
         for link in data:
             for info in link.get("addr_info", ()):  # type: ignore[attr-defined]
-                found.append(make_interface(str(link["ifname"]), f"{info['local']}/{info['prefixlen']}"))
+                found.append(
+                    make_interface(str(link["ifname"]), f"{info['local']}/{info['prefixlen']}")
+                )
     except (KeyError, TypeError, AttributeError) as error:
         raise HostError(f"this is not the output of `ip -j addr`: {error}") from None
     return tuple(found)

@@ -82,7 +82,9 @@ def _net(text: str, family: int) -> Net:
 def _port(text: str) -> tuple[int, int]:
     """Read ``80``, ``udp:53`` or ``icmp:8/0``."""
     protocol, _, port = text.rpartition(":")
-    number = {"": 6, "tcp": 6, "udp": 17, "sctp": 132, "udplite": 136, "icmp": 1, "icmpv6": 58}.get(protocol)
+    number = {"": 6, "tcp": 6, "udp": 17, "sctp": 132, "udplite": 136, "icmp": 1, "icmpv6": 58}.get(
+        protocol
+    )
     if number is None:
         number = int(protocol)
     kind, slash, code = port.partition("/")

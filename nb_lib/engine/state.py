@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nb_lib.engine.conntrack import Conntrack
-from nb_lib.engine.sets import IpSet
+from nb_lib.text.ipset import IpSet
 from nb_lib.trace import Place
 
 

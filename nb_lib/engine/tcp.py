@@ -14,10 +14,33 @@ from dataclasses import replace
 from nb_lib.connection import Connection
 from nb_lib.packet import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Packet
 
-NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT = "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT"
-CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE, SYN_SENT2 = "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2"
+NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT = (
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+)
+CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE, SYN_SENT2 = (
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+)
 INVALID, IGNORE = "INVALID", "IGNORE"
-STATES = (NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE, SYN_SENT2)
+STATES = (
+    NONE,
+    SYN_SENT,
+    SYN_RECV,
+    ESTABLISHED,
+    FIN_WAIT,
+    CLOSE_WAIT,
+    LAST_ACK,
+    TIME_WAIT,
+    CLOSE,
+    SYN_SENT2,
+)
 
 TIMEOUTS = {SYN_SENT: 120, SYN_RECV: 60, ESTABLISHED: 432000, FIN_WAIT: 120, CLOSE_WAIT: 60,
             LAST_ACK: 30, TIME_WAIT: 120, CLOSE: 10, SYN_SENT2: 120}  # fmt: skip
@@ -40,9 +63,14 @@ _NEXT = {
     ("REPLY", "rst"):        "iv CL CL CL CL CL CL CL CL CL",
     ("REPLY", "none"):       "iv iv iv iv iv iv iv iv iv iv",
 }  # fmt: skip
-NEXT = {key: dict(zip(STATES, (_SHORT[s] for s in row.split()), strict=True)) for key, row in _NEXT.items()}
+NEXT = {
+    key: dict(zip(STATES, (_SHORT[s] for s in row.split()), strict=True))
+    for key, row in _NEXT.items()
+}
 
-_VALID_FLAGS = frozenset({SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG})
+_VALID_FLAGS = frozenset(
+    {SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG}
+)
 
 
 def event(packet: Packet) -> str:

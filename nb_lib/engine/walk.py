@@ -52,10 +52,16 @@ class _Frame(NamedTuple):
     """Where to go on after a called chain."""
 
     chain: Chain
-    index: int
+    at: int
 
 
-def walk(table: Table, base: Chain, packet: Packet, meeting: Meeting, indexes: dict[tuple[str, str], ChainIndex]) -> Walk:
+def walk(
+    table: Table,
+    base: Chain,
+    packet: Packet,
+    meeting: Meeting,
+    indexes: dict[tuple[str, str], ChainIndex],
+) -> Walk:
     """Yield what happens to ``packet`` from ``base`` on; return how it ended."""
     walker = _Walker(table, base, packet, meeting, indexes)
     return (yield from walker.run())
@@ -79,9 +85,15 @@ class _Walker:
     def run(self) -> Walk:
         """Walk until something decides."""
         base = self.base
-        yield Entered(self.packet, self.table.name, base.name, policy=base.policy, length=len(base.rules))
+        yield Entered(
+            self.packet, self.table.name, base.name, policy=base.policy, length=len(base.rules)
+        )
         while True:
-            self.meeting.table, self.meeting.chain, self.meeting.depth = self.table.name, self.chain.name, self.depth
+            self.meeting.table, self.meeting.chain, self.meeting.depth = (
+                self.table.name,
+                self.chain.name,
+                self.depth,
+            )
             found = yield from self._next_match()
             if found is None:
                 if self._leave_pending():
@@ -107,7 +119,8 @@ class _Walker:
     def _next_match(self) -> Generator[Event, None, tuple[int, Rule, str] | None]:
         """Try rules until one matches or cannot be decided; rules that miss become one event."""
         rules, packet, meeting = self.chain.rules, self.packet, self.meeting
-        first, known = self.index, {}
+        first = self.index
+        known: dict[int, Reason] = {}
         for number in self._candidates():
             rule = rules[number]
             meeting.number = number + 1
@@ -121,7 +134,9 @@ class _Walker:
                 if decided.answer.outcome is Outcome.MISS:
                     known[number + 1] = decided
                     continue
-                missing = "hotdrop" if decided.answer.outcome is Outcome.HOTDROP else _missing(decided)
+                missing = (
+                    "hotdrop" if decided.answer.outcome is Outcome.HOTDROP else _missing(decided)
+                )
             else:
                 missing = ""
             if number > first:
@@ -165,18 +180,24 @@ class _Walker:
         if not rule.goto:
             self.frames.append(_Frame(self.chain, self.index))
             if len(self.frames) > MAX_DEPTH:
-                raise LimitError(f"{place}: more than {MAX_DEPTH} chains call each other: a loop of rules")
+                raise LimitError(
+                    f"{place}: more than {MAX_DEPTH} chains call each other: a loop of rules"
+                )
         self.steps_bound(place)
         self.chain, self.index = self.table[rule.jump], 0
         self.depth += 1
-        yield Entered(self.packet, self.table.name, rule.jump, self.depth, place, length=len(self.chain.rules))
+        yield Entered(
+            self.packet, self.table.name, rule.jump, self.depth, place, length=len(self.chain.rules)
+        )
 
     def steps_bound(self, place: Place) -> None:
         """Stop a loop of gotos, which no stack would notice."""
         if self.depth > MAX_DEPTH:
             raise LimitError(f"{place}: more than {MAX_DEPTH} jumps deep: a loop of rules")
 
-    def _target(self, place: Place, rule: Rule, target: Use) -> Generator[Event, None, Ending | None]:
+    def _target(
+        self, place: Place, rule: Rule, target: Use
+    ) -> Generator[Event, None, Ending | None]:
         act = target.extension.act
         assert act is not None
         action = act(target, self.packet, self.meeting)
@@ -215,7 +236,13 @@ class _Walker:
         left, depth = self.chain.name, self.depth
         self.chain, self.index = self.frames.pop()
         self.depth = len(self.frames)
-        return Left(self.packet, self.table.name, left, depth, Place(self.table.name, self.chain.name, self.index))
+        return Left(
+            self.packet,
+            self.table.name,
+            left,
+            depth,
+            Place(self.table.name, self.chain.name, self.index),
+        )
 
     def _policy(self) -> Generator[Event, None, Ending]:
         if self.chain is not self.base:

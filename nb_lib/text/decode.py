@@ -66,7 +66,9 @@ class Decoder:
         self._parts: dict[str, _Part | None] = {}
         self._templates: dict[str, _Template] = {}
 
-    def rule(self, spec: str, *, line: str = "", lineno: int = 0, counters: Counters = ZERO) -> Rule:
+    def rule(
+        self, spec: str, *, line: str = "", lineno: int = 0, counters: Counters = ZERO
+    ) -> Rule:
         """Read ``spec``, a rule without its ``-A CHAIN``. Raise RulesetError.
 
         ``line`` and ``lineno`` are where the spec stands, for errors.
@@ -103,7 +105,12 @@ class Decoder:
         for clause in _BETWEEN.split(spec):
             part = parts.get(clause)
             if part is None:
-                if clause[3:] in chains and clause.startswith("-j ") and target is None and not jump:
+                if (
+                    clause[3:] in chains
+                    and clause.startswith("-j ")
+                    and target is None
+                    and not jump
+                ):
                     jump = clause[3:]
                     continue
                 part = self._clause(clause)
@@ -158,7 +165,9 @@ class Decoder:
             if plain:
                 use = Use(extension, {option.name: setting})
             else:
-                use = Use(extension, normal(extension, {**settings, option.name: setting}, self.family))
+                use = Use(
+                    extension, normal(extension, {**settings, option.name: setting}, self.family)
+                )
         except ValueError:
             return None
         if role == "match":
@@ -365,14 +374,19 @@ class _Reader:
         near = suggest(text, known)
         if near:
             return near
-        for kind, names, find in (("-m", match_names, find_match), ("-j", target_names, find_target)):
-            for name in names(self.family):
-                extension = find(name, self.family)
-                if extension is not None and text in extension.by_name:
-                    return f"{text} belongs to {kind} {name}: put {kind} {name} before it"
+        for name in match_names(self.family):
+            match = find_match(name, self.family)
+            if match is not None and text in match.by_name:
+                return f"{text} belongs to -m {name}: put -m {name} before it"
+        for name in target_names(self.family):
+            target = find_target(name, self.family)
+            if target is not None and text in target.by_name:
+                return f"{text} belongs to -j {name}: put -j {name} before it"
         return ""
 
-    def option(self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word) -> None:
+    def option(
+        self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word
+    ) -> None:
         """Read an option's value, the ``!`` before it considered."""
         inverted = self.inverted is not None
         if inverted and not option.invertible:
@@ -382,7 +396,9 @@ class _Reader:
             raise self.error(f"multiple {word.text} options are not allowed", word)
         arity = option.kind.arity
         if arity < 0:
-            arity = int(self.at < len(self.words) and self.words[self.at].text[:1] not in ("-", "!"))
+            arity = int(
+                self.at < len(self.words) and self.words[self.at].text[:1] not in ("-", "!")
+            )
         taken = [self.value(word) for _ in range(arity)]
         if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
             raise self.error(f"! stands before the option: ! {word.text}", taken[0])
@@ -410,7 +426,9 @@ class _Reader:
         plain = not settings and not others and extension.tidy is None
         return _Template(role, extension, settings, option, inverted, plain)
 
-    def finish(self, extension: Extension, settings: dict[str, Setting], word: Word) -> dict[str, Setting]:
+    def finish(
+        self, extension: Extension, settings: dict[str, Setting], word: Word
+    ) -> dict[str, Setting]:
         """Fill in defaults and bring the settings into their normal form."""
         try:
             return normal(extension, settings, self.family)
@@ -439,13 +457,17 @@ class _Reader:
 
     def target_use(self) -> Use | None:
         """The target that was read, if it is an extension."""
-        return Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
+        return (
+            Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
+        )
 
     def part(self) -> _Part | None:
         """What was read, if it is one thing."""
         core = Use(CORE, self.core) if self.core else None
         uses, target = self.uses(), self.target_use()
-        if (core is not None) + len(uses) + (target is not None or bool(self.jump)) != 1 or self.counters:
+        if (core is not None) + len(uses) + (
+            target is not None or bool(self.jump)
+        ) != 1 or self.counters:
             return None
         return _Part(core, uses[0] if uses else None, target, self.jump, self.goto)
 
@@ -467,10 +489,16 @@ def _check(rule: Rule, line: str, lineno: int) -> None:
         if use.extension.check is not None and (reason := use.extension.check(use, rule)):
             raise _complaint(reason, use, line, lineno)
     target = rule.target
-    if target is not None and target.extension.check is not None and (reason := target.extension.check(target, rule)):
+    if (
+        target is not None
+        and target.extension.check is not None
+        and (reason := target.extension.check(target, rule))
+    ):
         raise _complaint(reason, target, line, lineno)
 
 
 def _complaint(reason: str, use: Use, line: str, lineno: int) -> RulesetError:
     at = line.find(use.name)
-    return RulesetError(reason, lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line)
+    return RulesetError(
+        reason, lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line
+    )

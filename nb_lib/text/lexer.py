@@ -33,7 +33,8 @@ def words(line: str, *, lineno: int = 0) -> list[Word]:
         if line[at] in " \t\r\n":
             at += 1
             continue
-        start, piece, quoted = at, [], False
+        piece: list[str] = []
+        start, quoted = at, False
         while at < end and line[at] not in " \t\r\n":
             if line[at] == '"':
                 at = _quoted(line, at, piece, lineno)

@@ -34,6 +34,8 @@ def _table(table: Table, *, counters: bool) -> Table:
 def _chain(chain: Chain, *, counters: bool) -> Chain:
     rules: Sequence[Rule] = chain.rules
     if not counters:
-        rules = tuple(rule._replace(counters=ZERO) if rule.counters != ZERO else rule for rule in rules)
+        rules = tuple(
+            rule._replace(counters=ZERO) if rule.counters != ZERO else rule for rule in rules
+        )
     keep = counters and chain.builtin
     return replace(chain, rules=rules, counters=chain.counters if keep else ZERO)

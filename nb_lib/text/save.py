@@ -36,7 +36,9 @@ def use_text(use: Use) -> str:
         if setting is None or (option.hidden is not None and setting == (option.hidden, False)):
             continue
         value = option.kind.save(setting.value)
-        pieces.append(("! " if setting.inverted else "") + option.name + (f" {value}" if value else ""))
+        pieces.append(
+            ("! " if setting.inverted else "") + option.name + (f" {value}" if value else "")
+        )
     return " ".join(pieces)
 
 
@@ -54,14 +56,18 @@ def save(ruleset: Ruleset, *, counters: bool = False, order: Iterable[str] | Non
     """
     if order is None:
         order = NFT_TABLE_ORDER if ruleset.backend == "nft" else tuple(ruleset.tables)
-    return "".join(table_text(ruleset[name], counters=counters) for name in order if name in ruleset)
+    return "".join(
+        table_text(ruleset[name], counters=counters) for name in order if name in ruleset
+    )
 
 
 def table_text(table: Table, *, counters: bool = False) -> str:
     """Write one table: its chains, built-in ones first, then their rules."""
     chains = ordered(table)
     lines = [f"*{table.name}"]
-    lines += [f":{c.name} {c.policy or '-'} [{c.counters.packets}:{c.counters.bytes}]" for c in chains]
+    lines += [
+        f":{c.name} {c.policy or '-'} [{c.counters.packets}:{c.counters.bytes}]" for c in chains
+    ]
     for chain in chains:
         for rule in chain.rules:
             count = f"[{rule.counters.packets}:{rule.counters.bytes}] " if counters else ""

@@ -85,7 +85,12 @@ LOST = "the kernel's trace events after the last recorded one were lost"
 OTHER = "the trace is that of a connection to the other endpoint"
 ODD = {
     ("etp-local-nodeport-local-remote/flows-1.21.1-iptables", "ext-198", "10.20.0.10", 30081): LOST,
-    ("etp-local-nodeport-local-remote/flows-1.21.1-iptables", "pod-local", "10.20.0.10", 30081): LOST,
+    (
+        "etp-local-nodeport-local-remote/flows-1.21.1-iptables",
+        "pod-local",
+        "10.20.0.10",
+        30081,
+    ): LOST,
     ("etp-local-nodeport-local-remote/flows-1.21.1-iptables", "node", "10.20.0.10", 30081): LOST,
     ("dualstack-lb-wrongfamily/flows-1.21.1-iptables", "pod-local", "198.51.100.30", 443): OTHER,
 }
@@ -98,7 +103,11 @@ def judge(folder: str, flow: dict[str, Any]) -> str:
     assert sum(t.probability for t in ways) == 1
     odd = ODD.get((folder.partition("/")[2], flow["client"], flow["dst"], flow["port"]))
     recorded, ours = flow["path"], {id(t): path(t, machine.ruleset) for t in ways}
-    same = [t for t in ways if (ours[id(t)][: len(recorded)] if odd == LOST else ours[id(t)]) == recorded]
+    same = [
+        t
+        for t in ways
+        if (ours[id(t)][: len(recorded)] if odd == LOST else ours[id(t)]) == recorded
+    ]
     if not same:
         return f"rules: kernel {recorded}\n  ours {list(ours.values())[:3]}"
     if odd == OTHER:
@@ -121,14 +130,22 @@ def _result(flow: dict[str, Any], trace: Trace, odd: str | None) -> str:
 
 
 # What the recorder read off each connection → the fates that this allows.
-FATES = {"dnat": ("forward", "local"), "no-dnat": ("forward", "local"), "drop": ("drop",), "reject": ("reject",)}
+FATES = {
+    "dnat": ("forward", "local"),
+    "no-dnat": ("forward", "local"),
+    "drop": ("drop",),
+    "reject": ("reject",),
+}
 
 
 def _fate_agrees(flow: dict[str, Any], trace: Trace) -> bool:
     """A client that got an answer was forwarded or delivered; else the recorder's reading decides."""
     expected = "dnat" if flow["result"] == "ok" else flow["expected_from_rules"].split()[0]
     if expected == "no-dnat" and flow["result"] == "ECONNREFUSED" and trace.origin == "":
-        return trace.fate.kind in ("local", "reject")  # refused behind lo, by a rule or by a closed port
+        return trace.fate.kind in (
+            "local",
+            "reject",
+        )  # refused behind lo, by a rule or by a closed port
     return trace.fate.kind in FATES[expected]
 
 
@@ -139,7 +156,11 @@ def test_flows_take_the_recorded_way() -> None:
         difference = judge(folder, flow)
         results["equal" if not difference else "different"] += 1
         if difference:
-            wrong.append(f"{folder} {flow['client']} → {flow['dst']}:{flow['port']} {flow['result']}\n  {difference}")
-    print(f"flows: {results['equal']} / {results.total()} equal in rules, fate, endpoint and source")
+            wrong.append(
+                f"{folder} {flow['client']} → {flow['dst']}:{flow['port']} {flow['result']}\n  {difference}"
+            )
+    print(
+        f"flows: {results['equal']} / {results.total()} equal in rules, fate, endpoint and source"
+    )
     assert results.total() == 619
     assert not wrong, "\n".join(wrong[:8])

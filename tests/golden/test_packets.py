@@ -93,4 +93,6 @@ def test_packets_go_as_the_kernel_sent_them(results: dict[str, Result]) -> None:
     print(f"packets: {equal} / {total} equal in steps, fate and bytes")
     wrong = [w for r in results.values() for w in r.wrong]
     assert total == 3000
-    assert equal == total, Counter(w.split()[0] for w in wrong).most_common() and "\n".join(wrong[:5])
+    assert equal == total, Counter(w.split()[0] for w in wrong).most_common() and "\n".join(
+        wrong[:5]
+    )

@@ -19,7 +19,10 @@ def archive(name: str) -> dict[str, bytes]:
     """Return the files of an archive by name; those that are compressed inside are unpacked."""
     with tarfile.open(HERE / name) as tar:
         files = {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
-    return {n.removesuffix(".xz"): lzma.decompress(d) if n.endswith(".xz") else d for n, d in files.items()}
+    return {
+        n.removesuffix(".xz"): lzma.decompress(d) if n.endswith(".xz") else d
+        for n, d in files.items()
+    }
 
 
 @cache
@@ -34,7 +37,11 @@ def ipsets(name: str) -> str:
     folder = name.split("/")[1]
     if name.startswith("ipvs/"):
         return (HERE / "ipsets" / f"{folder}.txt").read_text()
-    return archive("dumps.tar.xz")["dumps/fail2ban.ipset.txt"].decode() if folder == "fail2ban.txt" else ""
+    return (
+        archive("dumps.tar.xz")["dumps/fail2ban.ipset.txt"].decode()
+        if folder == "fail2ban.txt"
+        else ""
+    )
 
 
 def packets() -> Iterator[dict[str, Any]]:
