@@ -122,8 +122,8 @@ def main() -> int:
         mine = best(lambda: answer(text, last), times)  # noqa: B023 - called at once
         full = best(lambda: full_check(text), times)  # noqa: B023 - called at once
         kept = best(lambda: decode(text), times)  # noqa: B023 - called at once
-        print(f"\n{rules:,} rules, {len(text) / 1e6:.1f} MB"
-              + (f", iptables-legacy-restore --test {judge:.3f} s" if judge else ", no iptables to compare with"))  # fmt: skip
+        beside = f"iptables-legacy-restore --test {judge:.3f} s" if judge else "no iptables here"
+        print(f"\n{rules:,} rules, {len(text) / 1e6:.1f} MB, {beside}")
         # A small dump's time is mostly the start of the real program: the limits are for 100,000.
         large = rules == 100_000
         if judge:

@@ -44,7 +44,7 @@ NAT = """\
 -A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
 -A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
 -A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
-""".splitlines()
+""".splitlines()  # noqa: E501 - lines of a dump
 LAST = (
     '-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule '
     'in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS'
@@ -109,7 +109,7 @@ def services() -> Iterator[Service]:
 
 
 def dump(*, rules: int = 0, count: int = 0, endpoints: int = 5) -> tuple[str, Service]:
-    """Return a dump of at least ``rules`` rules or ``count`` Services, and its last TCP Service with endpoints."""
+    """Return a dump of at least ``rules`` rules or ``count`` Services, and the last Service to ask."""
     held, last, used = _Rules(), None, 0
     for service in services():
         if len(held) >= rules and service.number >= count:
@@ -165,7 +165,8 @@ def _add_nodeport(held: _Rules, service: Service) -> None:
     chain = service.chain.replace("SVC", "EXT")
     held.chains.append(chain)
     held.nodeports.append(f'-A KUBE-NODEPORTS -p {service.protocol} -m comment --comment "{service.name}" '
-                          f"-m {service.protocol} --dport {30000 + service.number % 2768} -j {chain}")  # fmt: skip
+                          f"-m {service.protocol} --dport {30000 + service.number % 2768} "
+                          f"-j {chain}")  # fmt: skip
     held.external.append(f'-A {chain} -m comment --comment "masquerade traffic for {service.name} '
                          f'external destinations" -j KUBE-MARK-MASQ')  # fmt: skip
     held.external.append(f"-A {chain} -j {service.chain}")

@@ -111,7 +111,7 @@ def _trace(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_as_json(trace)))
     else:
-        import nb_lib.views  # noqa: F401, PLC0415 - registers how a trace is told
+        import nb_lib.views  # noqa: F401 - registers how a trace is told
 
         print(_printable(str(trace)))
     return 0

@@ -1,8 +1,8 @@
 """Kinds of value that name a place: hosts, networks, prefixes, interfaces.
 
-iptables reads an IPv4 address in three ways: four parts (NAT), parts filled up with zeros on the right
-(``-s 10`` is 10.0.0.0), and as inet_aton(3) does (``--ctorigsrc 10`` is 0.0.0.10).
-Sources: libxtables/xtables.c xtables_numeric_to_ipaddr(), xtables_ipparse_multiple(),
+iptables reads an IPv4 address in three ways: four parts (NAT), parts filled up with zeros on the
+right (``-s 10`` is 10.0.0.0), and as inet_aton(3) does (``--ctorigsrc 10`` is 0.0.0.10). Sources:
+libxtables/xtables.c xtables_numeric_to_ipaddr(), xtables_ipparse_multiple(),
 libxtables/xtoptions.c xtopt_parse_host(), xtopt_parse_hostmask(), xtopt_parse_plenmask().
 """
 

@@ -8,15 +8,13 @@ iptables 1.8.9.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import names
 from nb_lib.net import BITS
 
 if TYPE_CHECKING:
-    from nb_lib.options import Settings, Use
-    from nb_lib.rules import Rule
+    from nb_lib.options import Settings
 
 IPV4, IPV6 = 4, 6
 U8, U16, U32 = 0xFF, 0xFFFF, 0xFFFFFFFF
@@ -49,8 +47,13 @@ def parse_number(word: str, low: int, high: int) -> int:
     return value
 
 
+def is_number(word: str) -> bool:
+    """Tell whether the whole word is a number."""
+    return _NUMBER.fullmatch(word) is not None
+
+
 def leading_number(word: str) -> tuple[int, str] | None:
-    """Split ``10k`` into the number at its start and the rest; None if there is no number."""
+    """Read the number at the start of ``10k``; return it and the rest, None without a number."""
     found = _NUMBER.match(word)
     return (_to_int(found[1]), word[found.end() :]) if found else None
 
@@ -205,63 +208,6 @@ class NumberRange(Word):
         return str(value[0]) if value[0] == value[1] else f"{value[0]}{self.separator}{value[1]}"
 
 
-class PortRange(NumberRange):
-    """A port or a range of ports, by number or by the name of a service."""
-
-    metavar = "port[:port]"
-
-    def __init__(self, protocol: str, *, ordered: bool = True) -> None:
-        super().__init__(U16, ordered=ordered)
-        self.protocol = protocol
-
-    def read(self, word: str, family: int) -> Range:
-        """Read one port or two."""
-        if not word:
-            raise ValueError("a port is missing")
-        return super().read(word, family)
-
-    def number(self, word: str) -> int:
-        """Read a port's number or its service's name."""
-        return parse_port(word, self.protocol)
-
-
-class ResolvedPortRange(NumberRange):
-    """Ports as getaddrinfo(3) reads them: decimal, by their lowest 16 bits, or a service's name."""
-
-    metavar = "port[:port]"
-
-    def __init__(self, *protocols: str, ordered: bool = False) -> None:
-        super().__init__(U16, ordered=ordered)
-        self.protocols = protocols
-
-    def number(self, word: str) -> int:
-        """Read a port's number or its service's name."""
-        return resolve_port(word, self.protocols)
-
-
-def resolve_port(word: str, protocols: Iterable[str]) -> int:
-    """Read a port as getaddrinfo(3) does, which keeps it in an int where -1 stands for a name."""
-    number = re.fullmatch(r"\s*\+?([0-9]+)", word)
-    if number and int(number[1]) & U32 != U32:
-        return int(number[1]) & U16
-    return find_service(word, protocols)
-
-
-def parse_port(word: str, *protocols: str) -> int:
-    """Read a port by number, or by the name of a service of one of the protocols."""
-    if _NUMBER.fullmatch(word):
-        return parse_number(word, 0, U16)
-    return find_service(word, protocols)
-
-
-def find_service(word: str, protocols: Iterable[str]) -> int:
-    """Return the port of a service's name; raise ValueError if it has none."""
-    for protocol in protocols:
-        if word in names.services(protocol):
-            return names.services(protocol)[word]
-    raise ValueError(f"{word!r} is neither a port nor the name of a service")
-
-
 class Mark(Word):
     """``VALUE[/MASK]``, 32 bits each, printed in hexadecimal; a full mask is left out.
 
@@ -291,7 +237,7 @@ class Mark(Word):
 
 
 class Choice(Word):
-    """One of some words, spelt in full, in any case (``fold``) or by its first letters (``prefix``).
+    """One of some words, spelt in full, in any case (``fold``) or by its start (``prefix``).
 
     ``words`` maps what may be written to the value; the first that fits is taken.
     """
@@ -343,54 +289,6 @@ class Choices(Choice):
     def show(self, value: Any) -> str:
         """Write the words, or the one word that a packet has."""
         return value if isinstance(value, str) else self.save(value)
-
-
-class Protocol(Word):
-    """A protocol by name or number; printed by name where there is one."""
-
-    metavar = "protocol"
-
-    def read(self, word: str, _family: int) -> int:
-        """Return the protocol's number; ``all`` is 0."""
-        number = names.protocol_numbers().get(word.lower())
-        if number is not None and number <= U8:
-            return number
-        try:
-            return parse_number(word, 0, U8)
-        except ValueError:
-            raise ValueError(f"unknown protocol {word!r}") from None
-
-    def save(self, value: Any) -> str:
-        """Write ``tcp``, or the number if it has no name."""
-        return names.protocol_names().get(value) or str(value)
-
-
-class NumericProtocol(Protocol):
-    """A protocol that is printed by number (``--ctproto``)."""
-
-    def save(self, value: Any) -> str:
-        """Write the number."""
-        return str(value)
-
-    def show(self, value: Any) -> str:
-        """Write the name, which a reader understands at once."""
-        return Protocol.save(self, value)
-
-
-def needs_protocol(extension: str, *protocols: str) -> Callable[[Use, Rule], str]:
-    """Return a ``check``: the rule must name one of ``protocols`` with -p, and not negate it.
-
-    Linux: net/netfilter/x_tables.c xt_check_match(), "only valid for protocol".
-    """
-    numbers = frozenset(names.protocol_numbers()[name] for name in protocols)
-    reason = f"{extension} needs -p {' or -p '.join(protocols)}"
-
-    def check(_use: Use, rule: Rule) -> str:
-        setting = rule.core.settings.get("-p")
-        fine = setting is not None and setting.value in numbers and not setting.inverted
-        return "" if fine else reason
-
-    return check
 
 
 def one_of(settings: Settings, *options: str) -> str:

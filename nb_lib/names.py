@@ -80,7 +80,8 @@ _PROTOCOLS = """
 """
 
 # libxtables/xtables.c xtables_chain_protos: names that iptables knows without /etc/protocols.
-_BUILT_IN = {"tcp": 6, "sctp": 132, "udp": 17, "udplite": 136, "icmp": 1, "icmpv6": 58, "ipv6-icmp": 58,
+_BUILT_IN = {"tcp": 6, "sctp": 132, "udp": 17, "udplite": 136, "icmp": 1, "icmpv6": 58,
+             "ipv6-icmp": 58,
              "esp": 50, "ah": 51, "ipv6-mh": 135, "mh": 135, "all": 0}  # fmt: skip
 
 

@@ -53,8 +53,8 @@ class Packet:
     ``facts`` (what no header holds: ``uid``, ``cgroup`` …).
 
     Read from the bytes: ``family`` 4 or 6; ``src``, ``dst``; ``protocol`` (of the transport header,
-    behind IPv6 extension headers); ``ttl`` (hop limit), ``tos`` (traffic class), ``ident``, ``dont_fragment``,
-    ``more_fragments``, ``fragment_offset`` in bytes; ``header_end``, where the transport header
+    behind IPv6 extension headers); ``ttl`` (hop limit), ``tos`` (traffic class), ``ident``,
+    ``dont_fragment``, ``more_fragments``, ``fragment_offset`` in bytes; ``header_end``, where the transport header
     starts; ``sport``, ``dport`` (None without ports); ``flags`` (TCP), ``seq``, ``ack``, ``window``;
     ``icmp_type``, ``icmp_code``, ``icmp_id``; ``extensions``, the IPv6 extension headers as
     (protocol, offset) pairs; ``whole``, whether the transport header is there in full.
@@ -232,7 +232,8 @@ class Packet:
         """Return the packet with some fields changed and its checksums mended.
 
         Header fields: ``src``, ``dst`` (addresses or text), ``sport``, ``dport``, ``icmp_id``,
-        ``ttl``, ``tos``, ``flags`` (TCP's, a number), ``tcp_options`` (all of them). Everything that the kernel carries beside the bytes may be given too.
+        ``ttl``, ``tos``, ``flags`` (TCP's, a number), ``tcp_options`` (all of them).
+        Everything that the kernel carries beside the bytes may be given too.
         """
         data = bytearray(self.data)
         header = {name: new.pop(name) for name in tuple(new) if name in _REWRITERS}

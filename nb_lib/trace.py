@@ -219,7 +219,7 @@ class Routed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Lost(Event):
-    """The kernel drops the packet and no rule is to blame: rp_filter, no route, TTL …"""
+    """The kernel drops the packet and no rule is to blame: rp_filter, no route, TTL and others."""
 
     reason: str
     hook: str
@@ -244,7 +244,7 @@ class Fate(NamedTuple):
     detail: str = ""  # REJECT's answer, the hook after which it was lost, what is missing
 
     def __str__(self) -> str:
-        """``forward eth0`` · ``drop filter:INPUT:3`` · ``reject filter:X:1 icmp 3/3`` · ``lost after PREROUTING``."""
+        """``forward eth0`` · ``drop filter:INPUT:3`` · ``reject filter:X:1 icmp 3/3`` · ``lost after …``."""
         if self.kind == "lost":
             return f"lost after {self.detail}"
         device = self.device if self.kind == "forward" else ""
@@ -313,7 +313,7 @@ class Trace:
     def __str__(self) -> str:
         return present.text(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
         return present.bundle(self)
 
 
@@ -349,7 +349,7 @@ class Exploration:
     def __str__(self) -> str:
         return present.text(self)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
         return present.bundle(self)
 
 

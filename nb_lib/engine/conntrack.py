@@ -214,11 +214,14 @@ def _follow(
     changed = replace(changed, status=status, packets=_plus(changed.packets, side, 1),
                       bytes=_plus(changed.bytes, side, packet.length))  # fmt: skip
     table.update(changed)
+    return replace(packet, ct=Tracked(_state(status, side), direction, changed)), "known", ""
+
+
+def _state(status: frozenset[str], side: int) -> str:
+    """The state that a known connection gives to a packet of one side: nf_conntrack_in()."""
     if side or "SEEN_REPLY" in status:
-        state = "ESTABLISHED"
-    else:
-        state = "RELATED" if "EXPECTED" in status else "NEW"
-    return replace(packet, ct=Tracked(state, direction, changed)), "known", ""
+        return "ESTABLISHED"
+    return "RELATED" if "EXPECTED" in status else "NEW"
 
 
 def _udp(connection: Connection, now: float) -> Connection:

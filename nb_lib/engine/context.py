@@ -133,7 +133,8 @@ class Meeting:
     def _translate(self, wish: effects.Nat, packet: Packet) -> Packet:
         """Settle the connection's translation; the bytes change when the nat hook is left."""
         tracked = packet.ct
-        assert tracked is not None and tracked.connection is not None
+        assert tracked is not None
+        assert tracked.connection is not None
         if nat.initialised(tracked.connection, wish.side):
             return packet
         if wish.of_interface:

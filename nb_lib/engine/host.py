@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -35,8 +36,9 @@ class Host:
     ``rulesets`` is a Ruleset or several, at most one a family. ``addresses`` maps a device to its
     addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what ``read_addresses`` returned; ``routes`` maps
     a network to a device, ``"DEVICE"`` or ``"DEVICE via GATEWAY"``, or is what ``read_routes``
-    returned. ``facts`` are what no header holds (``uid`` of the sender, ``mtu``, 1500 unless given). Where no address is given, addresses and routes are proposed from the rules and the
-    packet, and each trace lists what was assumed. ``sysctls`` are named as sysctl(8) does.
+    returned. Where no address is given, addresses and routes are proposed from the rules and the
+    packet, and each trace lists what was assumed. ``sysctls`` are named as sysctl(8) does. ``facts``
+    are what no header holds: ``uid`` of the sender, ``mtu`` (1500 unless given) and the like.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
     Raises HostError for facts that do not fit together.
@@ -89,10 +91,9 @@ class Host:
 
     def with_ruleset(self, ruleset: Ruleset) -> Host:
         """Return this host with another ruleset and the same memory: what a restore does."""
-        other = Host.__new__(Host)
-        other.__dict__ |= self.__dict__
+        other = copy.copy(self)
         other.rulesets = {**self.rulesets, ruleset.family: ruleset}
-        other._indexes, other._tracking = {}, {}
+        other.__dict__ |= {"_indexes": {}, "_tracking": {}}  # they know the old rules
         return other
 
     def with_sysctls(self, **changes: str | int) -> Host:

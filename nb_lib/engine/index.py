@@ -23,7 +23,8 @@ SHORT = 24  # rules below which an index is not worth its making
 # Only lines in iptables-save's own form are filed by their text; others are always visited.
 _ADDRESS = re.compile(r"(?:\[\d+:\d+\] )?-A \S+ (?:(?:! )?-s \S+ )?-d ([^\s/]+)/(?:32|128)(?: |$)")
 _PORT = re.compile(
-    r'(?:\[\d+:\d+\] )?-A \S+ -p (tcp|udp) (?:-m comment --comment (?:"[^"\\]*"|[^\s"]+) )?-m \1 --dport (\d+)(?: |$)'
+    r'(?:\[\d+:\d+\] )?-A \S+ -p (tcp|udp) (?:-m comment --comment (?:"[^"\\]*"|[^\s"]+) )?'
+    r"-m \1 --dport (\d+)(?: |$)"
 )
 
 

@@ -29,8 +29,9 @@ def load(path: str | Path, **facts: Any) -> Host:
     """Read a host from a folder with the files named in ``FILES``, or from one dump.
 
     Facts that the folder lacks (addresses, routes, sets, settings) are taken from the nearest of the
-    two folders above that has them, so that several dumps of one node share its facts. ``facts`` are passed to ``Host`` and replace what the folder says. Raises HostError if there is
-    no dump, RulesetError if one cannot be read.
+    two folders above that has them, so that several dumps of one node share its facts. ``facts`` are
+    passed to ``Host`` and replace what the folder says. Raises HostError if there is no dump,
+    RulesetError if one cannot be read.
     """
     path = _find(Path(path))
     if path.is_file():

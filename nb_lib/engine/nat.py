@@ -74,7 +74,6 @@ def _unique(table: Conntrack, current: Tuple, nat: Nat, draw: Draw) -> Tuple:
     def free(candidate: Tuple) -> bool:
         return not table.taken(invert(candidate))
 
-    wants_port = nat.port_low is not None
     shuffles = nat.random or nat.random_fully
     if nat.side == "src" and not shuffles:
         if _inside(current, nat):
@@ -85,13 +84,16 @@ def _unique(table: Conntrack, current: Tuple, nat: Nat, draw: Draw) -> Tuple:
     chosen = _with_address(current, nat, draw)
     if chosen.protocol not in WITH_PORTS | {ICMP, ICMPV6}:
         return chosen
-    if not shuffles:
-        if wants_port:
-            if _port_inside(chosen, nat) and (nat.port_low == nat.port_high or free(chosen)):
-                return chosen
-        elif free(chosen):
-            return chosen
+    if not shuffles and _keeps_port(chosen, nat, free):
+        return chosen
     return _other_port(chosen, nat, free, draw)
+
+
+def _keeps_port(t: Tuple, nat: Nat, free: Callable[[Tuple], bool]) -> bool:
+    """Whether the port may stay: it is wanted, or no other is and nobody uses it."""
+    if nat.port_low is None:
+        return free(t)
+    return _port_inside(t, nat) and (nat.port_low == nat.port_high or free(t))
 
 
 def _inside(t: Tuple, nat: Nat) -> bool:

@@ -74,8 +74,8 @@ class Path:
         kind = self.routing.address_type(packet.dst)
         if kind == "BROADCAST" and int(packet.dst) and not broadcast:
             self.last = "None"
-            return (yield from self._lose(Refused(f"{packet.dst} is a broadcast address and the socket has no SO_BROADCAST",
-                                                  "send(…, broadcast=True)"), OUTPUT))  # fmt: skip
+            reason = f"{packet.dst} is a broadcast address and the socket has no SO_BROADCAST"
+            return (yield from self._lose(Refused(reason, "send(…, broadcast=True)"), OUTPUT))
         route = self.routing.output(packet.src, packet.dst, packet.mark)
         if isinstance(route, Refused):
             self.last = "None"
@@ -245,7 +245,8 @@ class Path:
     def _settle(self, side: str) -> None:
         """Bind a side that no rule translated."""
         tracked = self.packet.ct
-        assert tracked is not None and tracked.connection is not None
+        assert tracked is not None
+        assert tracked.connection is not None
         if nat.initialised(tracked.connection, side):
             return
         connection = nat.settle(self.state.conntrack, tracked.connection, side, self.meeting.draw)
@@ -311,8 +312,7 @@ class Path:
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
     def _fresh_meeting(self) -> Meeting:
-        meeting = Meeting(self.packet.family, self.routing, self.state, self.meeting.chooser)
-        return meeting
+        return Meeting(self.packet.family, self.routing, self.state, self.meeting.chooser)
 
     def _set(self, packet: Packet) -> None:
         self.packet = packet

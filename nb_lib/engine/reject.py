@@ -45,7 +45,9 @@ def reset(packet: Packet) -> Packet | None:
         or not checksum_ok(packet)
     ):
         return None
-    assert packet.flags is not None and packet.seq is not None and packet.ack is not None
+    assert packet.flags is not None
+    assert packet.seq is not None
+    assert packet.ack is not None
     if packet.flags & RST:
         return None
     common: dict[str, Any] = {

@@ -277,16 +277,14 @@ class Routing:
 
 def read_addresses(data: Iterable[Mapping[str, object]]) -> tuple[Interface, ...]:
     """Read ``ip -j addr``, parsed from JSON. Raise HostError if it is something else."""
-    found = []
     try:
-        for link in data:
-            for info in link.get("addr_info", ()):  # type: ignore[attr-defined]
-                found.append(
-                    make_interface(str(link["ifname"]), f"{info['local']}/{info['prefixlen']}")
-                )
+        return tuple(
+            make_interface(str(link["ifname"]), f"{info['local']}/{info['prefixlen']}")
+            for link in data
+            for info in link.get("addr_info", ())  # type: ignore[attr-defined]
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise HostError(f"this is not the output of `ip -j addr`: {error}") from None
-    return tuple(found)
 
 
 def make_interface(device: str, address: str) -> Interface:
@@ -301,17 +299,17 @@ def make_interface(device: str, address: str) -> Interface:
 
 def read_routes(data: Iterable[Mapping[str, object]], family: int = 4) -> tuple[RouteEntry, ...]:
     """Read ``ip -j route``, parsed from JSON. Raise HostError if it is something else."""
-    found = []
     try:
-        for line in data:
-            found.append(make_route(
+        return tuple(
+            make_route(
                 str(line["dst"]), str(line.get("dev", "")), via=line.get("gateway"),
                 source=line.get("prefsrc"), metric=int(str(line.get("metric", 0))),
                 kind=str(line.get("type", "unicast")), family=family,
-            ))  # fmt: skip
+            )
+            for line in data
+        )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise HostError(f"this is not the output of `ip -j route`: {error}") from None
-    return tuple(found)
 
 
 def make_route(net: str, device: str, *, via: object = None, source: object = None, metric: int = 0,

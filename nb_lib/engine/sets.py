@@ -16,7 +16,7 @@ from nb_lib.text.ipset import IpSet
 
 
 def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packet: Packet,
-             now: float, depth: int = 0) -> bool | None:  # fmt: skip
+             now: float, *, depth: int = 0) -> bool | None:  # fmt: skip
     """Tell whether the packet is in a set; None if the set, or a fact that it needs, is missing."""
     found = sets.get(name)
     if found is None or depth > 8:
@@ -24,7 +24,7 @@ def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packe
     if found.family != packet.family and found.parts != ("set",):
         return False
     if found.parts == ("set",):
-        answers = [contains(sets, m[0], sides, packet, now, depth + 1) for m in found.members]
+        answers = [contains(sets, m[0], sides, packet, now, depth=depth + 1) for m in found.members]
         return True if True in answers else None if None in answers else False
     if len(sides) < len(found.parts):
         return False

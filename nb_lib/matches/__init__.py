@@ -5,10 +5,12 @@ A key such as ``ah/6`` is the IPv6 form of a match that differs between the fami
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib.matches.addrtype import ADDRTYPE
 from nb_lib.matches.comment import COMMENT
-from nb_lib.matches.connlimit import CONNLIMIT
 from nb_lib.matches.connection import CONNBYTES, CONNLABEL, HELPER
+from nb_lib.matches.connlimit import CONNLIMIT
 from nb_lib.matches.conntrack import CONNTRACK, STATE
 from nb_lib.matches.dccp import DCCP
 from nb_lib.matches.hashlimit import HASHLIMIT
@@ -40,7 +42,9 @@ from nb_lib.matches.tcpudp import TCP, UDP
 from nb_lib.matches.time import TIME
 from nb_lib.matches.tos import DSCP, ECN, TOS
 from nb_lib.matches.u32 import U32
-from nb_lib.options import Extension
+
+if TYPE_CHECKING:
+    from nb_lib.options import Extension
 
 MATCHES: dict[str, Extension] = {
     "addrtype": ADDRTYPE,
@@ -104,7 +108,7 @@ MATCHES: dict[str, Extension] = {
 # Other names that iptables takes for a match. libxtables/xtables.c xtables_find_match().
 _ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
 
-# The match that -p loads by itself when one of its options follows: the one named like the protocol.
+# The match that -p loads by itself when one of its options follows: named like the protocol.
 IMPLIED: dict[int, dict[int, str]] = {
     1: {4: "icmp"},
     6: {4: "tcp", 6: "tcp"},
@@ -129,4 +133,6 @@ def find_match(name: str, family: int) -> Extension | None:
 
 def known_names(family: int) -> tuple[str, ...]:
     """Return the names of the matches that nb_lib knows for a family."""
-    return tuple(key.partition("/")[0] for key, extension in MATCHES.items() if family in extension.families)
+    return tuple(
+        key.partition("/")[0] for key, extension in MATCHES.items() if family in extension.families
+    )

@@ -6,11 +6,15 @@ by the address itself and asks the routing table for the rest.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
-from nb_lib.connection import Address
 from nb_lib.kinds import IPV6
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.connection import Address
+    from nb_lib.packet import Packet
 
 _TYPES = ("UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE",
           "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE")  # fmt: skip
@@ -22,9 +26,11 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     if "--src-type" not in settings and "--dst-type" not in settings:
         raise ValueError("addrtype needs --src-type or --dst-type")
     for name in ("--src-type", "--dst-type"):
-        strange = set(settings[name].value) - _IPV6_HAS if family == IPV6 and name in settings else ()
+        strange = (
+            set(settings[name].value) - _IPV6_HAS if family == IPV6 and name in settings else ()
+        )
         if strange:
-            raise ValueError(f"IPv6 has no address type {sorted(strange)[0]}")
+            raise ValueError(f"IPv6 has no address type {min(strange)}")
     return settings
 
 
@@ -46,7 +52,9 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     return HIT
 
 
-def _fits(address: Address, wanted: tuple[str, ...], interface: str, ctx: Context) -> tuple[bool | None, str]:
+def _fits(
+    address: Address, wanted: tuple[str, ...], interface: str, ctx: Context
+) -> tuple[bool | None, str]:
     """Tell whether an address is of a wanted type, and of which it is."""
     if address.version == IPV6:
         seen = _seen_in_ipv6(address)
@@ -59,24 +67,30 @@ def _fits(address: Address, wanted: tuple[str, ...], interface: str, ctx: Contex
 
 
 def _seen_in_ipv6(address: Address) -> set[str]:
-    """Return what an IPv6 address says of itself. Linux: net/ipv6/addrconf_core.c ipv6_addr_type()."""
+    """Return what an IPv6 address says of itself.
+
+    Linux: net/ipv6/addrconf_core.c ipv6_addr_type().
+    """
     if address.is_unspecified:
         return {"UNSPEC"}
     if address.is_multicast:
         return {"MULTICAST"}
-    return set() if int(address) >> 32 == 0xFFFF else {"UNICAST"}  # noqa: PLR2004 - ::ffff:0:0/96
+    return set() if int(address) >> 32 == 0xFFFF else {"UNICAST"}
 
 
 _KIND = kinds.Choices(_TYPES, "type[,…]", prefix=True)
 ADDRTYPE = Extension(
     "addrtype",
     (
-        Option("--src-type", _KIND, invertible=True, label="source type", help="what the source is to the routing table"),
+        Option("--src-type", _KIND, invertible=True, label="source type",
+               help="what the source is to the routing table"),
         Option("--dst-type", _KIND, invertible=True, label="destination type",
                help="what the destination is to the routing table"),
-        Option("--limit-iface-in", kinds.FLAG, group="interface", label="limit to the incoming interface",
+        Option("--limit-iface-in", kinds.FLAG, group="interface",
+               label="limit to the incoming interface",
                help="look only at the incoming interface's addresses"),
-        Option("--limit-iface-out", kinds.FLAG, group="interface", label="limit to the outgoing interface",
+        Option("--limit-iface-out", kinds.FLAG, group="interface",
+               label="limit to the outgoing interface",
                help="look only at the outgoing interface's addresses"),
     ),
     test=_test, tidy=_tidy,

@@ -5,9 +5,13 @@ Linux: net/netfilter/xt_comment.c comment_mt().
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _test(_use: Use, _packet: Packet, _ctx: Context) -> Answer:

@@ -6,14 +6,16 @@ helper_mt().
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
-from nb_lib.connection import Connection
-from nb_lib.kinds import Range
 from nb_lib.matches.conntrack import no_tracking, tracked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.connection import Connection
+    from nb_lib.kinds import Range
+    from nb_lib.packet import Packet
 
 _MOST_LABELS = 128
 
@@ -33,8 +35,9 @@ class _Amount(kinds.NumberRange):
 
 def _counted(connection: Connection, mode: str, direction: str) -> int:
     """Return packets, bytes or the average packet of one direction or both."""
-    chosen = {"original": slice(0, 1), "reply": slice(1, 2)}.get(direction, slice(0, 2))
-    packets, size = sum(connection.packets[chosen]), sum(connection.bytes[chosen])
+    chosen = {"original": (0,), "reply": (1,)}.get(direction, (0, 1))
+    packets = sum(connection.packets[way] for way in chosen)
+    size = sum(connection.bytes[way] for way in chosen)
     if mode == "avgpkt":
         return size // packets if packets else 0
     return packets if mode == "packets" else size
@@ -78,7 +81,10 @@ def _test_helper(use: Use, packet: Packet, ctx: Context) -> Answer:
         return no_tracking("--helper")
     setting = use.settings["--helper"]
     master = ct.connection.master if ct.connection else None
-    helper = next((entry.helper for entry in ctx.connections() if master is not None and entry.id == master), "")
+    helper = next(
+        (entry.helper for entry in ctx.connections() if master is not None and entry.id == master),
+        "",
+    )
     fits = bool(helper) and setting.value[: len(helper)] in (helper, "")
     return miss("--helper", helper or "none") if fits is setting.inverted else HIT
 
@@ -86,11 +92,14 @@ def _test_helper(use: Use, packet: Packet, ctx: Context) -> Answer:
 CONNBYTES = Extension(
     "connbytes",
     (
-        Option("--connbytes", _Amount(kinds.U64, ordered=True), invertible=True, required=True, label="so far",
+        Option("--connbytes", _Amount(kinds.U64, ordered=True),
+               invertible=True, required=True, label="so far",
                help="how much the connection has carried"),
-        Option("--connbytes-mode", kinds.Choice(("packets", "bytes", "avgpkt"), "packets|bytes|avgpkt"), required=True,
+        Option("--connbytes-mode", kinds.Choice(("packets", "bytes", "avgpkt"),
+               "packets|bytes|avgpkt"), required=True,
                label="mode", help="packets, bytes, or bytes a packet"),
-        Option("--connbytes-dir", kinds.Choice(("original", "reply", "both"), "original|reply|both"), required=True,
+        Option("--connbytes-dir", kinds.Choice(("original", "reply", "both"),
+               "original|reply|both"), required=True,
                label="direction", help="which direction is counted"),
     ),
     test=_test_connbytes, conntrack=True,
@@ -101,8 +110,10 @@ CONNBYTES = Extension(
 CONNLABEL = Extension(
     "connlabel",
     (
-        Option("--label", _Label(0, _MOST_LABELS - 1), invertible=True, required=True, label="label", help="the connection has this label"),
-        Option("--set", kinds.FLAG, label="set", help="give the label to the connection if it has it not"),
+        Option("--label", _Label(0, _MOST_LABELS - 1), invertible=True, required=True,
+               label="label", help="the connection has this label"),
+        Option("--set", kinds.FLAG, label="set",
+               help="give the label to the connection if it has it not"),
     ),
     test=_test_connlabel, conntrack=True,
     summary="labels of the connection",

@@ -6,11 +6,15 @@ connections that it has seen and that conntrack still holds.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import addresses, kinds
+from nb_lib.matches.conntrack import no_tracking, tracked
 from nb_lib.net import BITS
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.matches.conntrack import no_tracking, tracked
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _CLOSED = ("TIME_WAIT", "CLOSE")
 
@@ -23,7 +27,7 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
         name = {"--connlimit-upto": "--connlimit-above"}.get(name, "--connlimit-upto")
     side = "--connlimit-daddr" if "--connlimit-daddr" in settings else "--connlimit-saddr"
     mask = settings.get("--connlimit-mask", Setting(BITS[family]))
-    return {name: Setting(limit.value), "--connlimit-mask": mask, side: Setting(True)}  # noqa: FBT003 - a flag's value
+    return {name: Setting(limit.value), "--connlimit-mask": mask, side: Setting(True)}
 
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -47,13 +51,18 @@ _COUNT = kinds.Number(0, kinds.U32)
 CONNLIMIT = Extension(
     "connlimit",
     (
-        Option("--connlimit-upto", _COUNT, invertible=True, group="count", label="connections at most",
+        Option("--connlimit-upto", _COUNT, invertible=True, group="count",
+               label="connections at most",
                help="so many connections are open, or fewer"),
-        Option("--connlimit-above", _COUNT, invertible=True, group="count", label="connections above",
+        Option("--connlimit-above", _COUNT, invertible=True, group="count",
+               label="connections above",
                help="more than so many connections are open"),
-        Option("--connlimit-mask", addresses.PrefixLength(), label="prefix", help="count a whole network together"),
-        Option("--connlimit-saddr", kinds.FLAG, group="side", label="source", help="count by source"),
-        Option("--connlimit-daddr", kinds.FLAG, group="side", label="destination", help="count by destination"),
+        Option("--connlimit-mask", addresses.PrefixLength(), label="prefix",
+               help="count a whole network together"),
+        Option("--connlimit-saddr", kinds.FLAG, group="side", label="source",
+               help="count by source"),
+        Option("--connlimit-daddr", kinds.FLAG, group="side", label="destination",
+               help="count by destination"),
     ),
     test=_test, tidy=_tidy, conntrack=True,
     summary="how many connections an address or a network has open",

@@ -7,12 +7,14 @@ that iptables keeps apart when it prints.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, ports
 from nb_lib.connection import Connection, Tracked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
 # Which word an abbreviation means: the order in which iptables compares them.
@@ -165,7 +167,8 @@ _FIELDS: dict[str, _Field] = {
     "--ctexpire": _expiry,
 }
 
-class _Ports(kinds.ResolvedPortRange):
+
+class _Ports(ports.ResolvedPortRange):
     """Ports; a range that ends in 0 is its first port alone."""
 
     def read(self, word: str, family: int) -> Any:
@@ -189,7 +192,8 @@ CONNTRACK = Extension(
     (
         Option("--ctstate", States(_LOOKUP, _PRINT), invertible=True, label="ctstate",
                help="what conntrack says of the packet, or that its connection is translated"),
-        Option("--ctproto", kinds.NumericProtocol(), invertible=True, label="protocol of the connection",
+        Option("--ctproto", ports.NumericProtocol(), invertible=True,
+               label="protocol of the connection",
                help="the connection's transport protocol"),
         Option("--ctorigsrc", _HOST, invertible=True, label="original source",
                help="who opened the connection"),

@@ -6,13 +6,15 @@ ip6_packet_match(); iptables(8) PARAMETERS.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, ports
 from nb_lib.kinds import IPV6
 from nb_lib.net import Net
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 MISS = Outcome.MISS
 
@@ -66,7 +68,7 @@ _OPTIONS = (
            help="the packet came in by this device"),
     Option("-o", _IFACE, ("--out-interface",), invertible=True, label="out-interface",
            help="the packet will go out by this device"),
-    Option("-p", kinds.Protocol(), ("--protocol", "--proto"), invertible=True, label="protocol",
+    Option("-p", ports.Protocol(), ("--protocol", "--proto"), invertible=True, label="protocol",
            help="the transport protocol, by name or number"),
     Option("-f", kinds.FLAG, ("--fragment",), invertible=True, label="a later fragment",
            help="a second or later fragment (IPv4)"),

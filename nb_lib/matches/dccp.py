@@ -5,7 +5,7 @@ Linux: net/netfilter/xt_dccp.c dccp_mt(), dccp_find_option(); header: RFC 4340.
 
 from __future__ import annotations
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib.matches.tcpudp import port_options
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
 from nb_lib.packet import DCCP as _DCCP
@@ -54,19 +54,21 @@ def _options(packet: Packet, kind: str) -> set[int] | None:
     found = set()
     while start < end:
         found.add(data[start])
-        start += 1 if data[start] < 32 or start + 1 >= end else data[start + 1] or 1  # noqa: PLR2004 - one-byte options
+        start += 1 if data[start] < 32 or start + 1 >= end else data[start + 1] or 1
     return found
 
 
 DCCP = Extension(
     "dccp",
     (
-        *port_options(kinds.ResolvedPortRange("tcp", "udp")),
-        Option("--dccp-types", kinds.Choices(_TYPES, "type[,…]", fold=True), invertible=True, label="type",
+        *port_options(ports.ResolvedPortRange("tcp", "udp")),
+        Option("--dccp-types", kinds.Choices(_TYPES, "type[,…]", fold=True), invertible=True,
+               label="type",
                help="the packet is of one of these types"),
-        Option("--dccp-option", kinds.Number(1, 255), invertible=True, label="option", help="the header carries this option"),
+        Option("--dccp-option", kinds.Number(1, 255), invertible=True, label="option",
+               help="the header carries this option"),
     ),
-    protocols=("dccp",), test=_test, check=kinds.needs_protocol("dccp", "dccp"),
+    protocols=("dccp",), test=_test, check=ports.needs_protocol("dccp", "dccp"),
     summary="ports, types and options of DCCP",
     source="net/netfilter/xt_dccp.c dccp_mt(); iptables-extensions(8) dccp",
 )  # fmt: skip

@@ -5,15 +5,25 @@ Linux: net/netfilter/xt_hl.c ttl_mt(), hl_mt6().
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     (option, setting), *_ = use.settings.items()
     have, want = packet.ttl, setting.value
-    fits = have == want if option.endswith("eq") else have < want if option.endswith("lt") else have > want
+    fits = (
+        have == want
+        if option.endswith("eq")
+        else have < want
+        if option.endswith("lt")
+        else have > want
+    )
     return miss(option, have) if fits is setting.inverted else HIT
 
 
@@ -31,8 +41,10 @@ def _extension(name: str, family: int, label: str, function: str) -> Extension:
         (
             Option(equal, number, (f"--{name}",), invertible=True, group="compare", label=label,
                    help=f"the {label} is this number"),
-            Option(lower, number, group="compare", label=f"{label} below", help=f"the {label} is less"),
-            Option(greater, number, group="compare", label=f"{label} above", help=f"the {label} is more"),
+            Option(lower, number, group="compare", label=f"{label} below",
+                   help=f"the {label} is less"),
+            Option(greater, number, group="compare", label=f"{label} above",
+                   help=f"the {label} is more"),
         ),
         families=(family,), test=_test, tidy=tidy,
         summary=f"the packet's {label}",

@@ -1,18 +1,21 @@
 """cpu, cgroup, devgroup, realm, socket: facts about the host that no header holds.
 
-Linux: net/netfilter/xt_cpu.c, xt_cgroup.c, xt_devgroup.c, xt_realm.c, xt_socket.c. Each asks for a fact:
-``cpu``, ``cgroup`` (class id), ``cgroup_path``, ``device_groups`` (device → group), ``realm`` (of the route),
-``socket`` (``transparent``, True or False: does a socket here wait for the packet).
+Linux: net/netfilter/xt_cpu.c, xt_cgroup.c, xt_devgroup.c, xt_realm.c, xt_socket.c. Each asks for a
+fact: ``cpu``, ``cgroup`` (class id), ``cgroup_path``, ``device_groups`` (device → group),
+``realm`` (of the route), ``socket`` (``transparent``, True or False: does a socket here wait for
+the packet).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.kinds import Masked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _fact(packet: Packet, ctx: Context, name: str) -> Any:
@@ -34,10 +37,7 @@ def _test_cgroup(use: Use, packet: Packet, ctx: Context) -> Answer:
     if have is None:
         return undecided(option, f"the sender's control group ({name}=…)")
     setting = use.settings[option]
-    if option == "--path":
-        fits = _below(str(have), setting.value)
-    else:
-        fits = have == setting.value
+    fits = _below(str(have), setting.value) if option == "--path" else have == setting.value
     return miss(option, have) if fits is setting.inverted else HIT
 
 
@@ -73,7 +73,10 @@ def _test_realm(use: Use, packet: Packet, ctx: Context) -> Answer:
 def _test_socket(use: Use, packet: Packet, ctx: Context) -> Answer:
     have = _fact(packet, ctx, "socket")
     if have is None:
-        return undecided("socket", "whether a socket here waits for the packet (socket=True, False or 'transparent')")
+        return undecided(
+            "socket",
+            "whether a socket here waits for the packet (socket=True, False or 'transparent')",
+        )
     if not have:
         return miss("no socket waits for the packet")
     if "--transparent" in use.settings and have != "transparent":
@@ -99,7 +102,8 @@ class _Path(kinds.Text):
     metavar = "path"
 
     def save(self, value: Any) -> str:
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{text}"'
 
 
 class _NamedMark(kinds.Mark):
@@ -113,13 +117,14 @@ class _NamedMark(kinds.Mark):
         return Masked(0, self.bits) if word == self.zero else super().read(word, family)
 
     def save(self, value: Any) -> str:
-        return self.zero if value == (0, self.bits) else super().save(value)
+        return self.zero if value == (0, self.bits) else str(super().save(value))
 
 
 _GROUP = _NamedMark("default")
 CPU = Extension(
     "cpu",
-    (Option("--cpu", kinds.Number(0, kinds.U32), invertible=True, required=True, label="CPU", help="the CPU that handles the packet"),),
+    (Option("--cpu", kinds.Number(0, kinds.U32), invertible=True, required=True, label="CPU",
+            help="the CPU that handles the packet"),),
     test=_test_cpu,
     summary="the CPU that handles the packet",
     source="net/netfilter/xt_cpu.c cpu_mt(); iptables-extensions(8) cpu",
@@ -128,8 +133,10 @@ CPU = Extension(
 CGROUP = Extension(
     "cgroup",
     (
-        Option("--path", _Path(), invertible=True, group="what", label="cgroup", help="the sender's control group lies here"),
-        Option("--cgroup", kinds.Number(0, kinds.U32), invertible=True, group="what", label="class id", help="the sender's net_cls class id"),
+        Option("--path", _Path(), invertible=True, group="what", label="cgroup",
+               help="the sender's control group lies here"),
+        Option("--cgroup", kinds.Number(0, kinds.U32), invertible=True, group="what",
+               label="class id", help="the sender's net_cls class id"),
     ),
     test=_test_cgroup, tidy=_tidy_cgroup,
     summary="the control group of the process that sent the packet",
@@ -139,8 +146,10 @@ CGROUP = Extension(
 DEVGROUP = Extension(
     "devgroup",
     (
-        Option("--src-group", _GROUP, invertible=True, label="device group in", help="the group of the incoming device"),
-        Option("--dst-group", _GROUP, invertible=True, label="device group out", help="the group of the outgoing device"),
+        Option("--src-group", _GROUP, invertible=True, label="device group in",
+               help="the group of the incoming device"),
+        Option("--dst-group", _GROUP, invertible=True, label="device group out",
+               help="the group of the outgoing device"),
     ),
     test=_test_devgroup, tidy=_tidy_devgroup,
     summary="the group of the device",
@@ -149,7 +158,8 @@ DEVGROUP = Extension(
 
 REALM = Extension(
     "realm",
-    (Option("--realm", _NamedMark("cosmos"), invertible=True, required=True, label="realm", help="the realm of the packet's route"),),
+    (Option("--realm", _NamedMark("cosmos"), invertible=True, required=True, label="realm",
+            help="the realm of the packet's route"),),
     families=(4,), test=_test_realm,
     summary="the realm of the packet's route",
     source="net/netfilter/xt_realm.c realm_mt(); iptables-extensions(8) realm",
@@ -158,9 +168,12 @@ REALM = Extension(
 SOCKET = Extension(
     "socket",
     (
-        Option("--nowildcard", kinds.FLAG, label="nowildcard", help="sockets bound to any address count as well"),
-        Option("--transparent", kinds.FLAG, label="a transparent socket", help="only sockets that are transparent"),
-        Option("--restore-skmark", kinds.FLAG, label="mark", help="give the packet the socket's mark"),
+        Option("--nowildcard", kinds.FLAG, label="nowildcard",
+               help="sockets bound to any address count as well"),
+        Option("--transparent", kinds.FLAG, label="a transparent socket",
+               help="only sockets that are transparent"),
+        Option("--restore-skmark", kinds.FLAG, label="mark",
+               help="give the packet the socket's mark"),
     ),
     tables=("mangle",), test=_test_socket,
     summary="a socket of this host waits for the packet",

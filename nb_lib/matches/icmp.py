@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
 from nb_lib.packet import ICMP as _ICMP
 from nb_lib.packet import ICMPV6, Packet
@@ -26,13 +26,15 @@ class IcmpType(NamedTuple):
 
 
 _V4_NAMES = {
-    "any": (ANY_TYPE, *EVERY_CODE), "echo-reply": (0,), "pong": (0,), "destination-unreachable": (3,),
+    "any": (ANY_TYPE, *EVERY_CODE), "echo-reply": (0,), "pong": (0,),
+    "destination-unreachable": (3,),
     "network-unreachable": (3, 0), "host-unreachable": (3, 1), "protocol-unreachable": (3, 2),
     "port-unreachable": (3, 3), "fragmentation-needed": (3, 4), "source-route-failed": (3, 5),
     "network-unknown": (3, 6), "host-unknown": (3, 7), "network-prohibited": (3, 9),
     "host-prohibited": (3, 10), "TOS-network-unreachable": (3, 11), "TOS-host-unreachable": (3, 12),
     "communication-prohibited": (3, 13), "host-precedence-violation": (3, 14),
-    "precedence-cutoff": (3, 15), "source-quench": (4,), "redirect": (5,), "network-redirect": (5, 0),
+    "precedence-cutoff": (3, 15), "source-quench": (4,), "redirect": (5,), "network-redirect": (5,
+    0),
     "host-redirect": (5, 1), "TOS-network-redirect": (5, 2), "TOS-host-redirect": (5, 3),
     "echo-request": (8,), "ping": (8,), "router-advertisement": (9,), "router-solicitation": (10,),
     "time-exceeded": (11,), "ttl-exceeded": (11,), "ttl-zero-during-transit": (11, 0),
@@ -65,7 +67,9 @@ class _TypeKind(kinds.Word):
 
     def read(self, word: str, _family: int) -> IcmpType:
         """Read a name or the numbers."""
-        fits = [name for name in self.names if name.lower().startswith(word.lower())] if word else []
+        fits = (
+            [name for name in self.names if name.lower().startswith(word.lower())] if word else []
+        )
         if len(fits) > 1:
             raise ValueError(f"{word!r} is ambiguous: {', '.join(fits)}")
         if fits:
@@ -108,7 +112,9 @@ def _test(use: Use, packet: Packet, option: str, protocol: int) -> Answer:
     any_type = want.type == ANY_TYPE and protocol == _ICMP
     if (any_type or (kind == want.type and want.low <= code <= want.high)) is setting.inverted:
         exact = want.low == want.high
-        return miss(option, IcmpType(kind, code, code) if exact and kind == want.type else _type(kind))
+        return miss(
+            option, IcmpType(kind, code, code) if exact and kind == want.type else _type(kind)
+        )
     return HIT
 
 
@@ -122,19 +128,21 @@ def _test_icmp6(use: Use, packet: Packet, _ctx: Context) -> Answer:
 
 ICMP = Extension(
     "icmp",
-    (Option("--icmp-type", _TypeKind(_V4_NAMES, "any"), invertible=True, required=True, label="ICMP type",
+    (Option("--icmp-type", _TypeKind(_V4_NAMES, "any"), invertible=True, required=True,
+            label="ICMP type",
             help="the message's type, and its code if one is given"),),
-    families=(4,), protocols=("icmp",), test=_test_icmp, check=kinds.needs_protocol("icmp", "icmp"),
+    families=(4,), protocols=("icmp",), test=_test_icmp, check=ports.needs_protocol("icmp", "icmp"),
     summary="type and code of ICMP messages",
     source="net/ipv4/netfilter/ip_tables.c icmp_match(); iptables-extensions(8) icmp",
 )  # fmt: skip
 
 ICMP6 = Extension(
     "icmp6",
-    (Option("--icmpv6-type", _TypeKind(_V6_NAMES, ""), invertible=True, required=True, label="ICMPv6 type",
+    (Option("--icmpv6-type", _TypeKind(_V6_NAMES, ""), invertible=True, required=True,
+            label="ICMPv6 type",
             help="the message's type, and its code if one is given"),),
     families=(6,), protocols=("ipv6-icmp",), test=_test_icmp6,
-    check=kinds.needs_protocol("icmp6", "ipv6-icmp"),
+    check=ports.needs_protocol("icmp6", "ipv6-icmp"),
     summary="type and code of ICMPv6 messages",
     source="net/ipv6/netfilter/ip6_tables.c icmp6_match(); iptables-extensions(8) icmp6",
 )  # fmt: skip

@@ -5,12 +5,14 @@ Linux: net/netfilter/xt_iprange.c iprange_mt4(), iprange_mt6().
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import addresses, kinds
-from nb_lib.connection import Address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.connection import Address
+    from nb_lib.packet import Packet
 
 
 class AddressRange(NamedTuple):
@@ -35,13 +37,18 @@ class _RangeKind(kinds.Word):
         return f"{addresses.write_address(value.low)}-{addresses.write_address(value.high)}"
 
     def show(self, value: Any) -> str:
-        return self.save(value) if isinstance(value, AddressRange) else addresses.write_address(value)
+        return (
+            self.save(value) if isinstance(value, AddressRange) else addresses.write_address(value)
+        )
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     for option, have in (("--src-range", packet.src), ("--dst-range", packet.dst)):
         setting = use.settings.get(option)
-        if setting and (int(setting.value.low) <= int(have) <= int(setting.value.high)) is setting.inverted:
+        if (
+            setting
+            and (int(setting.value.low) <= int(have) <= int(setting.value.high)) is setting.inverted
+        ):
             return miss(option, have)
     return HIT
 

@@ -6,11 +6,15 @@ net/netfilter/xt_esp.c esp_mt(), xt_ipcomp.c comp_mt().
 
 from __future__ import annotations
 
-from nb_lib import kinds
+from typing import TYPE_CHECKING
+
+from nb_lib import kinds, ports
 from nb_lib import packet as packets
 from nb_lib.kinds import Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Test, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _IPCOMP = 108
 _EVERY = Range(0, kinds.U32)
@@ -27,7 +31,9 @@ def _header_test(option: str, protocol: int, at: int, size: int, header: int) ->
         start = packet.header_end
         if len(packet.data) < start + header:
             return Answer(Outcome.HOTDROP)
-        return _compare(use, option, int.from_bytes(packet.data[start + at : start + at + size], "big"))
+        return _compare(
+            use, option, int.from_bytes(packet.data[start + at : start + at + size], "big")
+        )
 
     return test
 
@@ -63,12 +69,19 @@ _SPI = kinds.NumberRange(kinds.U32, metavar="spi[:spi]")
 
 
 def _spi(name: str) -> Option:
-    return Option(name, _SPI, invertible=True, hidden=_EVERY, label="SPI", help="the security parameters index, or a range")
+    return Option(
+        name,
+        _SPI,
+        invertible=True,
+        hidden=_EVERY,
+        label="SPI",
+        help="the security parameters index, or a range",
+    )
 
 
 AH = Extension(
     "ah", (_spi("--ahspi"),), families=(4,), protocols=("ah",),
-    test=_header_test("--ahspi", packets.AH, 4, 4, 12), check=kinds.needs_protocol("ah", "ah"),
+    test=_header_test("--ahspi", packets.AH, 4, 4, 12), check=ports.needs_protocol("ah", "ah"),
     summary="the index of an authentication header",
     source="net/ipv4/netfilter/ipt_ah.c ah_mt(); iptables-extensions(8) ah",
 )  # fmt: skip
@@ -77,8 +90,10 @@ AH6 = Extension(
     "ah",
     (
         _spi("--ahspi"),
-        Option("--ahlen", kinds.Number(0, kinds.U32), invertible=True, hidden=0, label="header length", help="the header's length in bytes"),
-        Option("--ahres", kinds.FLAG, label="reserved field zero", help="the reserved field is zero"),
+        Option("--ahlen", kinds.Number(0, kinds.U32), invertible=True, hidden=0,
+               label="header length", help="the header's length in bytes"),
+        Option("--ahres", kinds.FLAG, label="reserved field zero",
+               help="the reserved field is zero"),
     ),
     families=(6,), test=_test_ah6,
     summary="the authentication header of IPv6",
@@ -87,7 +102,7 @@ AH6 = Extension(
 
 ESP = Extension(
     "esp", (_spi("--espspi"),), protocols=("esp",),
-    test=_header_test("--espspi", packets.ESP, 0, 4, 8), check=kinds.needs_protocol("esp", "esp"),
+    test=_header_test("--espspi", packets.ESP, 0, 4, 8), check=ports.needs_protocol("esp", "esp"),
     summary="the index of encapsulated security payload",
     source="net/netfilter/xt_esp.c esp_mt(); iptables-extensions(8) esp",
 )  # fmt: skip
@@ -97,7 +112,7 @@ IPCOMP = Extension(
     (Option("--ipcompspi", _SPI, invertible=True, default=Range(0, 0), hidden=_EVERY, label="CPI",
             help="the compression parameters index, or a range"),),
     protocols=("ipcomp",), test=_header_test("--ipcompspi", _IPCOMP, 2, 2, 4),
-    check=kinds.needs_protocol("ipcomp", "ipcomp"),
+    check=ports.needs_protocol("ipcomp", "ipcomp"),
     summary="the index of IP payload compression",
     source="net/netfilter/xt_ipcomp.c comp_mt(); iptables-extensions(8) ipcomp",
 )  # fmt: skip

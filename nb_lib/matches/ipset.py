@@ -5,16 +5,26 @@ Linux: net/netfilter/xt_set.c set_match_v4(). The Host keeps the sets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nb_lib.packet import Packet
 
 _LONGEST_NAME = 31
 _MOST_FIELDS = 6
-_COUNTERS = ("--packets-eq", "--packets-lt", "--packets-gt", "--bytes-eq", "--bytes-lt", "--bytes-gt")
+_COUNTERS = (
+    "--packets-eq",
+    "--packets-lt",
+    "--packets-gt",
+    "--bytes-eq",
+    "--bytes-lt",
+    "--bytes-gt",
+)
 
 
 class SetRef(NamedTuple):
@@ -55,10 +65,10 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     if found is None:
         return undecided("--match-set", f"the members of the ipset {setting.value.name}")
     if any(name in use.settings for name in (*_COUNTERS, "--return-nomatch")):
-        return undecided("--match-set", f"the counters of the ipset {setting.value.name}, which are not modelled")
+        return undecided(
+            "--match-set", f"the counters of the ipset {setting.value.name}, which are not modelled"
+        )
     return miss("--match-set") if found is setting.inverted else HIT
-
-
 
 
 _COUNT = kinds.Number(0, kinds.U64)
@@ -67,15 +77,24 @@ SET = Extension(
     (
         Option("--match-set", SetKind(), invertible=True, required=True, label="in the set",
                help="the packet's fields are a member of the set"),
-        Option("--return-nomatch", kinds.FLAG, label="nomatch", help="match an element that says nomatch"),
-        Option("--update-counters", kinds.FLAG, invertible=True, hidden=True, label="counters", help="count the match at the element"),
-        Option("--update-subcounters", kinds.FLAG, invertible=True, hidden=True, label="subcounters", help="count in a list's members"),
-        Option("--packets-eq", _COUNT, invertible=True, group="packets", label="packets", help="the element's packet counter"),
-        Option("--packets-lt", _COUNT, group="packets", label="packets below", help="the element's packet counter is less"),
-        Option("--packets-gt", _COUNT, group="packets", label="packets above", help="the element's packet counter is more"),
-        Option("--bytes-eq", _COUNT, invertible=True, group="bytes", label="bytes", help="the element's byte counter"),
-        Option("--bytes-lt", _COUNT, group="bytes", label="bytes below", help="the element's byte counter is less"),
-        Option("--bytes-gt", _COUNT, group="bytes", label="bytes above", help="the element's byte counter is more"),
+        Option("--return-nomatch", kinds.FLAG, label="nomatch",
+               help="match an element that says nomatch"),
+        Option("--update-counters", kinds.FLAG, invertible=True, hidden=True,
+               label="counters", help="count the match at the element"),
+        Option("--update-subcounters", kinds.FLAG, invertible=True, hidden=True,
+               label="subcounters", help="count in a list's members"),
+        Option("--packets-eq", _COUNT, invertible=True, group="packets", label="packets",
+               help="the element's packet counter"),
+        Option("--packets-lt", _COUNT, group="packets", label="packets below",
+               help="the element's packet counter is less"),
+        Option("--packets-gt", _COUNT, group="packets", label="packets above",
+               help="the element's packet counter is more"),
+        Option("--bytes-eq", _COUNT, invertible=True, group="bytes", label="bytes",
+               help="the element's byte counter"),
+        Option("--bytes-lt", _COUNT, group="bytes", label="bytes below",
+               help="the element's byte counter is less"),
+        Option("--bytes-gt", _COUNT, group="bytes", label="bytes above",
+               help="the element's byte counter is more"),
     ),
     test=_test,
     summary="the packet's address, port … is a member of an ipset",

@@ -5,13 +5,26 @@ Linux: net/ipv6/netfilter/ip6t_frag.c, ip6t_hbh.c, ip6t_mh.c, ip6t_eui64.c, ip6t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib import packet as packets
 from nb_lib.kinds import Range
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Test, Use, miss, undecided
-from nb_lib.packet import Packet
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Outcome,
+    Test,
+    Use,
+    miss,
+    undecided,
+)
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _MOST_OPTIONS = 16
 _ANY_LENGTH = 255
@@ -40,7 +53,9 @@ def _test_frag(use: Use, packet: Packet, _ctx: Context) -> Answer:
         "--fragmore": not packet.more_fragments,
         "--fraglast": packet.more_fragments,
     }
-    return next((miss(option) for option, is_wrong in wrong.items() if option in settings and is_wrong), HIT)
+    return next(
+        (miss(option) for option, is_wrong in wrong.items() if option in settings and is_wrong), HIT
+    )
 
 
 # --- hbh and dst: headers that hold options ---
@@ -65,13 +80,19 @@ class _OptionList(kinds.Word):
         return tuple(map(_header_option, parts))
 
     def save(self, value: Any) -> str:
-        return ",".join(str(o.kind) if o.length == _ANY_LENGTH else f"{o.kind}:{o.length}" for o in value)
+        return ",".join(
+            str(o.kind) if o.length == _ANY_LENGTH else f"{o.kind}:{o.length}" for o in value
+        )
 
 
 def _header_option(word: str) -> HeaderOption:
     kind, colon, length = word.partition(":")
     number = kinds.parse_number(kind, 0, kinds.U32) & kinds.U8
-    return HeaderOption(number, kinds.parse_number(length, 0, kinds.U32) & kinds.U8) if colon else HeaderOption(number)
+    return (
+        HeaderOption(number, kinds.parse_number(length, 0, kinds.U32) & kinds.U8)
+        if colon
+        else HeaderOption(number)
+    )
 
 
 def _options_test(prefix: str, kind: int) -> Test:
@@ -86,7 +107,11 @@ def _options_test(prefix: str, kind: int) -> Test:
         if setting and (size == setting.value) is setting.inverted:
             return miss(f"--{prefix}-len", size)
         wanted = use.value(f"--{prefix}-opts", ())
-        return HIT if _options_fit(wanted, packet.data[at + 2 : at + size]) else miss(f"--{prefix}-opts")
+        return (
+            HIT
+            if _options_fit(wanted, packet.data[at + 2 : at + size])
+            else miss(f"--{prefix}-opts")
+        )
 
     return test
 
@@ -99,7 +124,7 @@ def _options_fit(wanted: tuple[HeaderOption, ...], data: bytes) -> bool:
         if not data[0]:
             data = data[1:]
             continue
-        if len(data) < 2 or option.length not in (_ANY_LENGTH, data[1]):  # noqa: PLR2004 - type and length
+        if len(data) < 2 or option.length not in (_ANY_LENGTH, data[1]):
             return False
         data = data[data[1] + 2 :]
     return True
@@ -109,8 +134,10 @@ def _options_extension(name: str, kind: int, title: str) -> Extension:
     return Extension(
         name,
         (
-            Option(f"--{name}-len", kinds.Number(0, kinds.U32), invertible=True, label="header length", help="the header's length in bytes"),
-            Option(f"--{name}-opts", _OptionList(), label="options", help="the header's options, in order"),
+            Option(f"--{name}-len", kinds.Number(0, kinds.U32), invertible=True,
+                   label="header length", help="the header's length in bytes"),
+            Option(f"--{name}-opts", _OptionList(), label="options",
+                   help="the header's options, in order"),
         ),
         families=(6,), test=_options_test(name, kind),
         summary=f"the {title} header of IPv6",
@@ -162,14 +189,18 @@ def _test_eui64(_use: Use, packet: Packet, _ctx: Context) -> Answer:
         return undecided("eui64", "the sender's Ethernet address (mac_src=…)")
     mac = bytes.fromhex(packet.mac_src.replace(":", ""))
     made = bytes((mac[0] ^ 2, *mac[1:3], 0xFF, 0xFE, *mac[3:]))
-    return HIT if packet.src.packed[8:] == made else miss("the source is not made of the MAC address")
+    return (
+        HIT if packet.src.packed[8:] == made else miss("the source is not made of the MAC address")
+    )
 
 
 # --- ipv6header ---
 
-_HEADERS = {"hop-by-hop": 0, "ipv6-opts": 60, "ipv6-route": 43, "ipv6-frag": 44, "ah": 51, "esp": 50,
+_HEADERS = {"hop-by-hop": 0, "ipv6-opts": 60, "ipv6-route": 43, "ipv6-frag": 44, "ah": 51,
+            "esp": 50,
             "ipv6-nonxt": 59, "protocol": -1}  # fmt: skip
-_HEADER_WORDS = {**_HEADERS, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth": 51, "none": 59, "prot": -1,
+_HEADER_WORDS = {**_HEADERS, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth": 51, "none": 59,
+                 "prot": -1,
                  **{str(number): number for number in _HEADERS.values() if number >= 0}}  # fmt: skip
 
 
@@ -187,19 +218,26 @@ def _test_header(use: Use, packet: Packet, _ctx: Context) -> Answer:
         fits = not wanted & have if setting.inverted else wanted <= have
     else:
         fits = (wanted == have) is not setting.inverted
-    return HIT if fits else miss("--header", tuple(kind for kind in _HEADERS.values() if kind in have))
+    return (
+        HIT if fits else miss("--header", tuple(kind for kind in _HEADERS.values() if kind in have))
+    )
 
 
 FRAG = Extension(
     "frag",
     (
-        Option("--fragid", kinds.NumberRange(kinds.U32), invertible=True, hidden=Range(0, kinds.U32), label="fragment id",
+        Option("--fragid", kinds.NumberRange(kinds.U32),
+               invertible=True, hidden=Range(0, kinds.U32), label="fragment id",
                help="the datagram's identification, or a range"),
-        Option("--fraglen", kinds.Number(0, kinds.U32), invertible=True, label="length", help="read, but never compared by the kernel"),
-        Option("--fragres", kinds.FLAG, label="reserved bits zero", help="the reserved bits are zero"),
+        Option("--fraglen", kinds.Number(0, kinds.U32), invertible=True, label="length",
+               help="read, but never compared by the kernel"),
+        Option("--fragres", kinds.FLAG, label="reserved bits zero",
+               help="the reserved bits are zero"),
         Option("--fragfirst", kinds.FLAG, label="the first fragment", help="the first fragment"),
-        Option("--fragmore", kinds.FLAG, group="last", label="more fragments", help="more fragments follow"),
-        Option("--fraglast", kinds.FLAG, group="last", label="the last fragment", help="the last fragment"),
+        Option("--fragmore", kinds.FLAG, group="last", label="more fragments",
+               help="more fragments follow"),
+        Option("--fraglast", kinds.FLAG, group="last", label="the last fragment",
+               help="the last fragment"),
     ),
     families=(6,), test=_test_frag,
     summary="the fragment header of IPv6",
@@ -211,8 +249,9 @@ DST = _options_extension("dst", packets.DEST_OPTIONS, "destination options")
 
 MH = Extension(
     "mh",
-    (Option("--mh-type", _MhType(255, ordered=True), invertible=True, hidden=Range(0, 255), label="mobility type", help="the message's type"),),
-    families=(6,), protocols=("mh",), test=_test_mh, check=kinds.needs_protocol("mh", "mh"),
+    (Option("--mh-type", _MhType(255, ordered=True), invertible=True, hidden=Range(0, 255),
+            label="mobility type", help="the message's type"),),
+    families=(6,), protocols=("mh",), test=_test_mh, check=ports.needs_protocol("mh", "mh"),
     summary="the type of a mobility message",
     source="net/ipv6/netfilter/ip6t_mh.c mh_mt6(); iptables-extensions(8) mh",
 )  # fmt: skip
@@ -226,11 +265,12 @@ EUI64 = Extension(
 IPV6HEADER = Extension(
     "ipv6header",
     (
-        Option("--header", kinds.Choices(_HEADER_WORDS, "header[,…]"), invertible=True, required=True, label="headers",
+        Option("--header", kinds.Choices(_HEADER_WORDS, "header[,…]"),
+               invertible=True, required=True, label="headers",
                help="the packet has exactly these headers"),
         Option("--soft", kinds.FLAG, label="soft", help="it has these headers, and maybe others"),
     ),
     families=(6,), test=_test_header,
     summary="which extension headers the packet has",
-    source="net/ipv6/netfilter/ip6t_ipv6header.c ipv6header_mt6(); iptables-extensions(8) ipv6header",
+    source="net/ipv6/netfilter/ip6t_ipv6header.c; iptables-extensions(8) ipv6header",
 )  # fmt: skip

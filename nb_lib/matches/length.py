@@ -5,9 +5,13 @@ Linux: net/netfilter/xt_length.c length_mt(), length_mt6().
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:

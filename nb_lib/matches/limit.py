@@ -7,11 +7,13 @@ net/netfilter/xt_limit.c limit_mt(), user2credits().
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 HZ = 250  # CONFIG_HZ of Debian's and most distributions' kernels
 SCALE = 10_000  # XT_LIMIT_SCALE: a rate is kept as the time of one packet, in 1/10000 s
@@ -73,7 +75,9 @@ def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
     return HIT if left else miss("--limit")
 
 
-def _spend_nanoseconds(period: int, burst: int, now: float, state: Any) -> tuple[bool, tuple[int, int]]:
+def _spend_nanoseconds(
+    period: int, burst: int, now: float, state: Any
+) -> tuple[bool, tuple[int, int]]:
     """Take one packet's time from the bucket, as nft_limit_eval() does."""
     rate, _, seconds = split_rate(period, SCALE)
     cost = seconds * 10**9 // rate

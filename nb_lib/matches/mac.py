@@ -6,10 +6,13 @@ Linux: net/netfilter/xt_mac.c mac_mt(). Only a packet that came in by Ethernet h
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 

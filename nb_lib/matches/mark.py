@@ -5,10 +5,14 @@ Linux: net/netfilter/xt_mark.c mark_mt(), net/netfilter/xt_connmark.c connmark_m
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.matches.conntrack import no_tracking, tracked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _test_mark(use: Use, packet: Packet, _ctx: Context) -> Answer:

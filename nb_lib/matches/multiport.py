@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib.kinds import Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
 from nb_lib.packet import WITH_PORTS, Packet
@@ -36,8 +36,8 @@ class _PortList(kinds.Word):
 
 def _range(word: str) -> Range:
     low, colon, high = word.partition(":")
-    first = kinds.parse_port(low, "tcp", "udp")
-    last = kinds.parse_port(high, "tcp", "udp") if colon else first
+    first = ports.parse_port(low, "tcp", "udp")
+    last = ports.parse_port(high, "tcp", "udp") if colon else first
     if colon and last <= first:
         raise ValueError(f"{word!r} is not a range from a smaller to a greater port")
     return Range(first, last)
@@ -50,7 +50,9 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
             return miss("a later fragment has no ports" if packet.fragment_offset else "no ports")
         return Answer(Outcome.HOTDROP)
     (option, setting), *_ = use.settings.items()
-    ports = (sport,) if option == "--sports" else (dport,) if option == "--dports" else (sport, dport)
+    ports = (
+        (sport,) if option == "--sports" else (dport,) if option == "--dports" else (sport, dport)
+    )
     for low, high in setting.value:
         if any(low <= port <= high for port in ports):
             return miss(option, tuple((p, p) for p in ports)) if setting.inverted else HIT
@@ -66,15 +68,17 @@ _LIST = _PortList()
 MULTIPORT = Extension(
     "multiport",
     (
-        Option("--sports", _LIST, ("--source-ports",), invertible=True, group="ports", label="sport",
+        Option("--sports", _LIST, ("--source-ports",), invertible=True, group="ports",
+               label="sport",
                help="the source port is one of these"),
-        Option("--dports", _LIST, ("--destination-ports",), invertible=True, group="ports", label="dport",
+        Option("--dports", _LIST, ("--destination-ports",), invertible=True, group="ports",
+               label="dport",
                help="the destination port is one of these"),
         Option("--ports", _LIST, invertible=True, group="ports", label="ports",
                help="the source or the destination port is one of these"),
     ),
     protocols=("tcp", "udp", "udplite", "dccp", "sctp"), test=_test, tidy=_tidy,
-    check=kinds.needs_protocol("multiport", "tcp", "udp", "udplite", "dccp", "sctp"),
+    check=ports.needs_protocol("multiport", "tcp", "udp", "udplite", "dccp", "sctp"),
     summary="several ports or ranges of ports at once",
     source="net/netfilter/xt_multiport.c multiport_mt(); iptables-extensions(8) multiport",
 )  # fmt: skip

@@ -1,17 +1,19 @@
 """owner: who sent the packet, if it was sent here.
 
-Linux: net/netfilter/xt_owner.c owner_mt(). The facts ``uid``, ``gid``, ``groups`` and ``socket`` (False: no
-socket sent it) come from the packet or the host; a forwarded packet has no socket.
+Linux: net/netfilter/xt_owner.c owner_mt(). The facts ``uid``, ``gid``, ``groups`` and ``socket``
+(False: no socket sent it) come from the packet or the host; a forwarded packet has no socket.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.kinds import Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _MOST = 2**32 - 2
 # Debian's base-passwd: the accounts that every installation has.
@@ -22,10 +24,12 @@ _USERS = {
 }  # fmt: skip
 _GROUPS = {
     "root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8,
-    "news": 9, "uucp": 10, "man": 12, "proxy": 13, "kmem": 15, "dialout": 20, "fax": 21, "voice": 22,
+    "news": 9, "uucp": 10, "man": 12, "proxy": 13, "kmem": 15, "dialout": 20, "fax": 21,
+    "voice": 22,
     "cdrom": 24, "floppy": 25, "tape": 26, "sudo": 27, "audio": 29, "dip": 30, "www-data": 33,
     "backup": 34, "operator": 37, "list": 38, "irc": 39, "src": 40, "shadow": 42, "utmp": 43,
-    "video": 44, "sasl": 45, "plugdev": 46, "staff": 50, "games": 60, "users": 100, "nogroup": 65534,
+    "video": 44, "sasl": 45, "plugdev": 46, "staff": 50, "games": 60, "users": 100,
+    "nogroup": 65534,
 }  # fmt: skip
 
 
@@ -44,7 +48,9 @@ class _Ids(kinds.Word):
             first = kinds.parse_number(low, 0, _MOST)
             last = kinds.parse_number(high, 0, _MOST) if dash else first
         except ValueError:
-            raise ValueError(f"{word!r} is neither a known name nor a number or range of numbers") from None
+            raise ValueError(
+                f"{word!r} is neither a known name nor a number or range of numbers"
+            ) from None
         if first > last:
             raise ValueError(f"{word!r} is a range from the greater to the smaller")
         return Range(first, last)
@@ -75,7 +81,11 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
         have = facts.get(name, ctx.fact(name))
         if have is None:
             return undecided(option, f"who sent the packet ({name}=…)")
-        ids = (have, *(facts.get("groups", ctx.fact("groups")) or ())) if "--suppl-groups" in settings and name == "gid" else (have,)
+        ids = (
+            (have, *(facts.get("groups", ctx.fact("groups")) or ()))
+            if "--suppl-groups" in settings and name == "gid"
+            else (have,)
+        )
         if any(setting.value.low <= one <= setting.value.high for one in ids) is setting.inverted:
             return miss(option, (have, have))
     if not (socket or facts or settings.keys() - {"--socket-exists"}):
@@ -94,10 +104,14 @@ def _no_socket(use: Use) -> Answer:
 OWNER = Extension(
     "owner",
     (
-        Option("--socket-exists", kinds.FLAG, invertible=True, label="a socket", help="a socket of this host sent the packet"),
-        Option("--uid-owner", _Ids(_USERS, "user[-user]"), invertible=True, label="uid", help="the sender's user"),
-        Option("--gid-owner", _Ids(_GROUPS, "group[-group]"), invertible=True, label="gid", help="the sender's group"),
-        Option("--suppl-groups", kinds.FLAG, label="supplementary groups", help="look at supplementary groups as well"),
+        Option("--socket-exists", kinds.FLAG, invertible=True, label="a socket",
+               help="a socket of this host sent the packet"),
+        Option("--uid-owner", _Ids(_USERS, "user[-user]"), invertible=True, label="uid",
+               help="the sender's user"),
+        Option("--gid-owner", _Ids(_GROUPS, "group[-group]"), invertible=True, label="gid",
+               help="the sender's group"),
+        Option("--suppl-groups", kinds.FLAG, label="supplementary groups",
+               help="look at supplementary groups as well"),
     ),
     test=_test, tidy=_tidy,
     summary="the user and group of the process that sent the packet",

@@ -5,9 +5,13 @@ Linux: net/netfilter/xt_physdev.c physdev_mt(). Without a bridge every condition
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import addresses, kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
@@ -40,11 +44,16 @@ _PORT = addresses.Interface()
 PHYSDEV = Extension(
     "physdev",
     (
-        Option("--physdev-is-in", kinds.FLAG, invertible=True, label="in by a bridge port", help="it came in by a bridge port"),
-        Option("--physdev-in", _PORT, invertible=True, label="bridge port in", help="the bridge port that it came in by"),
-        Option("--physdev-is-out", kinds.FLAG, invertible=True, label="out by a bridge port", help="it leaves by a bridge port"),
-        Option("--physdev-out", _PORT, invertible=True, label="bridge port out", help="the bridge port that it leaves by"),
-        Option("--physdev-is-bridged", kinds.FLAG, invertible=True, label="bridged", help="it is bridged, not routed"),
+        Option("--physdev-is-in", kinds.FLAG, invertible=True, label="in by a bridge port",
+               help="it came in by a bridge port"),
+        Option("--physdev-in", _PORT, invertible=True, label="bridge port in",
+               help="the bridge port that it came in by"),
+        Option("--physdev-is-out", kinds.FLAG, invertible=True, label="out by a bridge port",
+               help="it leaves by a bridge port"),
+        Option("--physdev-out", _PORT, invertible=True, label="bridge port out",
+               help="the bridge port that it leaves by"),
+        Option("--physdev-is-bridged", kinds.FLAG, invertible=True, label="bridged",
+               help="it is bridged, not routed"),
     ),
     test=_test, tidy=_tidy,
     summary="the bridge ports that the packet passes",

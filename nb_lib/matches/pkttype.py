@@ -1,13 +1,18 @@
 """pkttype: to whom the link layer addressed the packet.
 
-Linux: net/netfilter/xt_pkttype.c pkttype_mt(). A looped-back packet counts as broadcast or multicast.
+Linux: net/netfilter/xt_pkttype.c pkttype_mt(). A looped-back packet counts as broadcast or
+multicast.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _WORDS = {
     "unicast": "HOST", "broadcast": "BROADCAST", "multicast": "MULTICAST", "otherhost": "OTHERHOST",
@@ -22,7 +27,9 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     elif not link and (ctx.hook == "OUTPUT" or not packet.in_iface):
         link = "HOST"  # alloc_skb() leaves PACKET_HOST, which is zero
     elif not link:
-        return undecided("--pkt-type", "to whom the frame was addressed (link='HOST', 'BROADCAST' …)")
+        return undecided(
+            "--pkt-type", "to whom the frame was addressed (link='HOST', 'BROADCAST' …)"
+        )
     setting = use.settings["--pkt-type"]
     return miss("--pkt-type", link) if (link == setting.value) is setting.inverted else HIT
 

@@ -1,17 +1,21 @@
 """policy: the IPsec transforms that a packet came through, or will go through.
 
-Linux: net/netfilter/xt_policy.c policy_mt(), match_policy_in(). The fact ``ipsec`` lists the transforms
-as dictionaries (``proto``, ``mode``, ``reqid``, ``spi``, ``src``, ``dst``); an empty list is a packet in clear.
+Linux: net/netfilter/xt_policy.c policy_mt(), match_policy_in(). The fact ``ipsec`` lists the
+transforms as dictionaries (``proto``, ``mode``, ``reqid``, ``spi``, ``src``, ``dst``); an empty
+list is a packet in clear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nb_lib.packet import Packet
 
 _ELEMENT = ("--reqid", "--spi", "--proto", "--mode", "--tunnel-src", "--tunnel-dst")
 _PROTOCOLS = {"esp": 50, "ah": 51, "ipcomp": 108}
@@ -62,7 +66,11 @@ def _fits(use: Use, transform: Mapping[str, Any]) -> bool:
     """Compare one transform with the rule's element. Linux: xt_policy.c match_xfrm_state()."""
     for option in _ELEMENT:
         setting = use.settings.get(option)
-        if setting and _COMPARE.get(option, _same)(setting.value, transform.get(_NAMES[option])) is setting.inverted:
+        if (
+            setting
+            and _COMPARE.get(option, _same)(setting.value, transform.get(_NAMES[option]))
+            is setting.inverted
+        ):
             return False
     return True
 
@@ -85,16 +93,24 @@ POLICY = Extension(
     (
         Option("--dir", kinds.Choice(("in", "out"), "in|out"), label="direction",
                help="in: how the packet was protected; out: how it will be"),
-        Option("--pol", kinds.Choice(("none", "ipsec"), "none|ipsec"), label="policy", help="in clear, or by IPsec"),
-        Option("--strict", kinds.FLAG, label="strict", help="the whole policy, not one element of it"),
-        Option("--reqid", kinds.Number(0, kinds.U32), invertible=True, label="reqid", help="the policy's reqid"),
-        Option("--spi", kinds.Number(0, kinds.U32, form="#x"), invertible=True, label="SPI", help="the SPI"),
-        Option("--proto", _Protocol(_PROTOCOLS.keys(), "esp|ah|ipcomp"), invertible=True, label="protocol",
+        Option("--pol", kinds.Choice(("none", "ipsec"), "none|ipsec"), label="policy",
+               help="in clear, or by IPsec"),
+        Option("--strict", kinds.FLAG, label="strict",
+               help="the whole policy, not one element of it"),
+        Option("--reqid", kinds.Number(0, kinds.U32), invertible=True, label="reqid",
+               help="the policy's reqid"),
+        Option("--spi", kinds.Number(0, kinds.U32, form="#x"), invertible=True, label="SPI",
+               help="the SPI"),
+        Option("--proto", _Protocol(_PROTOCOLS.keys(), "esp|ah|ipcomp"), invertible=True,
+               label="protocol",
                help="the transform's protocol"),
-        Option("--mode", kinds.Choice(("transport", "tunnel"), "transport|tunnel"), invertible=True, label="mode",
+        Option("--mode", kinds.Choice(("transport", "tunnel"), "transport|tunnel"),
+               invertible=True, label="mode",
                help="the transform's mode"),
-        Option("--tunnel-dst", _NET, invertible=True, label="tunnel destination", help="the tunnel's far end"),
-        Option("--tunnel-src", _NET, invertible=True, label="tunnel source", help="the tunnel's near end"),
+        Option("--tunnel-dst", _NET, invertible=True, label="tunnel destination",
+               help="the tunnel's far end"),
+        Option("--tunnel-src", _NET, invertible=True, label="tunnel source",
+               help="the tunnel's near end"),
     ),
     test=_test, tidy=_tidy,
     summary="whether and how IPsec protects the packet",

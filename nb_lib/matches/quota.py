@@ -5,9 +5,13 @@ Linux: net/netfilter/xt_quota.c quota_mt().
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -22,7 +26,8 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 QUOTA = Extension(
     "quota",
-    (Option("--quota", kinds.Number(0, kinds.U64), invertible=True, required=True, label="bytes left of",
+    (Option("--quota", kinds.Number(0, kinds.U64), invertible=True, required=True,
+            label="bytes left of",
             help="so many bytes match, then no more"),),
     test=_test,
     summary="so many bytes, once",

@@ -6,13 +6,15 @@ belongs to all rules of one name; it holds 100 addresses, the oldest gives way.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import addresses, kinds
 from nb_lib.matches.limit import HZ
 from nb_lib.net import make_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _LIST_MOST = 100  # module parameter ip_list_tot
 _STAMPS = 32  # a list keeps at least so many times of each address
@@ -44,11 +46,15 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
         raise ValueError(f"--rttl cannot be used together with {command}")
     if "--reap" in settings and "--seconds" not in settings:
         raise ValueError("--reap needs --seconds")
-    settings = {"--name": Setting("DEFAULT"), "--mask": Setting(make_address(family, kinds.full_mask(family))), **settings}
+    settings = {
+        "--name": Setting("DEFAULT"),
+        "--mask": Setting(make_address(family, kinds.full_mask(family))),
+        **settings,
+    }
     if "--rdest" in settings:
         settings.pop("--rsource", None)
     else:
-        settings["--rsource"] = Setting(True)  # noqa: FBT003 - a flag's value
+        settings["--rsource"] = Setting(True)
     return settings
 
 
@@ -58,7 +64,9 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     inverted = settings[command].inverted
     key = ("recent", use.value("--name"), packet.family)
     seen: tuple[Seen, ...] = ctx.recall(key, ())
-    address = int(packet.dst if "--rdest" in settings else packet.src) & int(settings["--mask"].value)
+    address = int(packet.dst if "--rdest" in settings else packet.src) & int(
+        settings["--mask"].value
+    )
     # The TTL as it was before forwarding took one off: ip_forward() does that first.
     ttl = packet.ttl + (ctx.hook == "FORWARD")
     entry = _find(seen, address, ttl if "--rttl" in settings else 0)
@@ -99,7 +107,7 @@ def _listed(use: Use, entry: Seen, command: str, now: int) -> bool:
     seconds, wanted = use.value("--seconds", 0), use.value("--hitcount", 0)
     since = now - seconds * HZ
     hits = sum(1 for stamp in entry.stamps if not seconds or stamp >= since)
-    return hits >= max(wanted, 1)
+    return bool(hits >= max(wanted, 1))
 
 
 def _reap(seen: tuple[Seen, ...], entry: Seen, since: int, *, working: bool) -> tuple[Seen, ...]:
@@ -120,13 +128,18 @@ RECENT = Extension(
                help="the address is on the list; if so, note the time"),
         Option("--remove", kinds.FLAG, invertible=True, group="command", label="listed",
                help="the address is on the list; if so, take it off"),
-        Option("--seconds", _Seconds(1, kinds.U32), label="seconds", help="seen within so many seconds"),
+        Option("--seconds", _Seconds(1, kinds.U32), label="seconds",
+               help="seen within so many seconds"),
         Option("--reap", kinds.FLAG, label="reap", help="forget addresses older than --seconds"),
-        Option("--hitcount", kinds.Number(0, 65_535), hidden=0, label="hits", help="seen at least so many times"),
-        Option("--rttl", kinds.FLAG, label="TTL", help="only if the TTL is that of the packet that was noted"),
+        Option("--hitcount", kinds.Number(0, 65_535), hidden=0, label="hits",
+               help="seen at least so many times"),
+        Option("--rttl", kinds.FLAG, label="TTL",
+               help="only if the TTL is that of the packet that was noted"),
         Option("--name", kinds.FileName("name", 199), label="list", help="the list's name"),
-        Option("--mask", addresses.Host("netmask"), label="mask", help="addresses are compared under this mask"),
-        Option("--rsource", kinds.FLAG, label="source", help="note the source (as it is without being told)"),
+        Option("--mask", addresses.Host("netmask"), label="mask",
+               help="addresses are compared under this mask"),
+        Option("--rsource", kinds.FLAG, label="source",
+               help="note the source (as it is without being told)"),
         Option("--rdest", kinds.FLAG, label="destination", help="note the destination"),
     ),
     test=_test, tidy=_tidy,

@@ -1,4 +1,4 @@
-"""rpfilter: would an answer leave by the interface that the packet came in by?
+"""rpfilter: an answer would leave by the interface that the packet came in by.
 
 Linux: net/ipv4/netfilter/ipt_rpfilter.c rpfilter_mt(), rpfilter_lookup_reverse();
 net/ipv6/netfilter/ip6t_rpfilter.c.
@@ -6,10 +6,14 @@ net/ipv6/netfilter/ip6t_rpfilter.c.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.kinds import IPV4
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -27,7 +31,7 @@ def _exempt(packet: Packet) -> bool:
     if packet.in_iface == "lo" or packet.link == "LOOPBACK":
         return True
     if packet.family == IPV4:
-        group = int(packet.dst) == kinds.U32 or int(packet.dst) >> 8 == 0xE00000  # noqa: PLR2004 - 224.0.0.0/24
+        group = int(packet.dst) == kinds.U32 or int(packet.dst) >> 8 == 0xE00000
         return int(packet.src) >> 24 == 0 and group
     return packet.src.is_unspecified or packet.src.is_link_local
 
@@ -51,8 +55,10 @@ RPFILTER = Extension(
     "rpfilter",
     (
         Option("--loose", kinds.FLAG, label="loose", help="any route back will do"),
-        Option("--validmark", kinds.FLAG, label="validmark", help="look the route up with the packet's mark"),
-        Option("--accept-local", kinds.FLAG, label="accept-local", help="let packets with a local source through"),
+        Option("--validmark", kinds.FLAG, label="validmark",
+               help="look the route up with the packet's mark"),
+        Option("--accept-local", kinds.FLAG, label="accept-local",
+               help="let packets with a local source through"),
         Option("--invert", kinds.FLAG, label="invert", help="match the packets that fail the test"),
     ),
     tables=("raw", "mangle"), test=_test,

@@ -48,11 +48,17 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     size = (data[at + 1] + 1) * 8
     if len(data) < at + size:
         return miss("the routing header is cut short")
-    for option, have in (("--rt-segsleft", data[at + 3]), ("--rt-len", size), ("--rt-type", data[at + 2])):
+    for option, have in (
+        ("--rt-segsleft", data[at + 3]),
+        ("--rt-len", size),
+        ("--rt-type", data[at + 2]),
+    ):
         setting = use.settings.get(option)
         if setting is None:
             continue
-        low, high = setting.value if isinstance(setting.value, tuple) else (setting.value, setting.value)
+        low, high = (
+            setting.value if isinstance(setting.value, tuple) else (setting.value, setting.value)
+        )
         if (low <= have <= high) is setting.inverted:
             return miss(option, (have, have) if isinstance(setting.value, tuple) else have)
     return _type_0(use, data[at : at + size])
@@ -68,21 +74,35 @@ def _type_0(use: Use, header: bytes) -> Answer:
     packed = [header[at : at + 16] for at in range(8, len(header), 16)]
     asked = [address.packed for address in wanted]
     if "--rt-0-not-strict" not in use.settings:
-        return HIT if packed[: len(asked)] == asked and len(packed) == len(asked) else miss("--rt-0-addrs")
+        return (
+            HIT
+            if packed[: len(asked)] == asked and len(packed) == len(asked)
+            else miss("--rt-0-addrs")
+        )
     rest = iter(packed)
-    return HIT if all(any(one == address for one in rest) for address in asked) else miss("--rt-0-addrs")
+    return (
+        HIT
+        if all(any(one == address for one in rest) for address in asked)
+        else miss("--rt-0-addrs")
+    )
 
 
 RT = Extension(
     "rt",
     (
-        Option("--rt-type", kinds.Number(0, kinds.U32), invertible=True, label="routing type", help="the header's type"),
-        Option("--rt-segsleft", kinds.NumberRange(kinds.U32), invertible=True, hidden=kinds.Range(0, kinds.U32), label="segments left",
+        Option("--rt-type", kinds.Number(0, kinds.U32), invertible=True, label="routing type",
+               help="the header's type"),
+        Option("--rt-segsleft", kinds.NumberRange(kinds.U32),
+               invertible=True, hidden=kinds.Range(0, kinds.U32), label="segments left",
                help="how many hops are still to be visited"),
-        Option("--rt-len", kinds.Number(0, kinds.U32), invertible=True, label="header length", help="the header's length in bytes"),
-        Option("--rt-0-res", kinds.FLAG, label="reserved field zero", help="the reserved field is zero (type 0)"),
-        Option("--rt-0-addrs", _Addresses(), label="addresses", help="the header's addresses (type 0)"),
-        Option("--rt-0-not-strict", kinds.FLAG, label="not strict", help="other addresses may stand between"),
+        Option("--rt-len", kinds.Number(0, kinds.U32), invertible=True, label="header length",
+               help="the header's length in bytes"),
+        Option("--rt-0-res", kinds.FLAG, label="reserved field zero",
+               help="the reserved field is zero (type 0)"),
+        Option("--rt-0-addrs", _Addresses(), label="addresses",
+               help="the header's addresses (type 0)"),
+        Option("--rt-0-not-strict", kinds.FLAG, label="not strict",
+               help="other addresses may stand between"),
     ),
     families=(6,), test=_test, tidy=_tidy,
     summary="the IPv6 routing header",

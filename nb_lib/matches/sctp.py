@@ -5,14 +5,16 @@ Linux: net/netfilter/xt_sctp.c sctp_mt(), match_packet().
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib.matches.tcpudp import port_options
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
 from nb_lib.packet import SCTP as _SCTP
 from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _CHUNKS = {
     "DATA": 0, "INIT": 1, "INIT_ACK": 2, "SACK": 3, "HEARTBEAT": 4, "HEARTBEAT_ACK": 5, "ABORT": 6,
@@ -21,7 +23,12 @@ _CHUNKS = {
     "PAD": 132, "ASCONF": 193, "ASCONF_ACK": 128, "FORWARD_TSN": 192, "I_FORWARD_TSN": 194,
 }  # fmt: skip
 # Letters of the flags of a chunk, from bit 7 to bit 0 ('-': no flag there).
-_FLAGS = {"DATA": "----IUBE", "I_DATA": "----IUBE", "ABORT": "-------T", "SHUTDOWN_COMPLETE": "-------T"}
+_FLAGS = {
+    "DATA": "----IUBE",
+    "I_DATA": "----IUBE",
+    "ABORT": "-------T",
+    "SHUTDOWN_COMPLETE": "-------T",
+}
 _HEADER = 12
 
 
@@ -91,7 +98,7 @@ def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
     data, at = packet.data, packet.header_end + _HEADER
     while at + 4 <= len(data):
         size = data[at + 2] << 8 | data[at + 3]
-        if size < 4:  # noqa: PLR2004 - a chunk's own header
+        if size < 4:
             return
         yield data[at], data[at + 1]
         at += (size + 3) & ~3
@@ -118,7 +125,11 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
         return miss("protocol", packet.protocol_name)
     if packet.fragment_offset:
         return miss("a later fragment has no ports")
-    if packet.sport is None or packet.dport is None or len(packet.data) < packet.header_end + _HEADER:
+    if (
+        packet.sport is None
+        or packet.dport is None
+        or len(packet.data) < packet.header_end + _HEADER
+    ):
         return Answer(Outcome.HOTDROP)
     for name, port in (("--sport", packet.sport), ("--dport", packet.dport)):
         setting = use.settings.get(name)
@@ -133,11 +144,11 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 SCTP = Extension(
     "sctp",
     (
-        *port_options(kinds.PortRange("sctp")),
+        *port_options(ports.PortRange("sctp")),
         Option("--chunk-types", _ChunkKind(), invertible=True, label="chunks",
                help="all, any or only the named chunks are in the packet"),
     ),
-    protocols=("sctp",), test=_test, check=kinds.needs_protocol("sctp", "sctp"),
+    protocols=("sctp",), test=_test, check=ports.needs_protocol("sctp", "sctp"),
     summary="ports and chunks of SCTP",
     source="net/netfilter/xt_sctp.c sctp_mt(); iptables-extensions(8) sctp",
 )  # fmt: skip

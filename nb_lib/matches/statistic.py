@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 ONE = 1 << 31
 
@@ -21,8 +23,8 @@ ONE = 1 << 31
 def simplest(value: int) -> Fraction:
     """Return the fraction of smallest denominator that iptables stores as ``value``.
 
-    It stores ``p`` as p · 2^31 rounded to the nearest whole number (libxt_statistic.c, lround()), so
-    the fraction lies within half a unit: found in the Stern–Brocot tree.
+    It stores ``p`` as p · 2^31 rounded to the nearest whole number (libxt_statistic.c, lround()),
+    so the fraction lies within half a unit: found in the Stern–Brocot tree.
     """
     return _between(Fraction(2 * value - 1, 2 * ONE), Fraction(2 * value + 1, 2 * ONE))
 
@@ -101,8 +103,10 @@ STATISTIC = Extension(
                help="by chance, or every nth packet"),
         Option("--probability", _Probability(), invertible=True, label="drawn at",
                help="the chance of a match"),
-        Option("--every", kinds.Number(1, kinds.U32), invertible=True, label="the one of every", help="one packet of so many"),
-        Option("--packet", kinds.Number(0, kinds.U32), label="first", help="which of them, counted from 0"),
+        Option("--every", kinds.Number(1, kinds.U32), invertible=True,
+               label="the one of every", help="one packet of so many"),
+        Option("--packet", kinds.Number(0, kinds.U32), label="first",
+               help="which of them, counted from 0"),
     ),
     test=_test, tidy=_tidy,
     summary="by chance, or every nth packet",

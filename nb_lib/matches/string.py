@@ -1,16 +1,18 @@
 """string: bytes that occur somewhere in the packet.
 
-Linux: net/netfilter/xt_string.c string_mt(), net/core/skbuff.c skb_find_text(): offsets count from the IP
-header, and a pattern must end within ``--to`` (since Linux 6.7).
+Linux: net/netfilter/xt_string.c string_mt(), net/core/skbuff.c skb_find_text(): offsets count from
+the IP header, and a pattern must end within ``--to`` (since Linux 6.7).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _MOST = 128
 _ALGORITHMS = ("bm", "kmp", "fsm")
@@ -83,7 +85,11 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     pattern = settings[name]
     if settings.get("--from", Setting(0)).value > settings.get("--to", Setting(kinds.U16)).value:
         raise ValueError("--from lies behind --to")
-    kept = {option: setting for option, setting in settings.items() if option not in ("--string", "--hex-string")}
+    kept = {
+        option: setting
+        for option, setting in settings.items()
+        if option not in ("--string", "--hex-string")
+    }
     return {"--string" if _is_text(pattern.value) else "--hex-string": pattern, **kept}
 
 
@@ -100,12 +106,18 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 STRING = Extension(
     "string",
     (
-        Option("--string", _Pattern(), invertible=True, group="pattern", label="found", help="these characters"),
-        Option("--hex-string", _HexPattern(), invertible=True, group="pattern", label="found", help="these bytes"),
-        Option("--algo", kinds.Choice(_ALGORITHMS, "bm|kmp"), required=True, label="by", help="how to search: the answer is the same"),
-        Option("--from", kinds.Number(0, 65535), hidden=0, label="from", help="search from this byte of the packet on"),
-        Option("--to", kinds.Number(0, 65535), hidden=65535, label="to", help="search up to this byte of the packet"),
-        Option("--icase", kinds.FLAG, label="in any case", help="upper and lower case are the same"),
+        Option("--string", _Pattern(), invertible=True, group="pattern", label="found",
+               help="these characters"),
+        Option("--hex-string", _HexPattern(), invertible=True, group="pattern", label="found",
+               help="these bytes"),
+        Option("--algo", kinds.Choice(_ALGORITHMS, "bm|kmp"), required=True, label="by",
+               help="how to search: the answer is the same"),
+        Option("--from", kinds.Number(0, 65535), hidden=0, label="from",
+               help="search from this byte of the packet on"),
+        Option("--to", kinds.Number(0, 65535), hidden=65535, label="to",
+               help="search up to this byte of the packet"),
+        Option("--icase", kinds.FLAG, label="in any case",
+               help="upper and lower case are the same"),
     ),
     test=_test, tidy=_tidy,
     summary="bytes that occur somewhere in the packet",

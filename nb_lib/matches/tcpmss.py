@@ -5,7 +5,7 @@ Linux: net/netfilter/xt_tcpmss.c tcpmss_mt().
 
 from __future__ import annotations
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib.matches.tcpudp import tcp_options
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
 from nb_lib.packet import TCP, Packet
@@ -28,9 +28,10 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 
 TCPMSS = Extension(
     "tcpmss",
-    (Option("--mss", kinds.NumberRange(65535, ordered=True), invertible=True, required=True, label="MSS",
+    (Option("--mss", kinds.NumberRange(65535, ordered=True), invertible=True, required=True,
+            label="MSS",
             help="the announced segment size, or a range"),),
-    protocols=("tcp",), test=_test, check=kinds.needs_protocol("tcpmss", "tcp"),
+    protocols=("tcp",), test=_test, check=ports.needs_protocol("tcpmss", "tcp"),
     summary="the segment size that a TCP handshake announces",
     source="net/netfilter/xt_tcpmss.c tcpmss_mt(); iptables-extensions(8) tcpmss",
 )  # fmt: skip

@@ -7,13 +7,17 @@ or with ``--tcp-option``) drops such a packet at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds, packet as packets
+from nb_lib import kinds, ports
+from nb_lib import packet as packets
 from nb_lib.kinds import IPV4, Masked, Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nb_lib.packet import Packet
 
 _HOTDROP = Answer(Outcome.HOTDROP)
 _FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
@@ -62,12 +66,14 @@ def _ports(use: Use, packet: Packet) -> Answer:
     setting = use.settings.get("--sport")
     if setting:
         port, (low, high) = packet.sport, setting.value
-        if (low <= port <= high) is setting.inverted:  # type: ignore[operator] - read before
+        assert port is not None, "the callers look first"
+        if (low <= port <= high) is setting.inverted:
             return Answer(Outcome.MISS, "--sport", (port, port))
     setting = use.settings.get("--dport")
     if setting:
         port, (low, high) = packet.dport, setting.value
-        if (low <= port <= high) is setting.inverted:  # type: ignore[operator] - read before
+        assert port is not None, "the callers look first"
+        if (low <= port <= high) is setting.inverted:
             return Answer(Outcome.MISS, "--dport", (port, port))
     return HIT
 
@@ -77,7 +83,9 @@ def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
     native = native and getattr(ctx, "backend", "nft") == "nft"
     if packet.fragment_offset:
         # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
-        attack = packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == packets.TCP  # noqa: PLR2004 - IPv4, eight bytes in
+        attack = (
+            packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == packets.TCP
+        )
         return _HOTDROP if attack and not native else miss("a later fragment has no ports")
     return miss("the header is cut short") if native else _HOTDROP
 
@@ -113,7 +121,7 @@ def tcp_options(packet: Packet) -> dict[int, int]:
     while at < end:
         kind = data[at]
         found.setdefault(kind, at)
-        at += 1 if kind < 2 or at + 1 >= end else data[at + 1] or 1  # noqa: PLR2004 - end and padding have no length
+        at += 1 if kind < 2 or at + 1 >= end else data[at + 1] or 1
     return found
 
 
@@ -138,13 +146,14 @@ def port_options(kind: kinds.NumberRange, hidden: Range | None = None) -> tuple[
     return (
         Option("--sport", kind, ("--source-port",), invertible=True, hidden=hidden, label="sport",
                help="the source port, or a range of ports"),
-        Option("--dport", kind, ("--destination-port",), invertible=True, hidden=hidden, label="dport",
+        Option("--dport", kind, ("--destination-port",), invertible=True, hidden=hidden,
+               label="dport",
                help="the destination port, or a range of ports"),
     )  # fmt: skip
 
 
 _TCP_OPTIONS = (
-    *port_options(kinds.PortRange("tcp"), _EVERY),
+    *port_options(ports.PortRange("tcp"), _EVERY),
     Option("--tcp-option", kinds.Number(1, 255), invertible=True, label="TCP option",
            help="the TCP header carries this option, by number"),
     Option("--tcp-flags", Flags(), invertible=True, group="flags", label="flags",
@@ -155,14 +164,15 @@ _TCP_OPTIONS = (
 
 TCP = Extension(
     "tcp", _TCP_OPTIONS, protocols=("tcp",), test=_test_tcp, tidy=_tidy_tcp,
-    check=kinds.needs_protocol("tcp", "tcp"),
+    check=ports.needs_protocol("tcp", "tcp"),
     summary="ports, flags and options of TCP",
     source="net/netfilter/xt_tcpudp.c tcp_mt(); iptables-extensions(8) tcp",
 )  # fmt: skip
 
 UDP = Extension(
-    "udp", port_options(kinds.ResolvedPortRange("udp", "tcp"), _EVERY), protocols=("udp",), test=_test_udp,
-    check=kinds.needs_protocol("udp", "udp"),
+    "udp", port_options(ports.ResolvedPortRange("udp", "tcp"), _EVERY), protocols=("udp",),
+    test=_test_udp,
+    check=ports.needs_protocol("udp", "udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
 )  # fmt: skip

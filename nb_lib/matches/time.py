@@ -7,13 +7,16 @@ Linux: net/netfilter/xt_time.c time_mt(). Times are UTC; with ``--kerneltz`` the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nb_lib.packet import Packet
 
 _DAY = 86_400
 _LAST_SECOND = _DAY - 1
@@ -33,7 +36,8 @@ class _Date(kinds.Word):
         found = _DATE.fullmatch(word)
         try:
             year, month, day, hour, minute, second = (
-                int(part or default) for part, default in zip(found.groups(), (0, 1, 1, 0, 0, 0), strict=True)
+                int(part or default) for part, default in zip(found.groups(), (0, 1, 1, 0, 0, 0),
+                strict=True)
             ) if found else (0, 0, 0, 0, 0, 0)  # fmt: skip
             stamp = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
         except ValueError:
@@ -55,7 +59,7 @@ class _Daytime(kinds.Word):
         parts = word.split(":")
         fine = len(parts) in (2, 3) and all(re.fullmatch(r"\d{1,2}", part) for part in parts)
         hour, minute, second = ([int(part) for part in parts] + [0])[:3] if fine else (24, 0, 0)
-        if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a day's hours, an hour's minutes
+        if hour > 23 or minute > 59 or second > 59:
             raise ValueError(f"invalid time {word!r}: hh:mm[:ss], from 00:00:00 to 23:59:59")
         return hour * 3600 + minute * 60 + second
 
@@ -97,7 +101,9 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     start = settings.get("--timestart", Setting(0)).value
     stop = settings.get("--timestop", Setting(_LAST_SECOND)).value
     if "--contiguous" in settings and start <= stop:
-        raise ValueError("--contiguous only makes sense when the stop time is before the start time")
+        raise ValueError(
+            "--contiguous only makes sense when the stop time is before the start time"
+        )
     settings["--timestart"], settings["--timestop"] = Setting(start), Setting(stop)
     for name, most in (("--weekdays", 7), ("--monthdays", 31)):
         setting = settings.pop(name, None)
@@ -106,7 +112,9 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
             days = tuple(day for day in every if (day in setting.value) is not setting.inverted)
             if len(days) < most:
                 settings[name] = Setting(days)
-    unneeded = {"--utc", "--localtz"} | ({"--timestart", "--timestop"} if (start, stop) == (0, _LAST_SECOND) else set())
+    unneeded = {"--utc", "--localtz"} | (
+        {"--timestart", "--timestop"} if (start, stop) == (0, _LAST_SECOND) else set()
+    )
     return {name: setting for name, setting in settings.items() if name not in unneeded}
 
 
@@ -121,7 +129,11 @@ def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
         return miss("--datestart", stamp)
     if stamp > use.value("--datestop", _END_OF_TIME):
         return miss("--datestop", stamp)
-    time, start, stop = stamp % _DAY, use.value("--timestart", 0), use.value("--timestop", _LAST_SECOND)
+    time, start, stop = (
+        stamp % _DAY,
+        use.value("--timestart", 0),
+        use.value("--timestop", _LAST_SECOND),
+    )
     if start < stop:
         if not start <= time <= stop:
             return miss("--timestart" if time < start else "--timestop", time)
@@ -147,14 +159,20 @@ TIME = Extension(
     (
         Option("--timestart", _CLOCK, label="time", help="not before this time of day"),
         Option("--timestop", _CLOCK, label="time", help="not after this time of day"),
-        Option("--monthdays", _DayList(31), invertible=True, label="day of the month", help="only on these days of the month"),
-        Option("--weekdays", _DayList(7, _DAYS), invertible=True, label="weekday", help="only on these days of the week"),
+        Option("--monthdays", _DayList(31), invertible=True, label="day of the month",
+               help="only on these days of the month"),
+        Option("--weekdays", _DayList(7, _DAYS), invertible=True, label="weekday",
+               help="only on these days of the week"),
         Option("--datestart", _WHEN, hidden=0, label="date", help="not before this date"),
         Option("--datestop", _WHEN, label="date", help="not after this date"),
-        Option("--kerneltz", kinds.FLAG, group="zone", label="kernel time", help="times are of the kernel's time zone"),
-        Option("--localtz", kinds.FLAG, group="zone", label="kernel time", help="an older word for --kerneltz"),
-        Option("--utc", kinds.FLAG, group="zone", label="UTC", help="times are UTC (as they are without being told)"),
-        Option("--contiguous", kinds.FLAG, label="contiguous", help="a night belongs to the day on which it began"),
+        Option("--kerneltz", kinds.FLAG, group="zone", label="kernel time",
+               help="times are of the kernel's time zone"),
+        Option("--localtz", kinds.FLAG, group="zone", label="kernel time",
+               help="an older word for --kerneltz"),
+        Option("--utc", kinds.FLAG, group="zone", label="UTC",
+               help="times are UTC (as they are without being told)"),
+        Option("--contiguous", kinds.FLAG, label="contiguous",
+               help="a night belongs to the day on which it began"),
     ),
     test=_test, tidy=_tidy,
     summary="dates, times of day, days of the week and of the month",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib import packet as packets
 from nb_lib.kinds import Masked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
+    from nb_lib.packet import Packet
     from nb_lib.rules import Rule
 
 _SYMBOLS = {"minimize-delay": 0x10, "maximize-throughput": 0x08, "maximize-reliability": 0x04,
@@ -110,7 +110,7 @@ def _test_ecn(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
-_NEEDS_TCP = kinds.needs_protocol("ecn with TCP's bits", "tcp")
+_NEEDS_TCP = ports.needs_protocol("ecn with TCP's bits", "tcp")
 
 
 def _check_ecn(use: Use, rule: Rule) -> str:
@@ -119,7 +119,8 @@ def _check_ecn(use: Use, rule: Rule) -> str:
 
 TOS = Extension(
     "tos",
-    (Option("--tos", TosKind(), invertible=True, required=True, label="TOS", help="the TOS byte, under a mask"),),
+    (Option("--tos", TosKind(), invertible=True, required=True, label="TOS",
+            help="the TOS byte, under a mask"),),
     test=_test_tos,
     summary="the type of service or traffic class",
     source="net/netfilter/xt_dscp.c tos_mt(); iptables-extensions(8) tos",
@@ -128,8 +129,10 @@ TOS = Extension(
 DSCP = Extension(
     "dscp",
     (
-        Option("--dscp", DscpKind(), invertible=True, group="value", label="DSCP", help="the code point, by number"),
-        Option("--dscp-class", DscpClass(), invertible=True, group="value", label="DSCP", help="the code point, by its class"),
+        Option("--dscp", DscpKind(), invertible=True, group="value", label="DSCP",
+               help="the code point, by number"),
+        Option("--dscp-class", DscpClass(), invertible=True, group="value", label="DSCP",
+               help="the code point, by its class"),
     ),
     test=_test_dscp, tidy=_tidy_dscp,
     summary="the DiffServ code point",
@@ -139,9 +142,12 @@ DSCP = Extension(
 ECN = Extension(
     "ecn",
     (
-        Option("--ecn-tcp-ece", kinds.FLAG, invertible=True, label="ECE", help="TCP's ECE bit is set"),
-        Option("--ecn-tcp-cwr", kinds.FLAG, invertible=True, label="CWR", help="TCP's CWR bit is set"),
-        Option("--ecn-ip-ect", kinds.Number(0, 3), invertible=True, label="ECN", help="the ECN bits of the IP header"),
+        Option("--ecn-tcp-ece", kinds.FLAG, invertible=True, label="ECE",
+               help="TCP's ECE bit is set"),
+        Option("--ecn-tcp-cwr", kinds.FLAG, invertible=True, label="CWR",
+               help="TCP's CWR bit is set"),
+        Option("--ecn-ip-ect", kinds.Number(0, 3), invertible=True, label="ECN",
+               help="the ECN bits of the IP header"),
     ),
     test=_test_ecn, tidy=_tidy_ecn, check=_check_ecn,
     summary="explicit congestion notification, in IP and in TCP",

@@ -6,12 +6,14 @@ Linux: net/netfilter/xt_u32.c u32_match_it(); the language is that of iptables-e
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
 from nb_lib.kinds import Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _MOST_PARTS = 10  # XT_U32_MAXSIZE
 _TOKEN = re.compile(r"\s*(0[xX][0-9a-fA-F]+|[0-9]+|&&|<<|>>|[&@=:,])\s*")
@@ -33,7 +35,10 @@ class U32Test(NamedTuple):
 
 
 class _Program(kinds.Word):
-    """``TEST { "&&" TEST }``, where TEST is ``START { OPERATOR NUMBER } "=" RANGE { "," RANGE }``."""
+    """Tests, joined by ``&&``.
+
+    test = START { OPERATOR NUMBER } "=" RANGE { "," RANGE }
+    """
 
     metavar = "tests"
 
@@ -45,7 +50,7 @@ class _Program(kinds.Word):
                 raise ValueError(f"{word[at:]!r} is neither a number nor an operator")
             tokens.append(found[1])
             at = found.end()
-        tests = [[]]  # type: list[list[str]]
+        tests: list[list[str]] = [[]]
         for token in tokens:
             if token == "&&":
                 tests.append([])
@@ -66,7 +71,9 @@ def _parse_test(tokens: list[str]) -> U32Test:
     location, values = tokens[:sign], tokens[sign + 1 :]
     if len(location) % 2 == 0 or any(op not in ("&", "<<", ">>", "@") for op in location[1::2]):
         raise ValueError(f"{''.join(location)!r} is not a location")
-    steps = tuple(Step(op, _number(word)) for op, word in zip(location[1::2], location[2::2], strict=True))
+    steps = tuple(
+        Step(op, _number(word)) for op, word in zip(location[1::2], location[2::2], strict=True)
+    )
     return U32Test(_number(location[0]), steps, tuple(map(_range, _split(values))))
 
 
@@ -83,7 +90,7 @@ def _split(tokens: list[str]) -> list[list[str]]:
 def _range(tokens: list[str]) -> Range:
     if len(tokens) == 1:
         return Range(*[_number(tokens[0])] * 2)
-    if len(tokens) == 3 and tokens[1] == ":":  # noqa: PLR2004 - LOW : HIGH
+    if len(tokens) == 3 and tokens[1] == ":":
         return Range(_number(tokens[0]), _number(tokens[2]))
     raise ValueError(f"{''.join(tokens)!r} is not a number or a range")
 
@@ -128,7 +135,8 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 
 U32 = Extension(
     "u32",
-    (Option("--u32", _Program(), invertible=True, required=True, label="u32", help="all of these tests hold"),),
+    (Option("--u32", _Program(), invertible=True, required=True, label="u32",
+            help="all of these tests hold"),),
     test=_test,
     summary="arithmetic on four bytes taken from anywhere in the packet",
     source="net/netfilter/xt_u32.c u32_match_it(); iptables-extensions(8) u32",

@@ -5,7 +5,8 @@ A key such as ``REJECT/6`` is the IPv6 form of a target that differs between the
 
 from __future__ import annotations
 
-from nb_lib.options import Extension
+from typing import TYPE_CHECKING
+
 from nb_lib.targets.aside import (
     AUDIT,
     CLASSIFY,
@@ -28,6 +29,9 @@ from nb_lib.targets.proxy import SYNPROXY, TPROXY
 from nb_lib.targets.reject import REJECT, REJECT6
 from nb_lib.targets.tcpmss import TCPMSS
 from nb_lib.targets.verdicts import ACCEPT, DROP, QUEUE, RETURN
+
+if TYPE_CHECKING:
+    from nb_lib.options import Extension
 
 TARGETS: dict[str, Extension] = {
     "ACCEPT": ACCEPT,
@@ -81,4 +85,6 @@ def find_target(name: str, family: int) -> Extension | None:
 
 def known_names(family: int) -> tuple[str, ...]:
     """Return the names of the targets that nb_lib knows for a family."""
-    return tuple(key.partition("/")[0] for key, extension in TARGETS.items() if family in extension.families)
+    return tuple(
+        key.partition("/")[0] for key, extension in TARGETS.items() if family in extension.families
+    )

@@ -1,23 +1,26 @@
 """Targets whose work lies beside the packet's way: queues, copies, timers, labels, priorities.
 
-NFQUEUE, TEE, AUDIT, IDLETIMER, RATEEST, CLASSIFY, SECMARK, CONNSECMARK. The trace tells what they ask for.
-Linux: net/netfilter/xt_NFQUEUE.c, xt_TEE.c, xt_AUDIT.c, xt_IDLETIMER.c, xt_RATEEST.c, xt_CLASSIFY.c,
-xt_SECMARK.c, xt_CONNSECMARK.c.
+NFQUEUE, TEE, AUDIT, IDLETIMER, RATEEST, CLASSIFY, SECMARK, CONNSECMARK. The trace tells what they
+ask for. Linux: net/netfilter/xt_NFQUEUE.c, xt_TEE.c, xt_AUDIT.c, xt_IDLETIMER.c, xt_RATEEST.c,
+xt_CLASSIFY.c, xt_SECMARK.c, xt_CONNSECMARK.c.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds
-from nb_lib.connection import Address
 from nb_lib.effects import Note
-from nb_lib.kinds import Range
 from nb_lib.options import Act, Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nb_lib.connection import Address
+    from nb_lib.kinds import Range
+    from nb_lib.packet import Packet
 
 
 class _Cut(kinds.Word):
@@ -61,7 +64,9 @@ def _tidy_nfqueue(settings: dict[str, Setting], _family: int) -> dict[str, Setti
 
 def _queue_words(use: Use) -> str:
     queues = use.value("--queue-balance")
-    which = f"queues {queues[0]} to {queues[1]}" if queues else f"queue {use.value('--queue-num', 0)}"
+    which = (
+        f"queues {queues[0]} to {queues[1]}" if queues else f"queue {use.value('--queue-num', 0)}"
+    )
     bypass = ", or through if nobody listens there" if "--queue-bypass" in use.settings else ""
     return f"NFQUEUE: to a program, by {which}{bypass}"
 
@@ -69,9 +74,12 @@ def _queue_words(use: Use) -> str:
 NFQUEUE = Extension(
     "NFQUEUE",
     (
-        Option("--queue-num", kinds.Number(0, kinds.U16), group="queue", label="queue", help="the queue's number"),
-        Option("--queue-balance", _Balance(kinds.U16), group="queue", label="queues", help="spread connections over these queues"),
-        Option("--queue-bypass", kinds.FLAG, label="bypass", help="let the packet through if nobody listens"),
+        Option("--queue-num", kinds.Number(0, kinds.U16), group="queue", label="queue",
+               help="the queue's number"),
+        Option("--queue-balance", _Balance(kinds.U16), group="queue", label="queues",
+               help="spread connections over these queues"),
+        Option("--queue-bypass", kinds.FLAG, label="bypass",
+               help="let the packet through if nobody listens"),
         Option("--queue-cpu-fanout", kinds.FLAG, label="fanout", help="choose the queue by CPU"),
     ),
     act=_tell(_queue_words, "QUEUE"), tidy=_tidy_nfqueue,
@@ -95,7 +103,8 @@ class _Gateway(addresses.Host):
 TEE = Extension(
     "TEE",
     (
-        Option("--gateway", _Gateway(), required=True, label="gateway", help="send a copy to this neighbour"),
+        Option("--gateway", _Gateway(), required=True, label="gateway",
+               help="send a copy to this neighbour"),
         Option("--oif", _Cut("name"), hidden="", label="interface", help="by this interface"),
     ),
     act=_tell(lambda use: f"TEE: a copy goes to {use.value('--gateway')}"),
@@ -107,7 +116,8 @@ TEE = Extension(
 
 AUDIT = Extension(
     "AUDIT",
-    (Option("--type", kinds.Choice(("accept", "drop", "reject"), "accept|drop|reject", fold=True), required=True, label="type",
+    (Option("--type", kinds.Choice(("accept", "drop", "reject"), "accept|drop|reject", fold=True),
+            required=True, label="type",
             help="how the audit record calls it"),),
     act=_tell(lambda use: f"AUDIT: a record of type {use.value('--type')}"),
     summary="write an audit record, and go on",
@@ -120,9 +130,12 @@ _LABEL = 27
 IDLETIMER = Extension(
     "IDLETIMER",
     (
-        Option("--timeout", kinds.Number(1, kinds.U32 // 1000), required=True, label="timeout", help="seconds of silence"),
-        Option("--label", kinds.FileName("label", _LABEL), required=True, label="timer", help="the timer's name"),
-        Option("--alarm", kinds.FLAG, label="alarm", help="a timer that goes on while the machine sleeps"),
+        Option("--timeout", kinds.Number(1, kinds.U32 // 1000), required=True,
+               label="timeout", help="seconds of silence"),
+        Option("--label", kinds.FileName("label", _LABEL), required=True, label="timer",
+               help="the timer's name"),
+        Option("--alarm", kinds.FLAG, label="alarm",
+               help="a timer that goes on while the machine sleeps"),
     ),
     act=_tell(lambda use: f"IDLETIMER: timer {use.value('--label')} starts again"),
     summary="restart a timer, and go on",
@@ -131,7 +144,8 @@ IDLETIMER = Extension(
 
 # --- RATEEST ---
 
-_UNITS = {"s": 1_000_000, "sec": 1_000_000, "secs": 1_000_000, "ms": 1_000, "msec": 1_000, "msecs": 1_000,
+_UNITS = {"s": 1_000_000, "sec": 1_000_000, "secs": 1_000_000, "ms": 1_000, "msec": 1_000,
+          "msecs": 1_000,
           "us": 1, "usec": 1, "usecs": 1, "": 1}  # fmt: skip
 _LEAST_INTERVAL, _INTERVALS = 250_000, 6  # from a quarter of a second to eight
 _AVERAGES = range(1, 31)
@@ -168,16 +182,22 @@ def _tidy_rateest(settings: dict[str, Setting], _family: int) -> dict[str, Setti
     power = next((n - 1 for n in range(1, 32) if interval / -math.log(1 - 0.5**n) > average), 31)
     if power not in _AVERAGES:
         raise ValueError("--rateest-ewmalog is out of range")
-    shown = {"--rateest-interval": Setting(kept), "--rateest-ewmalog": Setting(kept << power & kinds.U32)}
+    shown = {
+        "--rateest-interval": Setting(kept),
+        "--rateest-ewmalog": Setting(kept << power & kinds.U32),
+    }
     return {**settings, **shown}
 
 
 RATEEST = Extension(
     "RATEEST",
     (
-        Option("--rateest-name", _Cut("name"), required=True, label="name", help="the estimator's name"),
-        Option("--rateest-interval", _Duration(), label="interval", help="how often the rate is measured"),
-        Option("--rateest-ewmalog", _Duration(), label="average", help="over what time it is averaged"),
+        Option("--rateest-name", _Cut("name"), required=True, label="name",
+               help="the estimator's name"),
+        Option("--rateest-interval", _Duration(), label="interval",
+               help="how often the rate is measured"),
+        Option("--rateest-ewmalog", _Duration(), label="average",
+               help="over what time it is averaged"),
     ),
     tidy=_tidy_rateest, act=_tell(lambda use: f"RATEEST: counted by {use.value('--rateest-name')}"),
     summary="count the packet for a rate estimator, and go on",
@@ -215,7 +235,8 @@ CLASSIFY = Extension(
 
 SECMARK = Extension(
     "SECMARK",
-    (Option("--selctx", kinds.Word("context", 255), required=True, label="context", help="the SELinux context"),),
+    (Option("--selctx", kinds.Word("context", 255), required=True, label="context",
+            help="the SELinux context"),),
     tables=("mangle", "security"),
     act=_tell(lambda use: f"SECMARK: labelled {use.value('--selctx')}"),
     summary="give the packet a security label",
@@ -231,8 +252,10 @@ def _tidy_connsecmark(settings: dict[str, Setting], _family: int) -> dict[str, S
 CONNSECMARK = Extension(
     "CONNSECMARK",
     (
-        Option("--save", kinds.FLAG, group="mode", label="save", help="copy the packet's label to the connection"),
-        Option("--restore", kinds.FLAG, group="mode", label="restore", help="copy the connection's label to the packet"),
+        Option("--save", kinds.FLAG, group="mode", label="save",
+               help="copy the packet's label to the connection"),
+        Option("--restore", kinds.FLAG, group="mode", label="restore",
+               help="copy the connection's label to the packet"),
     ),
     tables=("mangle", "security"), tidy=_tidy_connsecmark, conntrack=True,
     act=_tell(lambda use: "CONNSECMARK: label " + ("saved" if "--save" in use.settings else "restored")),

@@ -6,9 +6,13 @@ be done; the packets of nb_lib have theirs, so nothing changes.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.options import Action, Context, Extension, Option, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 def _act(_use: Use, _packet: Packet, _ctx: Context) -> Action:
@@ -17,7 +21,8 @@ def _act(_use: Use, _packet: Packet, _ctx: Context) -> Action:
 
 CHECKSUM = Extension(
     "CHECKSUM",
-    (Option("--checksum-fill", kinds.FLAG, required=True, label="checksum", help="fill in the checksum"),),
+    (Option("--checksum-fill", kinds.FLAG, required=True, label="checksum",
+            help="fill in the checksum"),),
     tables=("mangle",), act=_act,
     summary="fill in a checksum that was left to the network card",
     source="net/netfilter/xt_CHECKSUM.c checksum_tg(); iptables-extensions(8) CHECKSUM",

@@ -1,17 +1,19 @@
 """CT and NOTRACK: decide, before conntrack, how a connection will be tracked.
 
-Linux: net/netfilter/xt_CT.c xt_ct_target(), notrack_tg(). A packet that is tracked already (one that
-comes back by loopback) is left alone.
+Linux: net/netfilter/xt_CT.c xt_ct_target(), notrack_tg(). A packet that is tracked already (one
+that comes back by loopback) is left alone.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.effects import NoTrack, Track
 from nb_lib.options import Action, Context, Extension, Option, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _CT_EVENTS = ("new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark",
               "natseqinfo", "secmark")  # fmt: skip
@@ -48,14 +50,20 @@ CT = Extension(
     "CT",
     (
         Option("--notrack", kinds.FLAG, label="notrack", help="do not track the packet"),
-        Option("--helper", kinds.Word("name", 15), hidden="", label="helper", help="use this helper for the connection"),
-        Option("--timeout", kinds.Word("name", 31), hidden="", label="timeout", help="use this timeout policy"),
-        Option("--ctevents", kinds.Choices(_CT_EVENTS, "event[,…]"), label="events", help="report only these events"),
+        Option("--helper", kinds.Word("name", 15), hidden="", label="helper",
+               help="use this helper for the connection"),
+        Option("--timeout", kinds.Word("name", 31), hidden="", label="timeout",
+               help="use this timeout policy"),
+        Option("--ctevents", kinds.Choices(_CT_EVENTS, "event[,…]"), label="events",
+               help="report only these events"),
         Option("--expevents", kinds.Choices(_EXP_EVENTS, "event[,…]"), label="events",
                help="report only these events of expectations"),
-        Option("--zone-orig", _Zone(), hidden=0, label="zone", help="the zone, for the original direction"),
-        Option("--zone-reply", _Zone(), hidden=0, label="zone", help="the zone, for the reply direction"),
-        Option("--zone", _Zone(), hidden=0, label="zone", help="look the connection up in this zone"),
+        Option("--zone-orig", _Zone(), hidden=0, label="zone",
+               help="the zone, for the original direction"),
+        Option("--zone-reply", _Zone(), hidden=0, label="zone",
+               help="the zone, for the reply direction"),
+        Option("--zone", _Zone(), hidden=0, label="zone",
+               help="look the connection up in this zone"),
     ),
     tables=("raw",), act=_ct, conntrack=True,
     summary="choose how the connection will be tracked: not at all, with a helper, in a zone",

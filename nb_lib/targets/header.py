@@ -1,20 +1,21 @@
 """TTL, HL, TOS, DSCP, ECN, TCPOPTSTRIP: rewrite a field of a header.
 
-Linux: net/netfilter/xt_HL.c, xt_DSCP.c, net/ipv4/netfilter/ipt_ECN.c, net/netfilter/xt_TCPOPTSTRIP.c.
+Linux: net/netfilter/xt_HL.c, xt_DSCP.c, net/ipv4/netfilter/ipt_ECN.c,
+net/netfilter/xt_TCPOPTSTRIP.c.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib import packet as packets
 from nb_lib.kinds import Masked
 from nb_lib.matches.tos import DscpClass, DscpKind, TosKind, as_codepoint
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
+    from nb_lib.packet import Packet
     from nb_lib.rules import Rule
 
 _CONTINUE, _DROP = Action("CONTINUE"), Action("DROP")
@@ -22,7 +23,11 @@ _CONTINUE, _DROP = Action("CONTINUE"), Action("DROP")
 
 def _changed(packet: Packet, field: str, value: int) -> Action:
     """Return the packet with a field changed, or as it is if it has that value already."""
-    return _CONTINUE if getattr(packet, field) == value else Action("CONTINUE", packet.change(**{field: value}))
+    return (
+        _CONTINUE
+        if getattr(packet, field) == value
+        else Action("CONTINUE", packet.change(**{field: value}))
+    )
 
 
 # --- TTL and HL ---
@@ -44,7 +49,8 @@ def _hop_target(name: str, family: int, function: str) -> Extension:
     return Extension(
         name,
         (
-            Option(fixed, kinds.Number(0, kinds.U8), group="action", label=name, help="give it this value"),
+            Option(fixed, kinds.Number(0, kinds.U8), group="action", label=name,
+                   help="give it this value"),
             Option(less, step, group="action", label=name, help="take so much off, down to 0"),
             Option(more, step, group="action", label=name, help="add so much, up to 255"),
         ),
@@ -91,7 +97,8 @@ _BITS = kinds.Number(0, kinds.U8)
 TOS = Extension(
     "TOS",
     (
-        Option("--set-tos", TosKind(), group="action", label="TOS", help="clear the mask's bits, then xor the value"),
+        Option("--set-tos", TosKind(), group="action", label="TOS",
+               help="clear the mask's bits, then xor the value"),
         Option("--and-tos", _BITS, group="action", label="TOS", help="keep only these bits"),
         Option("--or-tos", _BITS, group="action", label="TOS", help="set these bits"),
         Option("--xor-tos", _BITS, group="action", label="TOS", help="turn these bits over"),
@@ -104,8 +111,10 @@ TOS = Extension(
 DSCP = Extension(
     "DSCP",
     (
-        Option("--set-dscp", DscpKind(), group="value", label="DSCP", help="the code point, by number"),
-        Option("--set-dscp-class", DscpClass(), group="value", label="DSCP", help="the code point, by its class"),
+        Option("--set-dscp", DscpKind(), group="value", label="DSCP",
+               help="the code point, by number"),
+        Option("--set-dscp-class", DscpClass(), group="value", label="DSCP",
+               help="the code point, by its class"),
     ),
     tables=("mangle",), act=_act_dscp, tidy=_tidy_dscp,
     summary="set the DiffServ code point",
@@ -124,7 +133,7 @@ def _check_ecn(use: Use, rule: Rule) -> str:
     return "" if use.settings.keys() == {"--ecn-ip-ect"} else _NEEDS_TCP(use, rule)
 
 
-_NEEDS_TCP = kinds.needs_protocol("ECN", "tcp")
+_NEEDS_TCP = ports.needs_protocol("ECN", "tcp")
 
 
 def _act_ecn(use: Use, packet: Packet, _ctx: Context) -> Action:
@@ -151,10 +160,12 @@ _BIT = kinds.Number(0, 1)
 ECN = Extension(
     "ECN",
     (
-        Option("--ecn-tcp-remove", kinds.FLAG, group="tcp", label="ECN", help="clear ECE and CWR in TCP's header"),
+        Option("--ecn-tcp-remove", kinds.FLAG, group="tcp", label="ECN",
+               help="clear ECE and CWR in TCP's header"),
         Option("--ecn-tcp-ece", _BIT, label="ECE", help="set TCP's ECE bit to this"),
         Option("--ecn-tcp-cwr", _BIT, label="CWR", help="set TCP's CWR bit to this"),
-        Option("--ecn-ip-ect", kinds.Number(0, 3), label="ECN", help="set the ECN bits of the IP header"),
+        Option("--ecn-ip-ect", kinds.Number(0, 3), label="ECN",
+               help="set the ECN bits of the IP header"),
     ),
     families=(4,), tables=("mangle",), act=_act_ecn, tidy=_tidy_ecn, check=_check_ecn,
     summary="remove explicit congestion notification from TCP",
@@ -175,7 +186,11 @@ class _OptionNumbers(kinds.Word):
     def read(self, word: str, _family: int) -> tuple[int, ...]:
         found: list[int] = []
         for part in word.split(","):
-            number = _OPTION_NAMES[part] if part in _OPTION_NAMES else kinds.parse_number(part, 0, kinds.U8)
+            number = (
+                _OPTION_NAMES[part]
+                if part in _OPTION_NAMES
+                else kinds.parse_number(part, 0, kinds.U8)
+            )
             if number <= _NOP:
                 raise ValueError("options 0 and 1 cannot be stripped: they are the padding")
             if number in found:
@@ -209,8 +224,10 @@ def _act_strip(use: Use, packet: Packet, _ctx: Context) -> Action:
 
 TCPOPTSTRIP = Extension(
     "TCPOPTSTRIP",
-    (Option("--strip-options", _OptionNumbers(), label="options", help="overwrite these TCP options with padding"),),
-    protocols=("tcp",), tables=("mangle",), act=_act_strip, check=kinds.needs_protocol("TCPOPTSTRIP", "tcp"),
+    (Option("--strip-options", _OptionNumbers(), label="options",
+            help="overwrite these TCP options with padding"),),
+    protocols=("tcp",), tables=("mangle",), act=_act_strip,
+    check=ports.needs_protocol("TCPOPTSTRIP", "tcp"),
     summary="overwrite TCP options with padding",
-    source="net/netfilter/xt_TCPOPTSTRIP.c tcpoptstrip_mangle_packet(); iptables-extensions(8) TCPOPTSTRIP",
+    source="net/netfilter/xt_TCPOPTSTRIP.c; iptables-extensions(8) TCPOPTSTRIP",
 )  # fmt: skip

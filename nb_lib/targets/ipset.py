@@ -5,11 +5,15 @@ Linux: net/netfilter/xt_set.c set_target_v3().
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib.effects import SetMember
 from nb_lib.matches.ipset import SetKind
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _MAPPED = ("--map-mark", "--map-prio", "--map-queue")
 _NO_TIMEOUT = 2**32 - 1
@@ -42,14 +46,22 @@ _SET = SetKind()
 SET = Extension(
     "SET",
     (
-        Option("--add-set", _SET, invertible=True, label="add to", help="put the packet's fields into this set"),
-        Option("--exist", kinds.FLAG, invertible=True, label="exist", help="renew the timeout of an entry that is there"),
-        Option("--timeout", kinds.Number(0, _NO_TIMEOUT - 1), invertible=True, label="timeout", help="seconds that the entry lives"),
-        Option("--del-set", _SET, invertible=True, label="take from", help="take the packet's fields out of this set"),
-        Option("--map-set", _SET, invertible=True, label="map by", help="take mark, priority or queue from the set's entry"),
-        Option("--map-mark", kinds.FLAG, invertible=True, label="mark", help="the packet's mark is the entry's"),
-        Option("--map-prio", kinds.FLAG, invertible=True, label="priority", help="the packet's priority is the entry's"),
-        Option("--map-queue", kinds.FLAG, invertible=True, label="queue", help="the packet's queue is the entry's"),
+        Option("--add-set", _SET, invertible=True, label="add to",
+               help="put the packet's fields into this set"),
+        Option("--exist", kinds.FLAG, invertible=True, label="exist",
+               help="renew the timeout of an entry that is there"),
+        Option("--timeout", kinds.Number(0, _NO_TIMEOUT - 1), invertible=True,
+               label="timeout", help="seconds that the entry lives"),
+        Option("--del-set", _SET, invertible=True, label="take from",
+               help="take the packet's fields out of this set"),
+        Option("--map-set", _SET, invertible=True, label="map by",
+               help="take mark, priority or queue from the set's entry"),
+        Option("--map-mark", kinds.FLAG, invertible=True, label="mark",
+               help="the packet's mark is the entry's"),
+        Option("--map-prio", kinds.FLAG, invertible=True, label="priority",
+               help="the packet's priority is the entry's"),
+        Option("--map-queue", kinds.FLAG, invertible=True, label="queue",
+               help="the packet's queue is the entry's"),
     ),
     act=_act, tidy=_tidy,
     summary="put the packet's fields into an ipset, or take them out",

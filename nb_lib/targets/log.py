@@ -6,13 +6,17 @@ xt_NFLOG.c nflog_tg(), xt_TRACE.c trace_tg().
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds
 from nb_lib import packet as packets
-from nb_lib.connection import Address
 from nb_lib.effects import Note
 from nb_lib.kinds import IPV4, IPV6
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.connection import Address
+    from nb_lib.packet import Packet
 
 _LEVELS = {"emerg": 0, "panic": 0, "alert": 1, "crit": 2, "error": 3, "warning": 4, "notice": 5,
            "info": 6, "debug": 7}  # fmt: skip
@@ -31,7 +35,9 @@ class _Level(kinds.Word):
         try:
             return kinds.parse_number(word, 0, 7)
         except ValueError:
-            raise ValueError(f"{word!r} is neither a level from 0 to 7 nor one of {', '.join(_LEVELS)}") from None
+            raise ValueError(
+                f"{word!r} is neither a level from 0 to 7 nor one of {', '.join(_LEVELS)}"
+            ) from None
 
 
 class _Prefix(kinds.Text):
@@ -73,26 +79,39 @@ def _ip_parts(packet: Packet) -> list[str]:
     if packet.family == IPV6:
         label = int.from_bytes(packet.data[1:4], "big") & 0xFFFFF
         return [*parts, f"TC={packet.tos}", f"HOPLIMIT={packet.ttl}", f"FLOWLBL={label}"]
-    parts += [f"TOS=0x{packet.tos & 0x1E:02X}", f"PREC=0x{packet.tos & 0xE0:02X}", f"TTL={packet.ttl}", f"ID={packet.ident}"]
+    parts += [
+        f"TOS=0x{packet.tos & 0x1E:02X}",
+        f"PREC=0x{packet.tos & 0xE0:02X}",
+        f"TTL={packet.ttl}",
+        f"ID={packet.ident}",
+    ]
     parts += ["DF"] * packet.dont_fragment + ["MF"] * packet.more_fragments
     return parts + ([f"FRAG:{packet.fragment_offset // 8}"] if packet.fragment_offset else [])
 
 
 def _transport_parts(packet: Packet, use: Use) -> list[str]:
     """The transport header, as far as it is there."""
-    names = {packets.TCP: "TCP", packets.UDP: "UDP", packets.UDPLITE: "UDPLITE", packets.ICMP: "ICMP",
+    names = {packets.TCP: "TCP", packets.UDP: "UDP", packets.UDPLITE: "UDPLITE",
+             packets.ICMP: "ICMP",
              packets.ICMPV6: "ICMPv6", packets.AH: "AH", packets.ESP: "ESP"}  # fmt: skip
     parts = [f"PROTO={names.get(packet.protocol, packet.protocol)}"]
     at = packet.header_end
     if packet.icmp_type is not None:
         parts += [f"TYPE={packet.icmp_type}", f"CODE={packet.icmp_code}"]
         if packet.icmp_type in (0, 8, 128, 129) and packet.whole:
-            parts += [f"ID={packet.icmp_id}", f"SEQ={packet.data[at + 6] << 8 | packet.data[at + 7]}"]
+            parts += [
+                f"ID={packet.icmp_id}",
+                f"SEQ={packet.data[at + 6] << 8 | packet.data[at + 7]}",
+            ]
     if packet.sport is None or packet.protocol not in names:
         return parts
     parts += [f"SPT={packet.sport}", f"DPT={packet.dport}"]
     if packet.flags is None:
-        return [*parts, f"LEN={packet.data[at + 4] << 8 | packet.data[at + 5]}"] if packet.whole else parts
+        return (
+            [*parts, f"LEN={packet.data[at + 4] << 8 | packet.data[at + 5]}"]
+            if packet.whole
+            else parts
+        )
     if "--log-tcp-sequence" in use.settings:
         parts += [f"SEQ={packet.seq}", f"ACK={packet.ack}"]
     parts += [f"WINDOW={packet.window}", f"RES=0x{packet.data[at + 12] << 2 & 0x3C:02x}"]
@@ -101,7 +120,9 @@ def _transport_parts(packet: Packet, use: Use) -> list[str]:
 
 
 def _log(use: Use, packet: Packet, _ctx: Context) -> Action:
-    return Action("CONTINUE", effects=(Note(f"LOG: {use.value('--log-prefix', '')}{log_line(packet, use)}"),))
+    return Action(
+        "CONTINUE", effects=(Note(f"LOG: {use.value('--log-prefix', '')}{log_line(packet, use)}"),)
+    )
 
 
 def _nflog(use: Use, _packet: Packet, _ctx: Context) -> Action:
@@ -110,8 +131,10 @@ def _nflog(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("CONTINUE", effects=(Note(text),))
 
 
-def _trace(_use: Use, packet: Packet, _ctx: Context) -> Action:
-    return Action("CONTINUE", effects=(Note("TRACE: the kernel reports every rule that this packet meets"),))
+def _trace(_use: Use, _packet: Packet, _ctx: Context) -> Action:
+    return Action(
+        "CONTINUE", effects=(Note("TRACE: the kernel reports every rule that this packet meets"),)
+    )
 
 
 def _tidy_nflog(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
@@ -124,13 +147,17 @@ def _tidy_nflog(settings: dict[str, Setting], _family: int) -> dict[str, Setting
 LOG = Extension(
     "LOG",
     (
-        Option("--log-prefix", _Prefix(_LOG_PREFIX, cut=True), label="prefix", help="up to 29 characters before the line"),
-        Option("--log-level", _Level(), hidden=4, label="level", help="how urgent the line is (warning if not told)"),
-        Option("--log-tcp-sequence", kinds.FLAG, label="sequence", help="write TCP's sequence numbers"),
+        Option("--log-prefix", _Prefix(_LOG_PREFIX, cut=True), label="prefix",
+               help="up to 29 characters before the line"),
+        Option("--log-level", _Level(), hidden=4, label="level",
+               help="how urgent the line is (warning if not told)"),
+        Option("--log-tcp-sequence", kinds.FLAG, label="sequence",
+               help="write TCP's sequence numbers"),
         Option("--log-tcp-options", kinds.FLAG, label="TCP options", help="write TCP's options"),
         Option("--log-ip-options", kinds.FLAG, label="IP options", help="write IP's options"),
         Option("--log-uid", kinds.FLAG, label="uid", help="write who sent the packet"),
-        Option("--log-macdecode", kinds.FLAG, label="MAC", help="write Ethernet's addresses in words"),
+        Option("--log-macdecode", kinds.FLAG, label="MAC",
+               help="write Ethernet's addresses in words"),
     ),
     act=_log,
     summary="write a line to the kernel's log, and go on",
@@ -140,10 +167,13 @@ LOG = Extension(
 NFLOG = Extension(
     "NFLOG",
     (
-        Option("--nflog-prefix", _Prefix(_NFLOG_PREFIX, cut=False), label="prefix", help="up to 63 characters before the packet"),
-        Option("--nflog-group", kinds.Number(0, 65_535), hidden=0, label="group", help="the netlink group that is told"),
+        Option("--nflog-prefix", _Prefix(_NFLOG_PREFIX, cut=False), label="prefix",
+               help="up to 63 characters before the packet"),
+        Option("--nflog-group", kinds.Number(0, 65_535), hidden=0, label="group",
+               help="the netlink group that is told"),
         Option("--nflog-range", kinds.Number(0, kinds.U32), label="range", help="no effect"),
-        Option("--nflog-size", kinds.Number(0, kinds.U32), label="size", help="how many bytes of the packet to copy"),
+        Option("--nflog-size", kinds.Number(0, kinds.U32), label="size",
+               help="how many bytes of the packet to copy"),
         Option("--nflog-threshold", kinds.Number(0, 65_535), hidden=0, label="threshold",
                help="how many packets are collected before they are told"),
     ),

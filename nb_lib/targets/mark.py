@@ -5,11 +5,17 @@ Linux: net/netfilter/xt_mark.c mark_tg(), net/netfilter/xt_connmark.c connmark_t
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from nb_lib import kinds
 from nb_lib.effects import ConnMark
 from nb_lib.kinds import Masked
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nb_lib.packet import Packet
 
 _ALL = kinds.U32
 CONTINUE = Action("CONTINUE")
@@ -24,7 +30,7 @@ def _as_xmark(settings: dict[str, Setting]) -> dict[str, Setting]:
     return settings
 
 
-_XMARK = {
+_XMARK: dict[str, Callable[[Any], Masked]] = {
     "--set-mark": lambda mark: Masked(mark.value, mark.value | mark.mask),
     "--and-mark": lambda bits: Masked(0, ~bits & _ALL),
     "--or-mark": lambda bits: Masked(bits, bits),
@@ -45,10 +51,20 @@ def _tidy_connmark(settings: dict[str, Setting], _family: int) -> dict[str, Sett
     if mode not in ("--save-mark", "--restore-mark"):
         settings = _as_xmark(settings)
         if mask:
-            settings["--set-xmark"] = Setting(Masked(settings["--set-xmark"].value.value, mask.value))
-        return {name: setting for name, setting in settings.items() if name not in ("--mask", "--nfmask", "--ctmask")}
+            settings["--set-xmark"] = Setting(
+                Masked(settings["--set-xmark"].value.value, mask.value)
+            )
+        return {
+            name: setting
+            for name, setting in settings.items()
+            if name not in ("--mask", "--nfmask", "--ctmask")
+        }
     full = mask or Setting(_ALL)
-    return {"--nfmask": full, "--ctmask": full, **{n: s for n, s in settings.items() if n != "--mask"}}
+    return {
+        "--nfmask": full,
+        "--ctmask": full,
+        **{n: s for n, s in settings.items() if n != "--mask"},
+    }
 
 
 def _act_mark(use: Use, packet: Packet, _ctx: Context) -> Action:
@@ -86,8 +102,20 @@ _BITS = kinds.Number(0, _ALL, "bits", form="#x")
 _SHIFT = kinds.Number(0, 31, "bits")
 _MASKED = kinds.Mark(always=True)
 _SETTING = (
-    Option("--set-xmark", _MASKED, group="mode", label="mark", help="clear the mask's bits, then xor the value"),
-    Option("--set-mark", _MASKED, group="mode", label="mark", help="clear the mask's bits, then or the value"),
+    Option(
+        "--set-xmark",
+        _MASKED,
+        group="mode",
+        label="mark",
+        help="clear the mask's bits, then xor the value",
+    ),
+    Option(
+        "--set-mark",
+        _MASKED,
+        group="mode",
+        label="mark",
+        help="clear the mask's bits, then or the value",
+    ),
     Option("--and-mark", _BITS, group="mode", label="mark", help="keep only these bits"),
     Option("--or-mark", _BITS, group="mode", label="mark", help="set these bits"),
     Option("--xor-mark", _BITS, group="mode", label="mark", help="turn these bits over"),
@@ -103,13 +131,18 @@ CONNMARK = Extension(
     "CONNMARK",
     (
         *_SETTING,
-        Option("--save-mark", kinds.FLAG, group="mode", label="save", help="copy the packet's mark to the connection"),
-        Option("--restore-mark", kinds.FLAG, group="mode", label="restore", help="copy the connection's mark to the packet"),
+        Option("--save-mark", kinds.FLAG, group="mode", label="save",
+               help="copy the packet's mark to the connection"),
+        Option("--restore-mark", kinds.FLAG, group="mode", label="restore",
+               help="copy the connection's mark to the packet"),
         Option("--nfmask", _BITS, label="packet's bits", help="which bits of the packet's mark"),
-        Option("--ctmask", _BITS, label="connection's bits", help="which bits of the connection's mark"),
+        Option("--ctmask", _BITS, label="connection's bits",
+               help="which bits of the connection's mark"),
         Option("--mask", _BITS, label="bits", help="which bits of both marks"),
-        Option("--left-shift-mark", _SHIFT, group="shift", hidden=0, label="left shift", help="shift the mark to the left"),
-        Option("--right-shift-mark", _SHIFT, group="shift", hidden=0, label="right shift", help="shift the mark to the right"),
+        Option("--left-shift-mark", _SHIFT, group="shift", hidden=0, label="left shift",
+               help="shift the mark to the left"),
+        Option("--right-shift-mark", _SHIFT, group="shift", hidden=0, label="right shift",
+               help="shift the mark to the right"),
     ),
     act=_act_connmark, tidy=_tidy_connmark, conntrack=True,
     summary="set the connection's mark, or copy it from and to the packet",

@@ -10,7 +10,7 @@ import re
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, ports
 from nb_lib.effects import Nat
 from nb_lib.kinds import IPV6
 from nb_lib.net import BITS, Net, make_address, strict_address
@@ -70,7 +70,7 @@ class _Ports(kinds.Word):
 
 
 def _port(word: str) -> int:
-    return kinds.parse_port(word, "tcp", "udp")
+    return ports.parse_port(word, "tcp", "udp")
 
 
 class _Target(_Ports):
@@ -149,7 +149,8 @@ def _wish(use: Use, side: Literal["src", "dst"], option: str) -> Nat:
     low, high, port_low, port_high, base = use.value(option) or NatRange()
     settings = use.settings
     return Nat(side, low, high, port_low, port_high, port_base=base, random="--random" in settings,
-               random_fully="--random-fully" in settings, persistent="--persistent" in settings)  # fmt: skip
+               random_fully="--random-fully" in settings,
+               persistent="--persistent" in settings)  # fmt: skip
 
 
 def _dnat(use: Use, _packet: Packet, _ctx: Context) -> Action:
@@ -201,8 +202,10 @@ _TO_PORTS = Option(
 DNAT = Extension(
     "DNAT",
     (Option("--to-destination", _Target(shifted=True), required=True, label="destination",
-            help="the new destination: address, range of addresses, port, range of ports"), _RANDOM, _PERSISTENT),
-    tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_dnat, check=_check_ports("--to-destination"),
+            help="the new destination: address, range of addresses, port, range of ports"), _RANDOM,
+            _PERSISTENT),
+    tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_dnat,
+    check=_check_ports("--to-destination"),
     conntrack=True,
     summary="send the connection to another address or port",
     source="net/netfilter/xt_nat.c xt_dnat_target_v2(); iptables-extensions(8) DNAT",
@@ -221,14 +224,16 @@ SNAT = Extension(
 
 MASQUERADE = Extension(
     "MASQUERADE", (_TO_PORTS, _RANDOM, _FULLY),
-    tables=("nat",), hooks=("POSTROUTING",), act=_masquerade, check=_check_ports("--to-ports"), conntrack=True,
+    tables=("nat",), hooks=("POSTROUTING",), act=_masquerade, check=_check_ports("--to-ports"),
+    conntrack=True,
     summary="SNAT to the address of the outgoing interface",
     source="net/netfilter/xt_MASQUERADE.c masquerade_tg(); iptables-extensions(8) MASQUERADE",
 )  # fmt: skip
 
 REDIRECT = Extension(
     "REDIRECT", (_TO_PORTS, _RANDOM),
-    tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_redirect, check=_check_ports("--to-ports"), conntrack=True,
+    tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_redirect,
+    check=_check_ports("--to-ports"), conntrack=True,
     summary="DNAT to this host itself",
     source="net/netfilter/xt_REDIRECT.c redirect_tg4(); iptables-extensions(8) REDIRECT",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, ports
 from nb_lib.effects import Note
 from nb_lib.kinds import Masked
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
@@ -28,7 +28,7 @@ class _Port(kinds.Word):
     metavar = "port"
 
     def read(self, word: str, _family: int) -> int:
-        return kinds.resolve_port(word or "0", ("tcp", "udp"))
+        return ports.resolve_port(word or "0", ("tcp", "udp"))
 
 
 def _tproxy(use: Use, packet: Packet, ctx: Context) -> Action:
@@ -36,22 +36,31 @@ def _tproxy(use: Use, packet: Packet, ctx: Context) -> Action:
     socket = dict(packet.facts).get("socket", ctx.fact("socket"))
     port = use.value("--on-port") or packet.dport
     if socket is None:
-        return Action("UNDECIDED", missing=f"whether a transparent socket listens on port {port} (socket='transparent')")
+        return Action(
+            "UNDECIDED",
+            missing=f"whether a transparent socket listens on port {port} (socket='transparent')",
+        )
     if socket != "transparent":
         return Action("DROP")
     value, mask = use.value("--tproxy-mark")
-    return Action("ACCEPT", packet.change(mark=packet.mark & ~mask ^ value), (Note(f"TPROXY: to the socket on port {port}"),))
+    return Action(
+        "ACCEPT",
+        packet.change(mark=packet.mark & ~mask ^ value),
+        (Note(f"TPROXY: to the socket on port {port}"),),
+    )
 
 
 TPROXY = Extension(
     "TPROXY",
     (
-        Option("--on-port", _Port(), required=True, label="port", help="the proxy's port; 0: the packet's own"),
+        Option("--on-port", _Port(), required=True, label="port",
+               help="the proxy's port; 0: the packet's own"),
         Option("--on-ip", addresses.Host(), label="address", help="the proxy's address"),
-        Option("--tproxy-mark", kinds.Mark(always=True), label="mark", help="mark the packet, for a routing rule"),
+        Option("--tproxy-mark", kinds.Mark(always=True), label="mark",
+               help="mark the packet, for a routing rule"),
     ),
     protocols=("tcp", "udp"), tables=("mangle",), hooks=("PREROUTING",), act=_tproxy, tidy=_tidy,
-    check=kinds.needs_protocol("TPROXY", "tcp", "udp"),
+    check=ports.needs_protocol("TPROXY", "tcp", "udp"),
     summary="give the packet to a local socket, without changing it",
     source="net/netfilter/xt_TPROXY.c tproxy_tg4(); iptables-extensions(8) TPROXY",
 )  # fmt: skip
@@ -75,9 +84,14 @@ def _synproxy(_use: Use, packet: Packet, _ctx: Context) -> Action:
     if packet.flags is None:
         return Action("DROP")
     if packet.flags & SYN and not packet.flags & (ACK | FIN | RST):
-        return Action("STOLEN", effects=(Note("SYNPROXY: answers the handshake itself, with a cookie"),))
+        return Action(
+            "STOLEN", effects=(Note("SYNPROXY: answers the handshake itself, with a cookie"),)
+        )
     if packet.flags & ACK and not packet.flags & (FIN | RST | SYN):
-        return Action("UNDECIDED", missing="nothing helps: whether the ACK carries a valid cookie is not modelled")
+        return Action(
+            "UNDECIDED",
+            missing="nothing helps: whether the ACK carries a valid cookie is not modelled",
+        )
     return Action("CONTINUE")
 
 
@@ -86,12 +100,14 @@ SYNPROXY = Extension(
     (
         Option("--sack-perm", kinds.FLAG, label="SACK", help="offer selective acknowledgements"),
         Option("--timestamp", kinds.FLAG, label="timestamps", help="offer timestamps"),
-        Option("--wscale", _Small(kinds.U8), label="window scale", help="announce this window scale"),
+        Option("--wscale", _Small(kinds.U8), label="window scale",
+               help="announce this window scale"),
         Option("--mss", _Small(kinds.U16), label="MSS", help="announce this segment size"),
         Option("--ecn", kinds.FLAG, label="ECN", help="allow congestion notification"),
     ),
-    protocols=("tcp",), tables=("filter",), hooks=("INPUT", "FORWARD"), act=_synproxy, conntrack=True,
-    check=kinds.needs_protocol("SYNPROXY", "tcp"),
+    protocols=("tcp",), tables=("filter",), hooks=("INPUT", "FORWARD"), act=_synproxy,
+    conntrack=True,
+    check=ports.needs_protocol("SYNPROXY", "tcp"),
     summary="answer TCP handshakes with cookies, on behalf of the server",
     source="net/ipv4/netfilter/ipt_SYNPROXY.c synproxy_tg4(); iptables-extensions(8) SYNPROXY",
 )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.effects import Reject
-from nb_lib.kinds import IPV6
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import TCP, Packet
 
@@ -26,7 +25,8 @@ _V4 = {
 _V6 = {
     "icmp6-no-route": "no-route", "icmp6-adm-prohibited": "adm-prohibited",
     "icmp6-addr-unreachable": "addr-unreach", "icmp6-port-unreachable": "port-unreach",
-    "tcp-reset": "tcp-reset", "icmp6-policy-fail": "policy-fail", "icmp6-reject-route": "reject-route",
+    "tcp-reset": "tcp-reset", "icmp6-policy-fail": "policy-fail",
+    "icmp6-reject-route": "reject-route",
 }  # fmt: skip
 
 
@@ -43,18 +43,20 @@ def _check(use: Use, rule: Rule) -> str:
     return ""
 
 
-def _extension(family: int, answers: dict[str, str], default: str, function: str) -> Extension:
+def _extension(family: int, answers: dict[str, str], default: str, module: str) -> Extension:
     words = {word: name for name, alias in answers.items() for word in (name, alias)}
     words[""] = next(iter(answers))  # every word begins with nothing
     return Extension(
         "REJECT",
-        (Option("--reject-with", kinds.Choice(words, "type", prefix=True), default=default, label="answer",
+        (Option("--reject-with", kinds.Choice(words, "type", prefix=True), default=default,
+                label="answer",
                 help="what to tell the sender"),),
-        families=(family,), tables=("filter",), hooks=("INPUT", "FORWARD", "OUTPUT"), act=_act, check=_check,
+        families=(family,), tables=("filter",), hooks=("INPUT", "FORWARD", "OUTPUT"), act=_act,
+        check=_check,
         summary="drop the packet and send its sender an error",
-        source=f"net/ipv{family}/netfilter/ip{'6' if family == IPV6 else ''}t_REJECT.c {function}(); iptables-extensions(8) REJECT",
+        source=f"{module}; iptables-extensions(8) REJECT",
     )  # fmt: skip
 
 
-REJECT = _extension(4, _V4, "icmp-port-unreachable", "reject_tg")
-REJECT6 = _extension(6, _V6, "icmp6-port-unreachable", "reject_tg6")
+REJECT = _extension(4, _V4, "icmp-port-unreachable", "net/ipv4/netfilter/ipt_REJECT.c")
+REJECT6 = _extension(6, _V6, "icmp6-port-unreachable", "net/ipv6/netfilter/ip6t_REJECT.c")

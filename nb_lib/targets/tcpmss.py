@@ -6,7 +6,7 @@ option gets one, of at most 536 (IPv4) or 1220 (IPv6).
 
 from __future__ import annotations
 
-from nb_lib import kinds
+from nb_lib import kinds, ports
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
 from nb_lib.packet import SYN, TCP, Packet
 
@@ -29,7 +29,11 @@ class _Size(kinds.Word):
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
         raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
-    return {"--clamp-mss-to-pmtu": settings["--clamp-mss-to-pmtu"]} if "--clamp-mss-to-pmtu" in settings else settings
+    return (
+        {"--clamp-mss-to-pmtu": settings["--clamp-mss-to-pmtu"]}
+        if "--clamp-mss-to-pmtu" in settings
+        else settings
+    )
 
 
 def _act(use: Use, packet: Packet, ctx: Context) -> Action:
@@ -59,7 +63,9 @@ def _lower(packet: Packet, wanted: int) -> Packet | None:
         have = options[place + 2] << 8 | options[place + 3]
         if have <= wanted:
             return None
-        return packet.change(tcp_options=options[: place + 2] + wanted.to_bytes(2, "big") + options[place + 4 :])
+        return packet.change(
+            tcp_options=options[: place + 2] + wanted.to_bytes(2, "big") + options[place + 4 :]
+        )
     carries_data = packet.length > at + size
     if carries_data or size >= _LONGEST_HEADER or not (packet.flags or 0) & SYN:
         return None
@@ -71,9 +77,9 @@ def _find(options: bytes) -> int | None:
     """Find the MSS option as the kernel looks for it, step by step."""
     at = 0
     while at <= len(options) - 4:
-        if options[at] == _MSS and options[at + 1] == 4:  # noqa: PLR2004 - the option's length
+        if options[at] == _MSS and options[at + 1] == 4:
             return at
-        at += 1 if options[at] < 2 else options[at + 1] or 1  # noqa: PLR2004 - end and padding have no length
+        at += 1 if options[at] < 2 else options[at + 1] or 1
     return None
 
 
@@ -81,9 +87,10 @@ TCPMSS = Extension(
     "TCPMSS",
     (
         Option("--set-mss", _Size(), label="MSS", help="at most this segment size"),
-        Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp", help="at most what the path's MTU allows"),
+        Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp",
+               help="at most what the path's MTU allows"),
     ),
-    protocols=("tcp",), act=_act, tidy=_tidy, check=kinds.needs_protocol("TCPMSS", "tcp"),
+    protocols=("tcp",), act=_act, tidy=_tidy, check=ports.needs_protocol("TCPMSS", "tcp"),
     summary="lower the segment size that a TCP handshake announces",
     source="net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet(); iptables-extensions(8) TCPMSS",
 )  # fmt: skip

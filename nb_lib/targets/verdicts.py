@@ -6,8 +6,12 @@ iptables(8) TARGETS.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nb_lib.options import Action, Context, Extension, Use
-from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 _SOURCE = "net/ipv4/netfilter/ip_tables.c ipt_do_table(); iptables(8) TARGETS"
 

@@ -225,7 +225,9 @@ def normal(extension: Extension, settings: dict[str, Setting], family: int) -> d
 
 
 class _Reader:
-    """The grammar of a rule::
+    """The grammar of a rule.
+
+    ::
 
         rule   = { [ "!" ] core | match | option } [ jump | goto ] { option }
         match  = ( "-m" | "--match" ) NAME

@@ -16,8 +16,9 @@ from nb_lib.errors import RulesetError
 
 @dataclass(frozen=True)
 class IpSet:
-    """A set: its type's parts (``ip``, ``net``, ``port``, ``mac``, ``iface``, ``mark``, ``set``) and its members.
+    """A set: the parts of its type, and its members.
 
+    ``parts`` are ``ip``, ``net``, ``port``, ``mac``, ``iface``, ``mark`` or ``set``, in the type's order.
     A member is a tuple of texts, one a part; ``members`` maps it to the time at which it expires
     (None: never). ``excluded`` are members marked ``nomatch``.
     """

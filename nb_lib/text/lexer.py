@@ -1,9 +1,9 @@
-"""Words of one line, as iptables-restore cuts them.
+r"""Words of one line, as iptables-restore cuts them.
 
 Grammar (iptables/xshared.c, add_param_to_argv())::
 
     line = { blank } [ word { blank { blank } word } ]
-    word = { character } | { character } '"' { any | "\\" any } '"'
+    word = { character } | { character } '"' { any | "\" any } '"'
 
 Only double quotes quote; a backslash escapes inside them and is an ordinary character outside.
 """

@@ -345,16 +345,9 @@ def _file(source: _Source) -> list[_Filed]:
         if first == ":" and table is not None:
             _declare(source, table, at)
         elif first == "*" and table is None:
-            table = _Filed(text[at + 1 : line_end].strip(), at)
-            if table.name not in BUILTIN:
-                raise _error(source, at, f"there is no table {table.name!r}", token=table.name,
-                             hint=suggest(table.name, BUILTIN))  # fmt: skip
+            table = _begin(source, at, text[at + 1 : line_end].strip())
             found.append(table)
-        elif (
-            text.startswith("COMMIT", at)
-            and text[at:line_end].strip() == "COMMIT"
-            and table is not None
-        ):
+        elif first == "C" and text[at:line_end].strip() == "COMMIT" and table is not None:
             table.end = at
             _close(source, table)
             table = None
@@ -365,6 +358,14 @@ def _file(source: _Source) -> list[_Filed]:
         raise RulesetError(f"the table {table.name} has no COMMIT: the dump is cut off",
                            lineno=source.lineno(end), col=1, hint="add a line COMMIT")  # fmt: skip
     return found
+
+
+def _begin(source: _Source, at: int, name: str) -> _Filed:
+    """Begin the table of a ``*NAME`` line."""
+    if name not in BUILTIN:
+        hint = suggest(name, BUILTIN)
+        raise _error(source, at, f"there is no table {name!r}", token=name, hint=hint)
+    return _Filed(name, at)
 
 
 def _declare(source: _Source, table: _Filed, at: int) -> None:
@@ -383,7 +384,8 @@ def _declare(source: _Source, table: _Filed, at: int) -> None:
                      hint="ACCEPT or DROP")  # fmt: skip
     if not builtin and policy != "-":
         raise _error(source, at, f"{name} is not built into {table.name}, so it can have no policy",
-                     token=policy, hint=suggest(name, BUILTIN[table.name]) or "write - for the policy")  # fmt: skip
+                     token=policy,
+                     hint=suggest(name, BUILTIN[table.name]) or "write - for the policy")  # fmt: skip
     if len(name.encode()) > MAX_CHAIN_NAME:
         raise _error(source, at, f"the chain's name has {len(name.encode())} characters, at most "
                      f"{MAX_CHAIN_NAME} are possible", token=name)  # fmt: skip
@@ -412,7 +414,7 @@ def _bad_line(source: _Source, at: int, *, inside: bool = True) -> RulesetError:
         )
     if not inside:
         return _error(source, at, "no table has begun", token=word,
-                      hint="paste the output of iptables-save; a table begins with *filter, *nat …")  # fmt: skip
+                      hint="paste the output of iptables-save; a table begins with *filter …")  # fmt: skip
     if word.startswith("*"):
         return _error(source, at, "a table begins before the last one ended", token=word,
                       hint="COMMIT is missing above")  # fmt: skip

@@ -57,12 +57,17 @@ def _work() -> None:
     saved: dict[str, list[str]] = {}
     for family, table in kept:
         program = f"{_PROGRAMS[family]}-{backend}-save"
-        text = subprocess.run([program, "-t", table], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [program, "-t", table], capture_output=True, text=True, check=True
+        ).stdout
         for line in text.splitlines():
             if line.startswith(f"-A c{family}."):
                 chain, _, rule = line[3:].partition(" ")
                 saved.setdefault(chain, []).append(rule)
-    verdicts = [(saved.get(f"c{case[0]}.{number}", []), words) for number, (case, words) in enumerate(zip(cases, said, strict=True))]
+    verdicts = [
+        (saved.get(f"c{case[0]}.{number}", []), words)
+        for number, (case, words) in enumerate(zip(cases, said, strict=True))
+    ]
     json.dump(verdicts, sys.stdout)
 
 

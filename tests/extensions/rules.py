@@ -6,13 +6,17 @@ administrator writes: combinations, odd orders, defaults written out, missing pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from nb_lib.matches import MATCHES, find_match
 from nb_lib.matches.core import CORE
-from nb_lib.options import Extension, Option
 from nb_lib.targets import TARGETS, find_target
 from tests.extensions.judge import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nb_lib.options import Extension, Option
 
 # Words of every kind; each option meets all of them.
 WORDS = (
@@ -69,8 +73,12 @@ COMPANIONS: dict[str, dict[str, str]] = {
     "SNAT": {"--random": "--to-source 1.2.3.4", "--persistent": "--to-source 1.2.3.4", "--random-fully": "--to-source 1.2.3.4"},
 }  # fmt: skip
 # Names that the running kernel must know: modules, policies.
-LOOKED_UP = {"CT": ("--helper", "--timeout"), "cgroup": ("--path",), "SECMARK": ("--selctx",),
-             "SET": ("--map-set", "--map-mark", "--map-prio", "--map-queue")}
+LOOKED_UP = {
+    "CT": ("--helper", "--timeout"),
+    "cgroup": ("--path",),
+    "SECMARK": ("--selctx",),
+    "SET": ("--map-set", "--map-mark", "--map-prio", "--map-queue"),
+}
 # What the namespace needs before rules can name it.
 SETUP = "ipset create s4 hash:ip; ipset create s6 hash:ip family inet6; modprobe -a nf_conntrack_ftp || true"
 
@@ -79,7 +87,11 @@ def generated() -> Iterator[Case]:
     """Yield each option of each extension with each word, for the families that have it."""
     for number, case in enumerate(_generated()):
         # Rules of one hashlimit name share a table, so each gets a name of its own.
-        yield case._replace(rule=case.rule.replace("--hashlimit-name n", f"--hashlimit-name n{number}").replace("--rateest-name a", f"--rateest-name a{number}"))
+        yield case._replace(
+            rule=case.rule.replace("--hashlimit-name n", f"--hashlimit-name n{number}").replace(
+                "--rateest-name a", f"--rateest-name a{number}"
+            )
+        )
 
 
 def _generated() -> Iterator[Case]:
@@ -90,7 +102,9 @@ def _generated() -> Iterator[Case]:
             extension = find_match(name, family)
             if extension is not None:
                 yield from _extension(family, extension, f"-m {name}")
-        for name in sorted({key.partition("/")[0] for key in TARGETS} - {"QUEUE"}):  # the kernel may lack it
+        for name in sorted(
+            {key.partition("/")[0] for key in TARGETS} - {"QUEUE"}
+        ):  # the kernel may lack it
             extension = find_target(name, family)
             if extension is not None:
                 yield from _extension(family, extension, f"-j {name}")
@@ -121,11 +135,15 @@ def _option(family: int, table: str, start: str, extension: str, option: Option)
         yield Case(family, table, f"{start} {beside} ! {name}".strip())
     words = WORDS if option.kind.arity else ()
     if option.kind.arity == 2:
-        words = tuple(f"{word} {other}" for word in WORDS[::3] for other in ("1", "SYN", "src,dst", "ALL"))
+        words = tuple(
+            f"{word} {other}" for word in WORDS[::3] for other in ("1", "SYN", "src,dst", "ALL")
+        )
     if option.name.endswith("-set") and option.kind.arity == 2:
         words = tuple(f"s{family} {word}" for word in WORDS)
     for word in words:
         yield Case(family, table, f"{start} {beside} {option.name} {word}".strip())
     for word in words[::6]:
         yield Case(family, table, f"{start} {beside} ! {option.name} {word}".strip())
-        yield Case(family, table, f"{start} {beside} {option.name} {word} {option.name} {word}".strip())
+        yield Case(
+            family, table, f"{start} {beside} {option.name} {word} {option.name} {word}".strip()
+        )

@@ -24,7 +24,7 @@ def test_a_dump_saves_back_unchanged(name: str) -> None:
     text = dumps()[name]
     ruleset = parse(text, family=family(name))
     assert check(ruleset) == []
-    counters = bool(re.search(r"^\[\d+:\d+\] -A", text, re.M))
+    counters = bool(re.search(r"^\[\d+:\d+\] -A", text, re.MULTILINE))
     # The order of tables is the file's own: recordings may hold a part of a host's tables.
     assert save(ruleset, counters=counters, order=ruleset.tables) == body(text)
 
@@ -32,6 +32,6 @@ def test_a_dump_saves_back_unchanged(name: str) -> None:
 def test_the_backend_orders_the_tables() -> None:
     """What names its backend in the header is ordered as that backend does."""
     equal = [save(parse(text, family=family(name))) == body(text) for name, text in dumps().items()
-             if not re.search(r"^\[\d+:\d+\] -A", text, re.M)]  # fmt: skip
+             if not re.search(r"^\[\d+:\d+\] -A", text, re.MULTILINE)]  # fmt: skip
     assert all(equal)
     assert len(equal) > 450

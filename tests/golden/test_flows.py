@@ -50,7 +50,8 @@ def first_packet(flow: dict[str, Any]) -> Packet:
     line = next(line for line in flow["trace"] if line.startswith("PACKET"))
     src = re.search(r" SRC=(\S+)", line)
     sport = re.search(r"SPORT=(\d+)", line)
-    assert src is not None and sport is not None
+    assert src is not None
+    assert sport is not None
     make = tcp if flow["proto"] == "TCP" else udp
     ttl = re.search(r"TTL=(\d+)", line)
     return make(src[1], flow["dst"], sport=int(sport[1]), dport=flow["port"],

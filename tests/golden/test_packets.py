@@ -76,7 +76,8 @@ def compare() -> dict[str, Result]:
         result.equal += not differs
         if differs:
             result.wrong.append(
-                f"{name} {record['dev']} {trace.sent}: {differs}\n  kernel {record['fate']} {record['steps']}\n"
+                f"{name} {record['dev']} {trace.sent}: {differs}\n"
+                f"  kernel {record['fate']} {record['steps']}\n"
                 f"  ours   {trace.fate} {[list(s) for s in trace.steps]}"
             )
     return results

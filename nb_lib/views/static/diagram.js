@@ -189,6 +189,9 @@
       pause();
       show(n);
     }, on));
+    let before = -1; // on paper stands how it ended
+    addEventListener("beforeprint", () => { before = fig.classList.contains("nf-stepping") ? now : -1; if (before >= 0) show(last, false); }, on);
+    addEventListener("afterprint", () => { if (before >= 0) show(before, false); }, on);
     fig.dataset.step = String(last);
     place.textContent = `${count} steps`;
     place.setAttribute("href", `#${fig.id}-step-0`);
