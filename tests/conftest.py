@@ -159,6 +159,29 @@ def pytest_configure(config):
     config.pluginmanager.register(LeftOut(), "left-out")
 
 
+# ── Figures: how much of what was recorded agrees ───────────────────────────────────
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def figure(request):
+    """Return a function that prints a figure at the end of the run: ``figure("flows", 619, 619)``."""
+
+    def say(what: str, equal: int, total: int, note: str = "") -> None:
+        request.config.stash.setdefault(FIGURES, []).append(f"{what}: {equal:,} / {total:,} {note}")
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    figures = config.stash.get(FIGURES, [])
+    if figures:
+        terminalreporter.section("compared with the real thing")
+    for line in figures:
+        terminalreporter.write_line(line)
+
+
 # ── The built book ──────────────────────────────────────────────────────────────────
 
 

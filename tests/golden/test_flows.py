@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -82,6 +83,7 @@ def device(flow: dict[str, Any]) -> str:
 
 
 # Recordings that are not whole, found by hand: (folder, client, destination, port) → what they lack.
+Figure = Callable[..., None]
 LOST = "the kernel's trace events after the last recorded one were lost"
 OTHER = "the trace is that of a connection to the other endpoint"
 ODD = {
@@ -150,7 +152,7 @@ def _fate_agrees(flow: dict[str, Any], trace: Trace) -> bool:
     return trace.fate.kind in FATES[expected]
 
 
-def test_flows_take_the_recorded_way() -> None:
+def test_flows_take_the_recorded_way(figure: Figure) -> None:
     results: Counter[str] = Counter()
     wrong = []
     for folder, flow in flows():
@@ -160,8 +162,6 @@ def test_flows_take_the_recorded_way() -> None:
             wrong.append(
                 f"{folder} {flow['client']} → {flow['dst']}:{flow['port']} {flow['result']}\n  {difference}"
             )
-    print(
-        f"flows: {results['equal']} / {results.total()} equal in rules, fate, endpoint and source"
-    )
+    figure("flows", results["equal"], results.total(), "equal in rules, fate, endpoint, source")
     assert results.total() == 619
     assert not wrong, "\n".join(wrong[:8])

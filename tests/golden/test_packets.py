@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,10 +89,12 @@ def results() -> dict[str, Result]:
     return compare()
 
 
-def test_packets_go_as_the_kernel_sent_them(results: dict[str, Result]) -> None:
+def test_packets_go_as_the_kernel_sent_them(
+    results: dict[str, Result], figure: Callable[..., None]
+) -> None:
     total = sum(r.total for r in results.values())
     equal = sum(r.equal for r in results.values())
-    print(f"packets: {equal} / {total} equal in steps, fate and bytes")
+    figure("packets", equal, total, "equal in steps, fate and bytes")
     wrong = [w for r in results.values() for w in r.wrong]
     assert total == 3000
     assert equal == total, Counter(w.split()[0] for w in wrong).most_common() and "\n".join(

@@ -128,7 +128,6 @@
       said.textContent = sentence || "";
       place.textContent = `${now} / ${last}`;
       place.setAttribute("href", `#${fig.id}-step-${now}`);
-      place.setAttribute("aria-label", `Address of step ${now} of ${last}`);
       if (card) card.show(now);
       follow();
       if (user && options.onStep) options.onStep(now);
@@ -394,8 +393,6 @@
     things.forEach((el, n) => {
       el.setAttribute("tabindex", n ? "-1" : "0");
       el.setAttribute("role", "button");
-      const title = el.querySelector(":scope > title");
-      el.setAttribute("aria-label", title ? title.textContent : [...el.querySelectorAll("text")].map(t => t.textContent.trim()).join(", "));
     });
     const cardOf = el => { const card = el.closest(".nf-chain"); return card ? Number(card.getAttribute("data-c")) : -1; };
 
