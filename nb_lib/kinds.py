@@ -59,7 +59,7 @@ def leading_number(word: str) -> tuple[int, str] | None:
 
 
 def atoi(word: str) -> int:
-    """Read the decimal number at the start of a word, 0 if there is none, as atoi(3) does."""
+    """Read the decimal number at the start of a word as the C library does, 0 if there is none."""
     found = re.match(r"\s*([+-]?[0-9]+)", word)
     value = int(found[1]) & U32 if found else 0
     return value - (value >> 31 << 32)
