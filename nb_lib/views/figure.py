@@ -51,7 +51,7 @@ def figure(kind: str, drawing: Drawing, story: Iterable[Markup], text: str, *,
     told = list(story)
     inside = [
         tag("figcaption", drawing.title, class_="nf-title"),
-        tag("div", _svg(drawing, text), class_="nf-frame", tabindex="0", role="region",
+        tag("div", _svg(drawing, text), class_="nf-frame", tabindex="0", role="group",
             aria_label=f"Diagram: {drawing.title}"),
         tag("ol", told, class_="nf-story") if told else None,
         after,
