@@ -62,7 +62,7 @@ class _Builder:
             c.layer for c in cards if sum(o.layer == c.layer and not o.aside for o in cards) > OPEN
         }
         traced = bool(self.states.visited)
-        cards = [replace(card, closed=self._closed(card, busy, traced)) for card in cards]
+        cards = [_shut(card) if self._closed(card, busy, traced) else card for card in cards]
         where = {}
         for card in cards:
             where[card.key] = (card.key, -1)
@@ -227,6 +227,13 @@ class _Builder:
     def _goals(self, rules: Iterable[Rule]) -> tuple[str, ...]:
         wanted = self.shown - self._aside()
         return tuple(dict.fromkeys(r.jump for r in rules if r.jump in wanted))
+
+
+def _shut(card: Card) -> Card:
+    """Close a card; what it holds is said beside its name."""
+    size = len(card.rows)
+    held = f"{len(card.members)} chains" if card.members else f"{size} rule{'s' * (size > 1)}"
+    return replace(card, closed=True, note=" · ".join(filter(None, (held, card.note))))
 
 
 def _patched(rule: Rule, words: Sequence[str]) -> list[Clause]:

@@ -66,7 +66,10 @@ def note(chain: Chain, callers: int) -> str:
     """Say beside a chain's name what its policy is, or how many chains call it."""
     if chain.builtin:
         return f"policy {chain.policy}"
-    return f"called by {callers}" if callers != 1 else ""
+    if not callers:
+        return "nobody calls it"
+    parts = ("" if chain.rules else "no rules", f"called by {callers}" if callers > 1 else "")
+    return " · ".join(filter(None, parts))
 
 
 def _sign(rule: Rule) -> str:

@@ -84,7 +84,7 @@ def lines(parts: Iterable[Clause], width: int) -> list[str]:
     """Set clauses in lines of at most ``width`` letters, breaking between clauses only."""
     rows: list[str] = []
     for part in parts:
-        text = elide(_short_jump(part), width)
+        text = elide(_short_jump(part), width + 8)
         if rows and len(rows[-1]) + 1 + len(text) <= width:
             rows[-1] += " " + text
         else:
