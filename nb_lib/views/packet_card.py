@@ -43,7 +43,7 @@ def draw_cards(plan: Grid, trace: Trace, story: Sequence[Step], spots: Sequence[
     shown = [face(step.packet) for step in story]
     names = _names(shown)
     width = NAME + 22 + max(len(f[n]) for f in shown for n in names) * SIZE * MONO
-    top, height = plan.floor + 34, 24 + ROW * len(names)
+    top, height = plan.floor + 34, 27 + ROW * len(names)
     left = _place(spots[0][0], width, plan)
     places = [left, *(max(_place(x, width, plan), left + width + 16) for x, _ in spots[1:])]
     end = places[-1]

@@ -203,7 +203,7 @@ def _ends(plan: Grid, trace: Trace, last: Point) -> Markup:
     kind, device = trace.fate.kind, trace.fate.device
     found = [_end(trace.origin, 6, BUS + 4, "start") if trace.origin else None]
     if kind == "forward":
-        found.append(_end(device, plan.width - 2, plan.floor + 14, "end"))
+        found.append(_end(device, plan.width - 2, plan.floor + 18, "end"))
     if kind == "local":
         found.append(_end("local process", plan.columns[INPUT].cx + 11, plan.floor + 20, "start"))
     if kind in ("lost", "error"):
