@@ -120,6 +120,7 @@ class Context(Protocol):
     table: str
     chain: str
     number: int
+    part: int  # which match of the rule it is: a rule may hold two of a kind
     hook: str
     family: int
 
@@ -202,7 +203,7 @@ class Extension:
     tidy: Callable[[dict[str, Setting], int], dict[str, Setting]] | None = None
     save: Callable[[Use], str] | None = None
     check: Callable[[Use, Rule], str] | None = None
-    conntrack: bool = False  # its presence makes the kernel track connections
+    conntrack: bool | Callable[[Use], bool] = False  # its presence makes the kernel track connections
     summary: str = ""
     source: str = ""  # kernel file and man page section
     known: bool = True

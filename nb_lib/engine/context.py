@@ -35,6 +35,7 @@ class Meeting:
         self.chooser = chooser
         self.hook = self.table = self.chain = ""
         self.number = 0
+        self.part = 0
         self.depth = 0
         self.packet: Packet | None = None
         self.next_hop: Address | None = None

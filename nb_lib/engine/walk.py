@@ -261,7 +261,8 @@ def meet(rule: Rule, packet: Packet, meeting: Meeting) -> Reason | None:
         answer = core.extension.test(core, packet, meeting)  # type: ignore[misc]
         if answer.outcome is not Outcome.HIT:
             return Reason(core, answer)
-    for use in rule.matches:
+    for part, use in enumerate(rule.matches):
+        meeting.part = part
         answer = use.extension.test(use, packet, meeting)  # type: ignore[misc]
         if answer.outcome is not Outcome.HIT:
             return Reason(use, answer)

@@ -37,7 +37,7 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     option = "--connlimit-upto" if "--connlimit-upto" in use.settings else "--connlimit-above"
     shift = BITS[packet.family] - use.value("--connlimit-mask")
     address = packet.dst if "--connlimit-daddr" in use.settings else packet.src
-    key = ("connlimit", ctx.table, ctx.chain, ctx.number, int(address) >> shift)
+    key = ("connlimit", ctx.table, ctx.chain, ctx.number, ctx.part, int(address) >> shift)
     alive = {entry.id for entry in ctx.connections() if entry.state not in _CLOSED}
     seen = {one for one in ctx.recall(key, ()) if one in alive}
     if ct.connection is not None:

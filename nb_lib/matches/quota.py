@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     setting = use.settings["--quota"]
-    key = ("quota", ctx.table, ctx.chain, ctx.number)
+    key = ("quota", ctx.table, ctx.chain, ctx.number, ctx.part)
     left = ctx.recall(key, setting.value)
     fits = left >= packet.length
     # Once a packet was too large, smaller ones do not pass any more either.

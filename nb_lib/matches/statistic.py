@@ -88,7 +88,7 @@ def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
 def _nth(use: Use, ctx: Context) -> Answer:
     """Count to ``--every``; the first packet matches unless ``--packet`` says otherwise."""
     setting = use.settings["--every"]
-    key = ("statistic", ctx.table, ctx.chain, ctx.number)
+    key = ("statistic", ctx.table, ctx.chain, ctx.number, ctx.part)
     last = setting.value - 1
     count = ctx.recall(key, last - use.value("--packet", 0))
     count = 0 if count == last else count + 1

@@ -46,6 +46,11 @@ def _notrack(_use: Use, packet: Packet, _ctx: Context) -> Action:
     return _CONTINUE if packet.ct is not None else Action("CONTINUE", effects=(NoTrack(),))
 
 
+def _tracks(use: Use) -> bool:
+    """A rule that only switches tracking off does not switch it on: xt_ct_tg_check()."""
+    return "--notrack" not in use.settings
+
+
 CT = Extension(
     "CT",
     (
@@ -65,7 +70,7 @@ CT = Extension(
         Option("--zone", _Zone(), hidden=0, label="zone",
                help="look the connection up in this zone"),
     ),
-    tables=("raw",), act=_ct, conntrack=True,
+    tables=("raw",), act=_ct, conntrack=_tracks,
     summary="choose how the connection will be tracked: not at all, with a helper, in a zone",
     source="net/netfilter/xt_CT.c xt_ct_target(); iptables-extensions(8) CT",
 )  # fmt: skip

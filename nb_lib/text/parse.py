@@ -25,6 +25,7 @@ from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import BUILTIN
 from nb_lib.matches import find_match
 from nb_lib.matches import known_names as match_names
+from nb_lib.options import Use
 from nb_lib.rules import ZERO, Chain, Counters, Rule, Ruleset, Table
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
@@ -286,7 +287,7 @@ def _errors(ruleset: Ruleset) -> Iterator[RulesetError]:
 
 
 def uses(ruleset: Ruleset, feature: str) -> bool:
-    """Tell whether some rule uses an extension whose field ``feature`` is true.
+    """Tell whether some rule uses an extension whose field ``feature`` is true (for that use).
 
     Rules that are still text are searched as text first; only lines that name such an extension
     are decoded.
@@ -300,12 +301,15 @@ def uses(ruleset: Ruleset, feature: str) -> bool:
             continue
         for chain in table:
             for rule in _suspects(chain.rules, pattern):
-                if any(
-                    use.name in names
-                    for use in (*rule.matches, *([rule.target] if rule.target else []))
-                ):
+                target = (rule.target,) if rule.target is not None else ()
+                if any(_has(use, feature) for use in (*rule.matches, *target)):
                     return True
     return False
+
+
+def _has(use: Use, feature: str) -> bool:
+    flag = getattr(use.extension, feature)
+    return bool(flag(use) if callable(flag) else flag)
 
 
 def _names(family: int, feature: str) -> list[str]:

@@ -1,0 +1,172 @@
+"""Client — router under test — server, as three network namespaces.
+
+::
+
+    c0 ─── r0  10.1.0.1/24  fd00:1::1/64     the client is 10.1.0.2, fd00:1::2
+    s0 ─── r1  10.2.0.1/24  fd00:2::1/64     the server is 10.2.0.2, fd00:2::2, the default route
+
+Client and server have no addresses: packet sockets speak for them, so they never answer by
+themselves. The router's neighbours (.2 and .77 on either side) are permanent. Its rate limits for ICMP are off, or REJECT's
+answers would vanish. A guard table at the very outside of the hooks switches tracing on and drops
+what would reach a socket or come from one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from types import TracebackType
+
+from tests.kernel.netlink import inside
+
+MAC = {"c0": "02:00:00:00:01:02", "r0": "02:00:00:00:01:01",
+       "s0": "02:00:00:00:02:02", "r1": "02:00:00:00:02:01"}  # fmt: skip
+PEER = {"c0": "r0", "s0": "r1"}
+OURS = 0x4B4F  # the priority by which packets of the injector are known
+GUARD = f"""
+table inet guard {{
+ chain pre {{ type filter hook prerouting priority -1000;
+   iifname {{ "r0", "r1" }} meta nftrace set 1; }}
+ chain out {{ type filter hook output priority -1000;
+   meta priority {OURS:#x} meta nftrace set 1 accept; drop; }}
+ chain inp {{ type filter hook input priority 2147483647;
+   meta iif != lo drop; meta priority {OURS:#x} drop; }}
+ chain post {{ type filter hook postrouting priority 2147483647; accept; }}
+}}
+"""
+_DEVICE_SETTINGS = {
+    "net/ipv4/conf/{}/rp_filter": "0",
+    "net/ipv4/conf/{}/accept_local": "1",
+    "net/ipv4/conf/{}/send_redirects": "0",
+    "net/ipv6/conf/{}/accept_dad": "0",
+    "net/ipv6/conf/{}/accept_ra": "0",
+    "net/ipv6/conf/{}/router_solicitations": "0",
+    "net/ipv6/conf/{}/addr_gen_mode": "1",
+}
+_SETTINGS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv4/icmp_ratelimit": "0",
+    "net/ipv4/icmp_ratemask": "0",
+    "net/ipv6/icmp/ratelimit": "0",
+}
+
+
+class Lab:
+    """The three namespaces; use it as a context manager, they are removed afterwards."""
+
+    def __init__(self) -> None:
+        tag = os.getpid()
+        self.client, self.router, self.server = (f"nb-{who}-{tag}" for who in "crs")
+        self._wires: dict[str, socket.socket] = {}
+
+    def __enter__(self) -> Lab:
+        try:
+            self._build()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        for wire in self._wires.values():
+            wire.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        for name in (self.client, self.router, self.server):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+    def _build(self) -> None:
+        self._remove()
+        for name in (self.client, self.router, self.server):
+            run("ip", "netns", "add", name)
+        for near, far, name in (("c0", "r0", self.client), ("s0", "r1", self.server)):
+            run("ip", "link", "add", near, "netns", name, "address", MAC[near], "type", "veth",
+                "peer", "name", far, "netns", self.router, "address", MAC[far])  # fmt: skip
+            with inside(name):
+                for where in ("all", "default", near):
+                    _set(f"net/ipv6/conf/{where}/disable_ipv6", "1")
+            run("ip", "-n", name, "link", "set", near, "up", "arp", "off")
+        self._set_router()
+        self._open_sockets()
+
+    def _set_router(self) -> None:
+        with inside(self.router):
+            for path, value in _SETTINGS.items():
+                _set(path, value)
+            for device in ("all", "default", "r0", "r1"):
+                for path, value in _DEVICE_SETTINGS.items():
+                    _set(path.format(device), value)
+        lines = ["link set lo up"]
+        for device, wire, net in (("r0", "c0", 1), ("r1", "s0", 2)):
+            lines += [f"link set {device} up", f"addr add 10.{net}.0.1/24 dev {device}",
+                      f"addr add fd00:{net}::1/64 dev {device} nodad",
+                      *(f"neigh add {address} lladdr {MAC[wire]} dev {device} nud permanent"
+                        for host in (2, 77) for address in (f"10.{net}.0.{host}", f"fd00:{net}::{host}"))]  # fmt: skip
+        lines += ["route add default via 10.2.0.2", "route add default via fd00:2::2"]
+        run("ip", "-n", self.router, "-b", "-", text="\n".join(lines) + "\n")
+
+    def _open_sockets(self) -> None:
+        for device, name in (("c0", self.client), ("s0", self.server)):
+            with inside(name):
+                wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+                wire.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+                wire.bind((device, 3))
+                wire.setblocking(False)
+                self._wires[device] = wire
+        with inside(self.router):
+            self._raw = {}
+            for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+                raw = socket.socket(kind, socket.SOCK_RAW, socket.IPPROTO_RAW)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, OURS)
+                self._raw[family] = raw
+            self.devices = dict(socket.if_nameindex())
+
+    def inject(self, wire: str, packet: bytes) -> None:
+        """Put a packet on a wire, addressed to the router."""
+        kind = "86dd" if packet[0] >> 4 == 6 else "0800"
+        frame = bytes.fromhex((MAC[PEER[wire]] + MAC[wire]).replace(":", "") + kind)
+        self._wires[wire].send(frame + packet)
+
+    def send(self, packet: bytes) -> None:
+        """Let the router itself send a packet."""
+        if packet[0] >> 4 == 4:
+            self._raw[4].sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
+        else:
+            self._raw[6].sendto(packet, (socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0))
+
+    def left(self) -> list[tuple[str, bytes]]:
+        """Return the packets that the router has put on the wires, with the wire."""
+        found = []
+        for name, wire in self._wires.items():
+            while True:
+                try:
+                    frame, address = wire.recvfrom(65536)
+                except BlockingIOError:
+                    break
+                if address[2] != socket.PACKET_OUTGOING:
+                    found.append((name, frame[14:]))
+        return found
+
+    def load(self, text: str, family: int) -> None:
+        """Replace the router's rules with a dump, by iptables-nft-restore."""
+        run("nft", "-f", "-", text="flush ruleset\n" + GUARD, namespace=self.router)
+        command = "iptables-nft-restore" if family == 4 else "ip6tables-nft-restore"
+        run(command, text=text, namespace=self.router)
+
+
+def run(*command: str, text: str = "", namespace: str = "") -> str:
+    """Run a command, in a namespace if one is named; raise with its message if it fails."""
+    prefix = ("ip", "netns", "exec", namespace) if namespace else ()
+    done = subprocess.run([*prefix, *command], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.returncode} {done.stderr}")
+    return done.stdout
+
+
+def _set(path: str, value: str) -> None:
+    with open(f"/proc/sys/{path}", "w") as file:  # noqa: PTH123 - the thread's own namespace
+        file.write(value)
