@@ -1,14 +1,15 @@
 """Write constraints.txt: what the requirements bring along, at the versions of today.
 
-One fresh environment for every supported Python that this machine has; where
-they disagree, the line carries a marker. The dependencies that the requirements
+One fresh environment for each supported Python, of which this machine's oldest
+patch release is taken: there are packages that ask for >= 3.11.5, and Debian 12
+has 3.11.2. Where the Pythons disagree, the line carries a marker. The dependencies that the requirements
 name themselves are left to them.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,22 @@ def resolve(python: str, folder: Path) -> dict[str, str]:
     ).stdout
     found = dict(line.split("==") for line in listed.splitlines())
     return {n: v for n, v in found.items() if normal(n) not in {"pip", "setuptools", "wheel"}}
+
+
+def oldest(version: str) -> str:
+    """Return this machine's oldest patch release of a Python version."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    paths = {str(p) for f in folders if (p := Path(f) / f"python{version}").is_file()}
+    if not paths:
+        sys.exit(f"python{version} is needed to pin for it")
+    return min(paths, key=patch)
+
+
+def patch(python: str) -> tuple[int, ...]:
+    """Return a Python's version as numbers."""
+    code = "import platform; print(platform.python_version())"
+    told = subprocess.run([python, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return tuple(int(part) for part in re.findall(r"\d+", told.stdout))
 
 
 def normal(name: str) -> str:
@@ -71,10 +88,8 @@ def main() -> None:
     """Resolve for each Python, then write the file."""
     found = {}
     for version in PYTHONS:
-        python = shutil.which(f"python{version}")
-        if python is None:
-            sys.exit(f"python{version} is needed to pin for it")
-        print(f"Python {version} …", flush=True)
+        python = oldest(version)
+        print(f"▸ {python}, {patch(python)} …", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             found[version] = resolve(python, Path(folder) / "venv")
     lines = merge(found)
