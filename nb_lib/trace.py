@@ -48,11 +48,8 @@ class Reason(NamedTuple):
         setting = self.use.settings[option.name]
         want = option.kind.show(setting.value)
         if have is None:
-            return (
-                f"not {label} {want}"
-                if not setting.inverted
-                else f"{label} {want}, and the rule says !"
-            )
+            asked = f"{label} {want}".rstrip()  # a flag has no value to show
+            return f"{asked}, and the rule says !" if setting.inverted else f"not {asked}"
         shown = have if isinstance(have, str) else option.kind.show(have)
         if setting.inverted:
             return f"{label} {shown} = {want}, and the rule says !"

@@ -52,7 +52,7 @@ def _test_connbytes(use: Use, packet: Packet, ctx: Context) -> Answer:
     setting = use.settings["--connbytes"]
     have = _counted(ct.connection, use.value("--connbytes-mode"), use.value("--connbytes-dir"))
     if (setting.value.low <= have <= setting.value.high) is setting.inverted:
-        return miss("--connbytes", have)
+        return miss("--connbytes", str(have))
     return HIT
 
 

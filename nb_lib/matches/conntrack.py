@@ -215,7 +215,7 @@ CONNTRACK = Extension(
                help="how far the connection has come"),
         Option("--ctexpire", Expiry(kinds.U32), invertible=True, label="seconds left",
                help="how long the entry lives without another packet"),
-        Option("--ctdir", kinds.Choice(("ORIGINAL", "REPLY")), label="direction",
+        Option("--ctdir", kinds.Choice(("ORIGINAL", "REPLY"), fold=True), label="direction",
                help="whether the packet goes with the opener or answers"),
     ),
     test=_test_conntrack, tidy=_tidy, conntrack=True,

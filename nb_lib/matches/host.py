@@ -168,10 +168,10 @@ REALM = Extension(
 SOCKET = Extension(
     "socket",
     (
-        Option("--nowildcard", kinds.FLAG, label="nowildcard",
-               help="sockets bound to any address count as well"),
         Option("--transparent", kinds.FLAG, label="a transparent socket",
                help="only sockets that are transparent"),
+        Option("--nowildcard", kinds.FLAG, label="nowildcard",
+               help="sockets bound to any address count as well"),
         Option("--restore-skmark", kinds.FLAG, label="mark",
                help="give the packet the socket's mark"),
     ),

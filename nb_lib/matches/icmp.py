@@ -80,7 +80,7 @@ class _TypeKind(kinds.Word):
 
     def save(self, value: Any) -> str:
         """Write ``8``, ``3/1``, or ``any``."""
-        if self.any_name and value == (ANY_TYPE, *EVERY_CODE):
+        if self.any_name and value[0] == ANY_TYPE:
             return self.any_name
         return str(value[0]) if value[1:] == EVERY_CODE else f"{value[0]}/{value[1]}"
 

@@ -31,12 +31,13 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
             "--pkt-type", "to whom the frame was addressed (link='HOST', 'BROADCAST' …)"
         )
     setting = use.settings["--pkt-type"]
-    return miss("--pkt-type", link) if (link == setting.value) is setting.inverted else HIT
+    return miss("--pkt-type", _KIND.show(link)) if (link == setting.value) is setting.inverted else HIT
 
 
+_KIND = kinds.Choice(_WORDS, "type", prefix=True)
 PKTTYPE = Extension(
     "pkttype",
-    (Option("--pkt-type", kinds.Choice(_WORDS, "type", prefix=True), invertible=True, required=True,
+    (Option("--pkt-type", _KIND, invertible=True, required=True,
             label="packet type", help="unicast, broadcast, multicast or otherhost"),),
     test=_test,
     summary="unicast, broadcast or multicast on the link",

@@ -61,8 +61,25 @@ def _flag_names(bits: int) -> str:
     return ",".join(name for name in _FLAG_ORDER if bits & _FLAG_BITS[name]) or "NONE"
 
 
-def _ports(use: Use, packet: Packet) -> Answer:
+def _combined(use: Use, ctx: Context) -> bool:
+    """Whether iptables-nft compares both ports at once: it does if each is one port and both are negated.
+
+    ``! --sport 1 ! --dport 2`` then means *not both*, where the legacy backend means *neither*.
+    iptables/nft-shared.c add_nft_tcpudp(), seen with iptables 1.8.9.
+    """
+    source, destination = use.settings.get("--sport"), use.settings.get("--dport")
+    if not (source and destination and source.inverted and destination.inverted):
+        return False
+    single = all(one.value.low == one.value.high and one.value.low for one in (source, destination))
+    return single and "--tcp-option" not in use.settings and ctx.backend == "nft"
+
+
+def _ports(use: Use, packet: Packet, ctx: Context) -> Answer:
     """Compare the ports that the rule names; the source first, as the kernel does."""
+    if len(use.settings) > 1 and _combined(use, ctx):
+        pair = (packet.sport, packet.dport)
+        both = pair == (use.value("--sport").low, use.value("--dport").low)
+        return miss("--dport", (pair[1], pair[1])) if both else HIT
     setting = use.settings.get("--sport")
     if setting:
         port, (low, high) = packet.sport, setting.value
@@ -80,7 +97,7 @@ def _ports(use: Use, packet: Packet) -> Answer:
 
 def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
     """Answer a packet that is a later fragment or ends within its header."""
-    native = native and getattr(ctx, "backend", "nft") == "nft"
+    native = native and ctx.backend == "nft"
     if packet.fragment_offset:
         # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
         attack = (
@@ -97,7 +114,7 @@ def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
     if flags is None:
         return _unreadable(packet, ctx, native="--tcp-option" not in use.settings)
     settings = use.settings
-    answer = _ports(use, packet)
+    answer = _ports(use, packet, ctx)
     if answer is not HIT or len(settings) == ("--sport" in settings) + ("--dport" in settings):
         return answer
     setting = settings.get("--tcp-flags")
@@ -130,7 +147,7 @@ def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
         if packet.protocol != packets.UDP:
             return miss("protocol", packet.protocol_name)
         return _unreadable(packet, ctx, native=True)
-    return _ports(use, packet)
+    return _ports(use, packet, ctx)
 
 
 def _tidy_tcp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:

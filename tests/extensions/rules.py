@@ -1,11 +1,13 @@
 """Rules to put before the real iptables: each option of each extension, in right and wrong forms.
 
-``generated()`` crosses every option of the registries with words of every kind; ``WRITTEN`` holds what an
-administrator writes: combinations, odd orders, defaults written out, missing parts.
+``generated()`` crosses every option of the registries with words of every kind; ``written()`` reads
+what an administrator writes: combinations, odd orders, defaults written out, missing parts.
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nb_lib.matches import MATCHES, find_match
@@ -83,15 +85,25 @@ LOOKED_UP = {
 SETUP = "ipset create s4 hash:ip; ipset create s6 hash:ip family inet6; modprobe -a nf_conntrack_ftp || true"
 
 
+def written() -> Iterator[Case]:
+    """Yield the rules of written.txt."""
+    lines = (Path(__file__).parent / "written.txt").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if not line.startswith("#"):
+            family, table, rule = line.split(" ", 2)
+            yield _own_names(Case(int(family), table, rule), f"w{number}")
+
+
 def generated() -> Iterator[Case]:
     """Yield each option of each extension with each word, for the families that have it."""
     for number, case in enumerate(_generated()):
-        # Rules of one hashlimit name share a table, so each gets a name of its own.
-        yield case._replace(
-            rule=case.rule.replace("--hashlimit-name n", f"--hashlimit-name n{number}").replace(
-                "--rateest-name a", f"--rateest-name a{number}"
-            )
-        )
+        yield _own_names(case, str(number))
+
+
+def _own_names(case: Case, suffix: str) -> Case:
+    """Rules of one hashlimit or rateest name share their state, so each gets a name of its own."""
+    rule = re.sub(r"(--hashlimit-name n|--rateest-name a)(?= |$)", rf"\g<1>{suffix}", case.rule)
+    return case._replace(rule=rule)
 
 
 def _generated() -> Iterator[Case]:
