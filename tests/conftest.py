@@ -12,6 +12,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def no_book() -> str | None:
 def no_browser() -> str | None:
     if chromium() is None:
         return f"no browser: none of {', '.join(BROWSERS)}"
-    return no_book()
+    driver = [sys.executable, "-m", "playwright", "--version"]
+    trial = subprocess.run(driver, capture_output=True, text=True, check=False)
+    return f"playwright does not start: {trial.stderr}" if trial.returncode else no_book()
 
 
 def chromium() -> str | None:
