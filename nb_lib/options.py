@@ -123,6 +123,7 @@ class Context(Protocol):
     part: int  # which match of the rule it is: a rule may hold two of a kind
     hook: str
     family: int
+    backend: str  # nft or legacy: a few rules mean different things to them
 
     @property
     def now(self) -> float:

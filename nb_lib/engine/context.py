@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 class Meeting:
     """Implements ``nb_lib.options.Context`` for one packet on one host."""
 
-    def __init__(self, family: int, routing: Routing, state: State, chooser: Chooser) -> None:
+    def __init__(
+        self, family: int, backend: str, routing: Routing, state: State, chooser: Chooser
+    ) -> None:
         self.family = family
+        self.backend = backend
         self.routing = routing
         self.state = state
         self.chooser = chooser

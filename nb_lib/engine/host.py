@@ -153,7 +153,7 @@ class Host:
         assumed: tuple[str, ...] = ()
         if not any(i.address.version == family for i in routing.interfaces):
             routing, assumed = propose(routing, ruleset, packet, interface)
-        meeting = Meeting(family, routing, state, chooser)
+        meeting = Meeting(family, ruleset.backend, routing, state, chooser)
         path = Path(ruleset, routing, state, meeting, tracking=self.tracks(family),
                     indexes=self._indexes.setdefault(family, {}))  # fmt: skip
         way = (

@@ -54,6 +54,7 @@ class Path:
         self.tracking = tracking
         self.indexes = indexes
         self.packet: Packet
+        self.route: Route
         self.device = ""
         self.last = "start"  # the last chain that was met, for packets that get lost
         self.answering = False
@@ -85,12 +86,13 @@ class Path:
         fate = yield from self._hook(OUTPUT)
         if fate:
             return fate
+        self._leave_by(self.route)
         fate = yield from self._hook(POSTROUTING)
         if fate:
             return fate
         if self.packet.out_iface != "lo":
             return Fate("forward", self.packet.out_iface)
-        return (yield from self._come_back(route))
+        return (yield from self._come_back(self.route))
 
     def _come_back(self, route: Route) -> Events:
         """A packet to the host itself comes in by lo with the route it left by: it is not routed again."""
@@ -138,17 +140,22 @@ class Path:
         return fate or Fate("forward", route.interface)
 
     def _leave_by(self, route: Route) -> None:
+        self.route = route
         self.meeting.next_hop = route.via
         self._set(replace(self.packet, out_iface=route.interface, in_iface=""))
 
     def _route_again(self, before: Packet) -> Events:
-        """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out."""
+        """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out.
+
+        The chains that are left at this hook still see the device of the first route: nf_hook_state
+        is not touched.
+        """
         packet = self.packet
         route = self.routing.output(packet.src, packet.dst, packet.mark)
         if isinstance(route, Refused):
             return (yield from self._lose(route, OUTPUT))
-        self._leave_by(route)
-        if self.packet.out_iface != before.out_iface or packet.dst != before.dst:
+        self.route = route
+        if route.interface != before.out_iface or packet.dst != before.dst:
             yield Routed(self.packet, route, again=True)
         return None
 
@@ -312,7 +319,7 @@ class Path:
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
     def _fresh_meeting(self) -> Meeting:
-        return Meeting(self.packet.family, self.routing, self.state, self.meeting.chooser)
+        return Meeting(self.packet.family, self.ruleset.backend, self.routing, self.state, self.meeting.chooser)
 
     def _set(self, packet: Packet) -> None:
         self.packet = packet

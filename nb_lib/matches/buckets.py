@@ -120,7 +120,7 @@ def _refill(use: Use, rate: HashRate, bucket: _Bucket, now: int) -> _Bucket:
         interval = use.value("--hashlimit-rate-interval") * HZ
         if delta < interval:
             return bucket
-        over = bucket.current * interval > delta * _match_rate(use, rate)
+        over = bucket.current * interval > delta * _match_rate(rate)
         return bucket._replace(prev=now, window=over, current=0)
     if rate.bytes:
         return bucket._replace(
@@ -130,18 +130,26 @@ def _refill(use: Use, rate: HashRate, bucket: _Bucket, now: int) -> _Bucket:
     return bucket._replace(prev=now, credit=min(cap, bucket.credit + delta * _PER_JIFFY))
 
 
-def _match_rate(use: Use, rate: HashRate) -> int:
+def _match_rate(rate: HashRate) -> int:
     """Return what --hashlimit-rate-match compares with, in packets or bytes an interval."""
     if rate.bytes:
         return to_bytes(rate.avg)
-    return SCALE // max(1, rate.avg // int(use.value("--hashlimit-rate-interval")))
+    return SCALE // max(1, rate.avg // rate.seconds)
+
+
+def _match_burst(rate: HashRate, burst: int) -> int:
+    """Return how much a window may hold at once: rateinfo_init()."""
+    usual = _match_rate(rate)
+    if rate.bytes:
+        return burst * usual if burst else usual
+    return burst + usual
 
 
 def _spend(use: Use, rate: HashRate, bucket: _Bucket, packet: Packet) -> tuple[bool, _Bucket]:
     """Tell whether the packet is below the limit, and take its cost."""
     if "--hashlimit-rate-match" in use.settings:
         bucket = bucket._replace(current=bucket.current + (packet.length if rate.bytes else 1))
-        burst = use.value("--hashlimit-burst", 0) or _match_rate(use, rate)
+        burst = _match_burst(rate, use.value("--hashlimit-burst", 0))
         return not bucket.window and bucket.current <= burst, bucket
     cost = rate.avg * CREDIT
     if rate.bytes:

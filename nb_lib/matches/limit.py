@@ -68,7 +68,7 @@ class _Rate(kinds.Word):
 
 def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
     period, burst = use.settings["--limit"].value, use.settings["--limit-burst"].value
-    spend = _spend_jiffies if getattr(ctx, "backend", "nft") == "legacy" else _spend_nanoseconds
+    spend = _spend_jiffies if ctx.backend == "legacy" else _spend_nanoseconds
     key = ("limit", ctx.table, ctx.chain, ctx.number, ctx.part, period, burst)
     left, state = spend(period, burst, ctx.now, ctx.recall(key, None))
     ctx.remember(key, state)

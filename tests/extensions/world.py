@@ -25,6 +25,7 @@ class World:
     table: str = "filter"
     chain: str = "INPUT"
     number: int = 1
+    part: int = 0
     hook: str = "INPUT"
     family: int = 4
     now: float = 1_700_000_000.0
