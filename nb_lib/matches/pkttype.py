@@ -31,7 +31,9 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
             "--pkt-type", "to whom the frame was addressed (link='HOST', 'BROADCAST' …)"
         )
     setting = use.settings["--pkt-type"]
-    return miss("--pkt-type", _KIND.show(link)) if (link == setting.value) is setting.inverted else HIT
+    return (
+        miss("--pkt-type", _KIND.show(link)) if (link == setting.value) is setting.inverted else HIT
+    )
 
 
 _KIND = kinds.Choice(_WORDS, "type", prefix=True)

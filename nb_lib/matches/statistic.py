@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 ONE = 1 << 31
+_OFF = Fraction(1, 2) + Fraction(ONE, 2 * 10**10)  # half a unit, and half of a tenth decimal
 
 
 @lru_cache(maxsize=4096)
 def simplest(value: int) -> Fraction:
-    """Return the fraction of smallest denominator that iptables stores as ``value``.
+    """Return the fraction that people mean by a stored probability: that of smallest denominator.
 
-    It stores ``p`` as p · 2^31 rounded to the nearest whole number (libxt_statistic.c, lround()),
-    so the fraction lies within half a unit: found in the Stern–Brocot tree.
+    iptables stores p · 2^31, rounded to the nearest whole number (libxt_statistic.c, lround()), of a
+    number written with ten decimals or more (kube-proxy's habit). So the fraction lies within half
+    a unit and the error of the eleventh decimal; it is found in the Stern–Brocot tree.
     """
-    return _between(Fraction(2 * value - 1, 2 * ONE), Fraction(2 * value + 1, 2 * ONE))
+    return _between((value - _OFF) / ONE, (value + _OFF) / ONE)
 
 
 def _between(low: Fraction, high: Fraction) -> Fraction:

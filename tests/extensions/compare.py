@@ -23,7 +23,7 @@ KNOWN = {
     r"! -p (tcp|udp) --[sd]port": "iptables-nft reads ports of any protocol behind ! -p tcp",
     r"--(source-po|to-port) ": "options cannot be abbreviated",
     r"--next": "policies of more than one element",
-    r"-m physdev.*--physdev-(in|out) \"\"": "iptables takes an empty port name, which its own restore refuses",
+    r"-m physdev.*--physdev-(in|out) \"\"": "an empty port name is taken, which its own restore refuses",
     r"-(i|o) \+ .*-(i|o) \+": "a second -i + is not noticed",
     r"--(week|month)days ": "days that do not exist are taken for others or for none",
     r"--time(start|stop) \S*:( |$)|--time(start|stop) :": "hours or minutes may be left out",
@@ -62,7 +62,9 @@ def is_known(case: Case) -> bool:
 def _stands_elsewhere(case: Case) -> bool:
     """Tell whether a match or target may not stand in this table; the parser does not look at that."""
     loaded = re.findall(r"-([mj]) (\S+)", case.rule)
-    found = [(find_match if flag == "m" else find_target)(name, case.family) for flag, name in loaded]
+    found = [
+        (find_match if flag == "m" else find_target)(name, case.family) for flag, name in loaded
+    ]
     return any(one and one.tables and case.table not in one.tables for one in found)
 
 
@@ -71,4 +73,5 @@ def differs(case: Case, saved: tuple[str, ...]) -> str:
     mine = ours(case)
     if mine == saved:
         return ""
-    return f"{case.family} {case.table} {case.rule}\n  iptables {saved or 'refuses'}\n  nb_lib   {mine or 'refuses'}"
+    words = f"{case.family} {case.table} {case.rule}"
+    return f"{words}\n  iptables {saved or 'refuses'}\n  nb_lib   {mine or 'refuses'}"

@@ -1,7 +1,7 @@
 """Asks the real iptables what it makes of rules: accepted or refused, and how it saves them.
 
-``judge(cases)`` starts workers, each in a network namespace of its own (``unshare -n``, needs root). A case is
-(family, table, rule); its rule goes into a chain of its own, which no packet visits. This file is
+``judge(cases)`` starts workers, each in a network namespace of its own (``unshare -n``, needs
+root). A case is (family, table, rule); its rule goes into a chain of its own, which no packet visits. This file is
 also the worker: it reads cases as JSON on stdin and writes verdicts as JSON on stdout.
 """
 
@@ -76,8 +76,11 @@ def _try(backend: str, number: int, family: int, table: str, rule: str) -> str:
     chain = f"c{family}.{number}"
     done = subprocess.run(
         [f"{_PROGRAMS[family]}-{backend}-restore", "--noflush"],
-        input=f"*{table}\n:{chain} - [0:0]\n-A {chain} {rule}\nCOMMIT\n", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        input=f"*{table}\n:{chain} - [0:0]\n-A {chain} {rule}\nCOMMIT\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "" if done.returncode == 0 else done.stderr.strip() or f"status {done.returncode}"
 
 

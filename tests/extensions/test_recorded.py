@@ -26,7 +26,10 @@ def test_rules_are_accepted_refused_and_saved_as_recorded(verdicts, figure) -> N
     assert not unexplained, "\n".join(unexplained[:20])
 
 
-@pytest.mark.parametrize("flag, name", [("-m", n) for n in MATCHES] + [("-j", n) for n in TARGETS if n not in NEEDS_MORE])
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("-m", n) for n in MATCHES] + [("-j", n) for n in TARGETS if n not in NEEDS_MORE],
+)
 def test_each_extension_is_among_the_accepted_rules(flag, name, verdicts) -> None:
     name, _, family = name.partition("/")
     rules = [c for c, saved in verdicts.items() if saved and f" {flag} {name} " in f" {saved[0]} "]

@@ -39,13 +39,13 @@ class World:
     entries: Sequence[Any] = ()
     memory: dict[Any, Any] = field(default_factory=dict)
 
-    def address_type(self, address, interface=""):
+    def address_type(self, address, _interface=""):
         return self.types.get(str(address))
 
-    def addresses_of(self, interface):
+    def addresses_of(self, _interface):
         return None
 
-    def in_set(self, name, values, packet):
+    def in_set(self, name, _values, _packet):
         return self.sets.get(name)
 
     def reverse_route(self, packet):
@@ -58,7 +58,7 @@ class World:
         self.chances.append(probability)
         return self.luck
 
-    def draw(self, low, high):
+    def draw(self, low, _high):
         return low
 
     def recall(self, key, default):
