@@ -8,4 +8,6 @@ document.addEventListener("DOMContentLoaded", () => {
     hint.setAttribute("aria-hidden", "true");
     hint.removeAttribute("title");
   });
+  // A folded cell is named by the words on it ("Show code cell content").
+  all("details.hide > summary").forEach(summary => summary.removeAttribute("aria-label"));
 });
