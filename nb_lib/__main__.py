@@ -65,7 +65,9 @@ def _format_parser(parser: argparse.ArgumentParser) -> None:
 
 def _format(arguments: argparse.Namespace) -> int:
     backend = "legacy" if arguments.legacy else "nft"
-    ruleset = parse(_text(arguments.file), family=arguments.family, backend=backend)
+    ruleset = parse(
+        _text(arguments.file), family=arguments.family, backend=backend, counters=arguments.counters
+    )
     errors = check(ruleset, limit=100 if arguments.all else 1)
     if errors:
         print("\n".join(map(str, errors)), file=sys.stderr)

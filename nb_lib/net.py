@@ -8,6 +8,7 @@ xtables_ipmask_to_numeric().
 
 from __future__ import annotations
 
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
@@ -52,6 +53,7 @@ def make_address(family: int, value: int) -> Address:
 
 
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_PREFIX = re.compile(r"\+?(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))", re.ASCII)
 _MASKS = {
     family: {str(n): (1 << bits) - 1 ^ ((1 << bits - n) - 1) for n in range(bits + 1)}
     for family, bits in BITS.items()
@@ -97,10 +99,12 @@ def _number(text: str, family: int) -> int:
 
 
 def _mask(text: str, family: int) -> int:
-    if text.isdecimal() and text.isascii():
-        if int(text) > BITS[family]:
+    if number := _PREFIX.fullmatch(text):  # as strtoul(3) reads it: 010 is octal
+        sixteen, eight, ten = number.groups()
+        length = int(sixteen or eight or ten or "0", 16 if sixteen else 8 if eight else 10)
+        if length > BITS[family]:
             raise ValueError(f"invalid mask {text!r}: a prefix is at most {BITS[family]}")
-        return _MASKS[family][str(int(text))]
+        return _MASKS[family][str(length)]
     try:
         return int.from_bytes(socket.inet_pton(_FAMILY[family], text), "big")
     except (OSError, ValueError):

@@ -70,7 +70,7 @@ _OPTIONS = (
            help="the packet will go out by this device"),
     Option("-p", ports.Protocol(), ("--protocol", "--proto"), invertible=True, label="protocol",
            help="the transport protocol, by name or number"),
-    Option("-f", kinds.FLAG, ("--fragment",), invertible=True, label="a later fragment",
+    Option("-f", kinds.FLAG, ("--fragments",), invertible=True, label="a later fragment",
            help="a second or later fragment (IPv4)"),
 )  # fmt: skip
 

@@ -76,6 +76,8 @@ class _TypeKind(kinds.Word):
             return self.names[fits[0]]
         number, slash, code = word.partition("/")
         kind = kinds.parse_number(number, 0, 255)
+        if self.any_name and kind == ANY_TYPE:
+            return self.names[self.any_name]  # whatever the code
         return _type(kind, kinds.parse_number(code, 0, 255)) if slash else _type(kind)
 
     def save(self, value: Any) -> str:

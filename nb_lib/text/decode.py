@@ -9,13 +9,14 @@ grammar and remembers its meaning. A line whose clauses do not stand alone is re
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from nb_lib.errors import RulesetError, suggest
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import known_names as match_names
 from nb_lib.matches.core import CORE
-from nb_lib.options import Extension, Option, Setting, Use, unknown
+from nb_lib.options import Extension, Option, Setting, Settings, Use, unknown
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
@@ -27,7 +28,32 @@ from nb_lib.text.shapes import Shapes
 _BETWEEN = re.compile(r" (?<!! )(?=(?:! )?-[a-zA-Z](?: |$))")
 MEMORY = 4096  # clauses that a decoder remembers; more would cost more than they save
 _NO_CORE = Use(CORE, {})
+_NATIVE = ("tcp", "udp")  # matches that iptables-nft turns into expressions of its own
+# Targets of iptables and of xtables-addons that nb_lib does not model. Without a word behind it any
+# other name is taken for a chain that is missing, which is what it nearly always is.
+_NOT_MODELLED = frozenset({
+    "CLUSTERIP", "LED", "DNPT", "SNPT", "ULOG", "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP",
+    "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ", "TARPIT",
+})  # fmt: skip
 _RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
+
+
+# Long options of iptables itself; -A and its like cannot stand in a rule, but make others ambiguous.
+_LONG = (
+    *(
+        "--match",
+        "--jump",
+        "--goto",
+        "--set-counters",
+        "--append",
+        "--delete",
+        "--check",
+        "--insert",
+    ),
+    *("--replace", "--list", "--list-rules", "--flush", "--zero", "--new-chain", "--delete-chain"),
+    *("--rename-chain", "--policy", "--table", "--numeric", "--verbose", "--wait", "--exact"),
+    *("--version", "--help", "--line-numbers", "--modprobe", "--ipv4", "--ipv6"),
+)
 
 
 class _Part(NamedTuple):
@@ -268,10 +294,14 @@ class _Reader:
             self.word(word)
         if self.inverted:
             raise self.error("nothing follows the !", self.inverted)
+        self.merge()
         for index, (extension, settings, raw, word) in enumerate(self.matches):
             self.matches[index] = (extension, self.finish(extension, settings, word), raw, word)
+        self.drop_empty()
         if self.target:
             extension, settings, raw, word = self.target
+            if not (extension.known or raw or extension.name in _NOT_MODELLED):
+                raise self.no_chain(word)
             self.target = (extension, self.finish(extension, settings, word), raw, word)
         self.core = self.finish(CORE, self.core, self.words[0]) if self.core else self.core
 
@@ -285,7 +315,7 @@ class _Reader:
             self.not_inverted(word)
             self.load_target(self.value(word), word, goto=text in ("-g", "--goto"))
         elif text in ("-c", "--set-counters"):
-            self.counters = Counters(self.number(word), self.number(word))
+            self.set_counters(word)
         elif text in CORE.by_name and not self.claimed(text):
             self.option(CORE, self.core, CORE.by_name[text], word)
         elif text.startswith("-") and len(text) > 1:
@@ -293,34 +323,72 @@ class _Reader:
         else:
             raise self.error(f'bad argument "{text}": an option starts with -', word)
 
+    def set_counters(self, option: Word) -> None:
+        """``-c PACKETS BYTES`` or ``-c PACKETS,BYTES``."""
+        if self.counters is not None:
+            raise self.error(f"multiple {option.text} options are not allowed", option)
+        first = self.value(option)
+        packets, comma, octets = first.text.partition(",")
+        rest = Word(octets, first.col + len(packets) + 1) if comma else self.value(option)
+        self.counters = Counters(self.number(first._replace(text=packets)), self.number(rest))
+
     def claimed(self, text: str) -> bool:
         """Whether a loaded extension has a long option of the same name: policy's ``--proto``."""
         loaded = [*self.matches, *([self.target] if self.target else [])]
         return text.startswith("--") and any(text in extension.by_name for extension, *_ in loaded)
 
     def load_match(self, word: Word) -> None:
+        if word.text[:1] in ("", "-"):
+            raise self.error("-m requires the name of a match", word)
         extension = find_match(word.text, self.family)
         if extension is None:
             self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
-        elif not self.merges(extension):
+        else:
             self.matches.append((extension, {}, [], word))
 
-    def merges(self, extension: Extension) -> bool:
-        """Whether a second mention joins the first: iptables-nft keeps one ``tcp`` and one ``udp``."""
-        native = extension.name in ("tcp", "udp") and self.decoder.backend == "nft"
-        return native and any(extension is loaded[0] for loaded in self.matches)
+    def merge(self) -> None:
+        """Join second mentions to the first: iptables-nft keeps one ``tcp`` and one ``udp``."""
+        if self.decoder.backend != "nft":
+            return
+        for name in _NATIVE:
+            mentions = [m for m in self.matches if m[0].name == name]
+            for other in mentions[1:]:
+                mentions[0][1].update(other[1])
+                self.matches.remove(other)
+
+    def drop_empty(self) -> None:
+        """iptables-nft writes ports itself; a match of ``! --sport 0:65535`` alone is nothing then."""
+
+        def empty(extension: Extension, settings: Settings) -> bool:
+            of = extension.by_name
+            return bool(settings) and all(
+                s.inverted and s.value == of[o].hidden for o, s in settings.items()
+            )
+
+        if self.decoder.backend == "nft":
+            self.matches = [
+                m for m in self.matches if m[0].name not in _NATIVE or not empty(m[0], m[1])
+            ]
 
     def load_target(self, word: Word, option: Word, *, goto: bool) -> None:
         if self.target or self.jump:
             raise self.error(f"multiple {option.text} options", option)
         name = word.text
         extension = None if goto else find_target(name, self.family)
+        if not name or (goto and name not in self.decoder.chains):
+            raise self.no_chain(word)
         if extension is not None:
             self.target = (extension, {}, [], word)
         elif name in self.decoder.chains:
             self.jump, self.goto = name, goto
         else:
             self.target = (unknown(name), {}, [], word)
+
+    def no_chain(self, word: Word) -> RulesetError:
+        """The error of a jump to nowhere."""
+        hint = suggest(word.text, [*self.decoder.chains, *target_names(self.family)])
+        reason = f"there is no chain {word.text!r} in this table, and no target of that name"
+        return self.error(reason, word, hint=hint or f"declare it above with :{word.text} - [0:0]")
 
     def unknown_words(self) -> list[str]:
         """Take the words of an unknown extension: all up to the next option that every rule may have."""
@@ -353,7 +421,27 @@ class _Reader:
             self.matches.append((implied, {}, [], word))
             self.option(implied, self.matches[-1][1], implied.by_name[word.text], word)
             return
-        raise self.error(f'unknown option "{word.text}"', word, hint=self.option_hint(word.text))
+        if not self.respelt(word):
+            raise self.error(
+                f'unknown option "{word.text}"', word, hint=self.option_hint(word.text)
+            )
+
+    def respelt(self, word: Word) -> bool:
+        """Read a long option that is cut short, or joined to its value by ``=``, as getopt_long(3) does."""
+        loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
+        implied = self.implied()
+        full = _full_name(word.text, loaded)
+        if not full and implied is not None:
+            full = _full_name(word.text, [*loaded, implied])
+        if not full or full == word.text:
+            return False
+        name, equals, value = word.text.partition("=")
+        if equals:
+            self.words.insert(self.at, Word(value, word.col + len(name) + 1))
+        self.word(word._replace(text=full))
+        if equals:
+            self.latest = None
+        return True
 
     def implied(self) -> Extension | None:
         """The match that ``-p`` loads by itself, unless it stands there already."""
@@ -443,9 +531,8 @@ class _Reader:
         self.at += 1
         return self.words[self.at - 1]
 
-    def number(self, option: Word) -> int:
-        word = self.value(option)
-        if not (word.text.isdecimal() and word.text.isascii()):
+    def number(self, word: Word) -> int:
+        if not (word.text.isdecimal() and word.text.isascii() and len(word.text) <= 20):
             raise self.error(f'"{word.text}" is not a number', word)
         return int(word.text)
 
@@ -476,6 +563,21 @@ class _Reader:
     def error(self, reason: str, word: Word, *, hint: str = "") -> RulesetError:
         return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
                             line=self.line, hint=hint)  # fmt: skip
+
+
+def _full_name(text: str, loaded: Iterable[Extension]) -> str:
+    """Return the one long option that ``text`` can mean, or nothing if there are none or several."""
+    name, equals, _ = text.partition("=")
+    mine = {option: of for extension in loaded for option, of in extension.by_name.items()}
+    known: dict[str, object] = {**CORE.by_name, **{other: other for other in _LONG}, **mine}
+    found = {other: of for other, of in known.items() if other.startswith(name)}
+    if name in mine:
+        found = {name: mine[name]}
+    if not name.startswith("--") or len({id(of) for of in found.values()}) != 1:
+        return ""
+    full = next(iter(found))
+    # iptables takes the value of its own options from the next word, whatever = says.
+    return full if full in mine or (not equals and full in (*CORE.by_name, *_RULE_WORDS)) else ""
 
 
 def _quote(word: Word) -> str:

@@ -33,7 +33,7 @@ def use_text(use: Use) -> str:
     pieces = []
     for option in extension.options:
         setting = use.settings.get(option.name)
-        if setting is None or (option.hidden is not None and setting == (option.hidden, False)):
+        if setting is None or (option.hidden is not None and setting.value == option.hidden):
             continue
         value = option.kind.save(setting.value)
         pieces.append(

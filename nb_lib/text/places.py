@@ -1,0 +1,218 @@
+"""Rules that are well written but stand where iptables or the kernel does not take them.
+
+A rule of INPUT cannot ask for the outgoing interface; DNAT works in PREROUTING and OUTPUT of nat,
+and in chains that only they reach; chains must not call each other in a circle, and iptables-nft
+takes no more than fifteen below one another.
+
+What a chain calls is found in its text first: decoding would cost more than all of this. A finding
+is then confirmed by reading the rules.
+
+Sources: iptables/xshared.c do_parse(), "Can't use -%c with %s"; net/netfilter/x_tables.c
+xt_check_target(); net/netfilter/nf_tables_api.c nft_chain_validate(); net/ipv4/netfilter/
+ip_tables.c mark_source_chains().
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from nb_lib.errors import RulesetError
+from nb_lib.hooks import BUILTIN
+from nb_lib.options import Extension
+from nb_lib.rules import Rule, Table
+from nb_lib.targets import find_target
+
+MAX_CALLS = 15  # chains below a built-in one: NFT_JUMP_STACK_SIZE less one
+# The interface that a packet does not have yet, or no longer has, in a built-in chain.
+_NO_INTERFACE = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i", "POSTROUTING": "-i"}
+_INTERFACES = {"-o": re.compile(r"[ \t](?:-o|--o)"), "-i": re.compile(r"[ \t](?:-i|--in)")}
+# What a rule calls: as iptables-save writes it, and (where one of the marks stands) in any other way.
+_CALL = re.compile(r' -j +"?([^\s"]+)')
+_ANY_CALL = re.compile(r'[ \t](?:-[jg]|--[jg]\w*)[ \t]+"?([^\s"]+)')
+_OTHER_MARKS = ("\t", " -g ", " --j", " --g")
+Called = Mapping[str, frozenset[str]]  # chain → names that its rules jump to
+
+
+class Text(Protocol):
+    """The text of a table."""
+
+    def text(self) -> str:
+        """Return all of it."""
+
+    def chains(self) -> AbstractSet[str]:
+        """Return the chains that have rules."""
+
+    def search(self, pattern: re.Pattern[str], chain: str) -> list[str]:
+        """Return what ``pattern`` finds in the rules of a chain."""
+
+
+class Misplaced(NamedTuple):
+    """A rule that stands in the wrong place: its chain, its place there from 0, the word, the reason."""
+
+    chain: str
+    at: int
+    token: str
+    reason: str
+
+
+def misplaced(table: Table, text: Text, family: int, backend: str) -> list[Misplaced]:
+    """Return what stands in the wrong place."""
+    whole = text.text()
+    find = _ANY_CALL if any(mark in whole for mark in _OTHER_MARKS) else _CALL
+    called = {chain: frozenset(text.search(find, chain)) for chain in text.chains()}
+    found = list(_calls(table, called, family, backend))
+    if found:  # a comment may quote a rule: read the rules, and look again
+        called = {c: frozenset(_called(rule) for _, rule in _rules(table, c)) for c in called}
+        found = list(_calls(table, called, family, backend))
+    return [*_interfaces(table, text), *found]
+
+
+def _calls(table: Table, called: Called, family: int, backend: str) -> Iterator[Misplaced]:
+    """Find what must not be called: in a circle, too deep, or from there."""
+    chains = frozenset(table.chains)
+    ways = {chain: names & chains for chain, names in called.items()}
+    below, circle = _visit(table.name, ways)
+    if circle:
+        reason = f"these chains call each other without end: {' → '.join(circle)}"
+        yield from _first_call(table, circle[-2], circle[-1], reason)
+        return
+    for base in BUILTIN[table.name]:
+        if backend == "nft" and below[base] > MAX_CALLS:
+            deepest = max(ways[base], key=below.__getitem__)
+            reason = f"{below[base]} chains call one another below {base}: iptables-nft takes {MAX_CALLS}"
+            yield from _first_call(table, base, deepest, reason)
+    names = frozenset[str]().union(*called.values())
+    yield from _builtin(table, called, names)
+    yield from _targets(table, called, names - chains, _reached(table.name, ways, [*below]), family)
+
+
+def _visit(table: str, ways: Called) -> tuple[dict[str, int], list[str]]:
+    """Return for the chains that packets reach how many others are below; and a circle, if there is one.
+
+    Callees come before their callers. A circle ends with the chain that it begins with.
+    """
+    below: dict[str, int] = {}
+    for base in BUILTIN[table]:
+        if base in below:
+            continue
+        depth = {base: 0}  # of the chains on the stack
+        stack = [(base, iter(ways.get(base, ())))]
+        while stack:
+            name, ahead = stack[-1]
+            for other in ahead:
+                if other in depth:
+                    callers = [*depth]
+                    return below, [*callers[callers.index(other) :], other]
+                if other not in below:
+                    depth[other] = 0
+                    stack.append((other, iter(ways.get(other, ()))))
+                    break
+                depth[name] = max(depth[name], below[other] + 1)
+            else:
+                stack.pop()
+                below[name] = depth.pop(name)
+                if stack:
+                    depth[stack[-1][0]] = max(depth[stack[-1][0]], below[name] + 1)
+    return below, []
+
+
+def _builtin(table: Table, called: Called, names: AbstractSet[str]) -> Iterator[Misplaced]:
+    """Find calls of built-in chains."""
+    for base in names & set(BUILTIN[table.name]):
+        reason = f"{base} is a built-in chain: only the kernel calls it"
+        for chain in [chain for chain in called if base in called[chain]]:
+            yield from (Misplaced(chain, at, base, reason) for at in calls(table, chain, base))
+
+
+def _reached(table: str, ways: Called, order: list[str]) -> dict[str, frozenset[str]]:
+    """Return for each chain the built-in chains from which packets come to it."""
+    found: dict[str, frozenset[str]] = {base: frozenset({base}) for base in BUILTIN[table]}
+    nowhere: frozenset[str] = frozenset()
+    for name in reversed(order):
+        mine = found[name]
+        for other in ways.get(name, ()):
+            before = found.get(other, nowhere)
+            if before is not mine:
+                found[other] = before | mine if before else mine
+    return found
+
+
+def _targets(
+    table: Table,
+    called: Called,
+    names: AbstractSet[str],
+    reached: Mapping[str, frozenset[str]],
+    family: int,
+) -> Iterator[Misplaced]:
+    """Find targets, all of them among ``names``, that work in other tables or chains only."""
+    known = {name: find_target(name, family) for name in names}
+    limited = {
+        name: of for name, of in known.items() if of and (of.tables or of.hooks or name == "DROP")
+    }
+    reasons: dict[tuple[str, frozenset[str]], str] = {}
+    for chain, mine in called.items():
+        for name in () if mine.isdisjoint(limited) else sorted(mine & limited.keys()):
+            case = name, reached.get(chain, frozenset())
+            if case not in reasons:
+                reasons[case] = _refusal(table.name, limited[name], case[1])
+            if reasons[case]:
+                for at in calls(table, chain, name):
+                    yield Misplaced(chain, at, name, reasons[case])
+
+
+def _refusal(table: str, target: Extension, hooks: frozenset[str]) -> str:
+    """Return why a chain that packets reach from ``hooks`` cannot use a target, or an empty string."""
+    name = target.name
+    if table == "nat" and name == "DROP":
+        return "the nat table sees only the first packet of a connection: it is no place to drop"
+    if target.tables and table not in target.tables:
+        return f"{name} stands in table {' or '.join(target.tables)}, not in {table}"
+    wrong = sorted(hooks.difference(target.hooks)) if target.hooks else []
+    if wrong:
+        return (
+            f"{name} stands in {' or '.join(target.hooks)}, and packets come here from {wrong[0]}"
+        )
+    return ""
+
+
+def _interfaces(table: Table, text: Text) -> Iterator[Misplaced]:
+    """Find rules of built-in chains that ask for an interface that is not known there."""
+    for chain in text.chains() & _NO_INTERFACE.keys() & set(BUILTIN[table.name]):
+        option = _NO_INTERFACE[chain]
+        if not text.search(_INTERFACES[option], chain):
+            continue
+        for index, rule in _rules(table, chain):
+            if option in rule.core.settings:
+                what = "outgoing" if option == "-o" else "incoming"
+                yield Misplaced(
+                    chain, index, option, f"a packet in {chain} has no {what} interface"
+                )
+
+
+def _first_call(table: Table, caller: str, callee: str, reason: str) -> Iterator[Misplaced]:
+    """Blame the first of the rules by which one chain calls another; none if only a comment does."""
+    for index in islice(calls(table, caller, callee), 1):
+        yield Misplaced(caller, index, callee, reason)
+
+
+def calls(table: Table, chain: str, name: str) -> Iterator[int]:
+    """Yield the indexes of the rules of a chain that jump to ``name``, a chain or a target."""
+    return (index for index, rule in _rules(table, chain) if _called(rule) == name)
+
+
+def _called(rule: Rule) -> str:
+    return rule.jump or (rule.target.name if rule.target else "")
+
+
+def _rules(table: Table, chain: str) -> Iterator[tuple[int, Rule]]:
+    """Yield the readable rules of a chain."""
+    rules = table[chain].rules
+    for index in range(len(rules)):
+        try:
+            yield index, rules[index]
+        except RulesetError:
+            continue
