@@ -1,13 +1,14 @@
 // Small repairs of the theme, on every page.
 document.addEventListener("DOMContentLoaded", () => {
   const all = selector => document.querySelectorAll(selector);
-  // The search field names itself by the word on it; its keyboard hint is no part of that.
-  all(".search-button-field").forEach(field => field.removeAttribute("aria-label"));
-  // The colour switch says what it does; its icons are decoration.
+  // A name that differs from the words on the thing cannot be spoken to a computer: the
+  // search field and a folded cell are called what stands on them.
+  all(".search-button-field, summary[aria-label]").forEach(each => {
+    if (each.textContent.trim()) each.removeAttribute("aria-label");
+  });
+  // A keyboard hint and the colour switch's icons are decoration.
   all(".search-button__kbd-shortcut, .theme-switch-button i").forEach(hint => {
     hint.setAttribute("aria-hidden", "true");
     hint.removeAttribute("title");
   });
-  // A folded cell is named by the words on it ("Show code cell content").
-  all("details.hide > summary").forEach(summary => summary.removeAttribute("aria-label"));
 });

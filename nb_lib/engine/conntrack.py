@@ -130,7 +130,9 @@ def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
     net/netfilter/nf_conntrack_core.c nf_ct_resolve_clash().
     """
     tracked = packet.ct
-    if tracked is None or tracked.connection is None or "CONFIRMED" in tracked.connection.status:
+    if tracked is None or tracked.connection is None or tracked.direction == "REPLY":
+        return packet, True  # an answer does not confirm what it answers
+    if "CONFIRMED" in tracked.connection.status:
         return packet, True
     inserted = table.insert(tracked.connection)
     if inserted is None:

@@ -316,6 +316,7 @@ class Path:
         way = Path(self.ruleset, self.routing, self.state, self._fresh_meeting(), tracking=self.tracking,
                    indexes=self.indexes)  # fmt: skip
         way.answering = True
+        made = _attached(made, self.packet)
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
     def _fresh_meeting(self) -> Meeting:
@@ -324,6 +325,15 @@ class Path:
     def _set(self, packet: Packet) -> None:
         self.packet = packet
         self.meeting.packet = packet
+
+
+def _attached(answer: Packet, cause: Packet) -> Packet:
+    """An answer belongs to the connection of what it answers: nf_conntrack_core.c nf_conntrack_attach()."""
+    tracked = cause.ct
+    if tracked is None or tracked.connection is None:
+        return answer
+    back = "REPLY" if tracked.direction == "ORIGINAL" else "ORIGINAL"
+    return replace(answer, ct=tracked._replace(state="RELATED", direction=back))
 
 
 def _routed_differently(before: Packet, after: Packet) -> bool:

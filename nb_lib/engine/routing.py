@@ -263,8 +263,8 @@ class Routing:
     def pick_source(self, device: str, towards: Address) -> Address | None:
         """Return the address that a device speaks with: net/ipv4/devinet.c inet_select_addr()."""
         family = towards.version
-        if device == "lo" and family == 6:
-            return IPv6Address(1)
+        if family == 6 and self.is_local(towards):
+            return towards  # RFC 6724, rule 1: the same address
         mine = [i for i in self.interfaces if i.device == device != "lo" and i.address.version == family]
         near = [i for i in mine if towards in i.net]
         anywhere = [i for i in self.interfaces if i.address.version == family and i.device != "lo"]

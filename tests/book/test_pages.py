@@ -9,8 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
-CHAPTERS = [f"{chapter['file']}.html" for chapter in TOC["chapters"]]
-WRITTEN = [f"{TOC['root']}.html", *CHAPTERS]
+WRITTEN = [f"{name}.html" for name in (TOC["root"], *(part["file"] for part in TOC["chapters"]))]
 PAGES = [*WRITTEN, "genindex.html", "search.html"]
 
 PHONE = {"width": 360, "height": 740}
@@ -66,8 +65,13 @@ def test_page_works_from_the_file_system(visit, html, name):
         assert "nf-live" in figure.get_attribute("class").split()
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_chapter_has_a_diagram_that_steps(visit, name):
+@pytest.mark.parametrize("name", WRITTEN)
+def test_page_has_a_diagram(visit, name):
+    assert figures(visit().open(name))
+
+
+@pytest.mark.parametrize("name", [WRITTEN[0], WRITTEN[-1]])
+def test_page_has_a_diagram_that_steps(visit, name):
     assert walks(visit().open(name))
 
 

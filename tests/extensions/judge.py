@@ -1,8 +1,9 @@
 """Asks the real iptables what it makes of rules: accepted or refused, and how it saves them.
 
 ``judge(cases)`` starts workers, each in a network namespace of its own (``unshare -n``, needs
-root). A case is (family, table, rule); its rule goes into a chain of its own, which no packet visits. This file is
-also the worker: it reads cases as JSON on stdin and writes verdicts as JSON on stdout.
+root). A case is (family, table, rule); its rule goes into a chain of its own, which no packet
+visits. This file is also the worker: it reads cases as JSON on stdin and writes verdicts as JSON
+on stdout.
 """
 
 from __future__ import annotations

@@ -28,8 +28,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "limit": ("-m limit --limit 10/s --limit-burst 3", "-m limit --limit 200/min"),
     "hashlimit": (
         "-m hashlimit --hashlimit-upto 10/s --hashlimit-burst 3 --hashlimit-mode srcip --hashlimit-name a",
-        "-m hashlimit --hashlimit-above 200/min --hashlimit-burst 2 --hashlimit-mode srcip"
-        " --hashlimit-srcmask 31 --hashlimit-name b",
+        (
+            "-m hashlimit --hashlimit-above 200/min --hashlimit-burst 2 --hashlimit-mode srcip"
+            " --hashlimit-srcmask 31 --hashlimit-name b"
+        ),
         "-m hashlimit --hashlimit-upto 1kb/s --hashlimit-mode dstip --hashlimit-name c",
         "-m hashlimit --hashlimit-upto 1kb/s --hashlimit-burst 4kb --hashlimit-mode srcip --hashlimit-name d",
         "-m hashlimit --hashlimit-above 5/s --hashlimit-rate-match --hashlimit-mode srcip --hashlimit-name e",
