@@ -20,9 +20,25 @@ CHAINS = {
 }
 NETS = {4: ("10.1.0.0/24", "10.2.0.0/16", "10.1.0.2", "10.2.0.1", "0.0.0.1/0.0.0.255", "203.0.113.0/25"),
         6: ("fd00:1::/64", "fd00:2::2", "fd00::/16", "2001:db8::/33")}  # fmt: skip
-FLAGS = ("SYN", "SYN,ACK", "ACK", "FIN,ACK", "RST", "RST,ACK", "PSH,ACK", "FIN", "SYN,FIN", "ACK,URG")
+FLAGS = (
+    "SYN",
+    "SYN,ACK",
+    "ACK",
+    "FIN,ACK",
+    "RST",
+    "RST,ACK",
+    "PSH,ACK",
+    "FIN",
+    "SYN,FIN",
+    "ACK,URG",
+)
 PORTS = (22, 53, 80, 443, 1024, 8080, 30000)
-V4_ANSWERS = ("icmp-port-unreachable", "icmp-host-prohibited", "icmp-net-unreachable", "icmp-admin-prohibited")
+V4_ANSWERS = (
+    "icmp-port-unreachable",
+    "icmp-host-prohibited",
+    "icmp-net-unreachable",
+    "icmp-admin-prohibited",
+)
 V6_ANSWERS = ("icmp6-port-unreachable", "icmp6-adm-prohibited", "icmp6-no-route")
 
 
@@ -95,18 +111,28 @@ class Rules:
             tests.append(f"{self._not()}--tcp-flags {mask} {pick.choice(mask.split(','))}")
         if not tests and pick.random() < 0.5:
             some = ",".join(map(str, pick.sample(PORTS, 3)))
-            tests.append(f"-m multiport {self._not()}--{pick.choice(('dports', 'sports', 'ports'))} {some}")
+            tests.append(
+                f"-m multiport {self._not()}--{pick.choice(('dports', 'sports', 'ports'))} {some}"
+            )
         return f"-p {kind}", tests
 
     def _icmp(self) -> tuple[str, list[str]]:
         pick = self.random
         if self.family == 4:
-            return "-p icmp", [f"-m icmp {self._not()}--icmp-type {pick.choice((0, 3, '3/1', 8, 11))}"]
-        return "-p ipv6-icmp", [f"-m icmp6 {self._not()}--icmpv6-type {pick.choice((1, '1/4', 128, 129))}"]
+            return "-p icmp", [
+                f"-m icmp {self._not()}--icmp-type {pick.choice((0, 3, '3/1', 8, 11))}"
+            ]
+        return "-p ipv6-icmp", [
+            f"-m icmp6 {self._not()}--icmpv6-type {pick.choice((1, '1/4', 128, 129))}"
+        ]
 
     def _ports(self) -> str:
         low = self.random.choice(PORTS)
-        return str(low) if self.random.random() < 0.6 else f"{low}:{low + self.random.choice((1, 1000))}"
+        return (
+            str(low)
+            if self.random.random() < 0.6
+            else f"{low}:{low + self.random.choice((1, 1000))}"
+        )
 
     def _match(self) -> str:
         pick, no = self.random, self._not()
@@ -130,14 +156,24 @@ class Rules:
 
     def _target(self, table: str, hook: str, protocol: str, callable_: list[str]) -> str:
         pick = self.random
-        choices = ["-j ACCEPT", "-j RETURN", "", "-j LOG --log-prefix x", "-j MARK --set-mark 1" if table == "mangle" else ""]
+        choices = [
+            "-j ACCEPT",
+            "-j RETURN",
+            "",
+            "-j LOG --log-prefix x",
+            "-j MARK --set-mark 1" if table == "mangle" else "",
+        ]
         if table != "nat":
             choices.append("-j DROP")
         choices += [f"{pick.choice(('-j', '-j', '-g'))} {name}" for name in callable_] * 2
         if table == "filter" and hook:
             choices.append(self._reject(protocol))
         if table == "mangle":
-            choices += ["-j MARK --set-xmark 0x2/0x2", "-j TOS --set-tos 0x10", "-j MARK --or-mark 1"]
+            choices += [
+                "-j MARK --set-xmark 0x2/0x2",
+                "-j TOS --set-tos 0x10",
+                "-j MARK --or-mark 1",
+            ]
         if table == "raw":
             choices.append("-j CT --notrack")
         if table == "nat":
@@ -191,18 +227,26 @@ def _packet(pick: random.Random, family: int, number: int) -> tuple[str, Packet]
     device = pick.choice(("c0", "c0", "s0", "local"))
     src, dst = pick.choice(HOSTS[family][device]), pick.choice(AIMS[family])
     near = {"c0": AIMS[family][3], "s0": AIMS[family][2]}.get(device)
-    if dst == near or (device == "c0" and dst.endswith("77")):  # no host sends to itself through the router
+    if dst == near or (
+        device == "c0" and dst.endswith("77")
+    ):  # no host sends to itself through the router
         dst = AIMS[family][0]
     return device, _make(pick, src, dst, 10000 + number, number)
 
 
 def _make(pick: random.Random, src: str, dst: str, sport: int, number: int) -> Packet:
-    common = {"ttl": pick.choice((64, 64, 64, 5, 128)), "tos": pick.choice((0, 0, 0x10, 0x08)), "ident": number}
+    common = {
+        "ttl": pick.choice((64, 64, 64, 5, 128)),
+        "tos": pick.choice((0, 0, 0x10, 0x08)),
+        "ident": number,
+    }
     payload = b"x" * pick.choice((0, 0, 1, 13, 200))
     kind = pick.random()
     if kind < 0.5:
         flags = pick.choice(("SYN", "SYN", "SYN", *FLAGS))
-        return tcp(src, dst, sport=sport, dport=pick.choice(PORTS), flags=flags, payload=payload, **common)
+        return tcp(
+            src, dst, sport=sport, dport=pick.choice(PORTS), flags=flags, payload=payload, **common
+        )
     if kind < 0.8:
         return udp(src, dst, sport=sport, dport=pick.choice(PORTS), payload=payload, **common)
     return icmp(src, dst, id=number, payload=payload, **common)
@@ -210,10 +254,17 @@ def _make(pick: random.Random, src: str, dst: str, sport: int, number: int) -> P
 
 def _answer(pick: random.Random, device: str, packet: Packet, number: int) -> tuple[str, Packet]:
     """Another packet of a flow: the same again, or what the other side would say to it untranslated."""
-    if pick.random() < 0.5 or device == "local" or packet.dst.packed[-1] in (1, 0x11) or packet.protocol in (1, 58):
+    if (
+        pick.random() < 0.5
+        or device == "local"
+        or packet.dst.packed[-1] in (1, 0x11)
+        or packet.protocol in (1, 58)
+    ):
         return device, packet
     other = "s0" if device == "c0" else "c0"
-    flags = {"flags": pick.choice(("SYN,ACK", "ACK", "RST,ACK"))} if packet.flags is not None else {}
+    flags = (
+        {"flags": pick.choice(("SYN,ACK", "ACK", "RST,ACK"))} if packet.flags is not None else {}
+    )
     try:
         return other, packet.reply(ident=number, **flags)
     except Exception:  # noqa: BLE001 - not every packet has an answer

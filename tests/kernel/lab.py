@@ -165,7 +165,9 @@ class Lab:
 def run(*command: str, text: str = "", namespace: str = "") -> str:
     """Run a command, in a namespace if one is named; raise with its message if it fails."""
     prefix = ("ip", "netns", "exec", namespace) if namespace else ()
-    done = subprocess.run([*prefix, *command], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*prefix, *command], input=text, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.returncode} {done.stderr}")
     return done.stdout

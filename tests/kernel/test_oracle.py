@@ -62,7 +62,9 @@ def difference(trace: Trace, seen: Seen) -> str:
     return "\n".join(lines)
 
 
-def same_bytes(trace: Trace, ours: list[tuple[str, bytes]], theirs: list[tuple[str, bytes]]) -> bool:
+def same_bytes(
+    trace: Trace, ours: list[tuple[str, bytes]], theirs: list[tuple[str, bytes]]
+) -> bool:
     """Compare what left; a source port that had to move out of the way is drawn, so any will do."""
     moved = trace.sent.sport not in (trace.packet.sport, None) and "SNAT" in status(trace)
     if moved and len(ours) == len(theirs) == 1:
@@ -86,11 +88,18 @@ def test_the_engine_does_as_the_kernel(
         oracle.load(dump, family)
         batch = packets(seed, family, BATCH)
         host = router(dump, family)
-        for (device, packet), seen in zip(batch, oracle.send([(d, p.data) for d, p in batch]), strict=True):
+        for (device, packet), seen in zip(
+            batch, oracle.send([(d, p.data) for d, p in batch]), strict=True
+        ):
             total += 1
             trace = ours(host, device, packet)
             differs = difference(trace, seen)
             if differs:
                 wrong.append(f"seed {seed} {device} {packet}\n{differs}\n{dump}\n{trace}")
-    figure(f"random packets, IPv{family}", total - len(wrong), total, f"over {RULESETS} rulesets, seed {SEED}")
+    figure(
+        f"random packets, IPv{family}",
+        total - len(wrong),
+        total,
+        f"over {RULESETS} rulesets, seed {SEED}",
+    )
     assert not wrong, "\n\n".join(wrong[:3])
