@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,12 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     return miss("--match-set") if found is setting.inverted else HIT
 
 
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
+    """Counters are updated unless a ``!`` forbids it, so only that is printed."""
+    usual = ("--update-counters", "--update-subcounters")
+    return {name: one for name, one in settings.items() if name not in usual or one.inverted}
+
+
 _COUNT = kinds.Number(0, kinds.U64)
 SET = Extension(
     "set",
@@ -79,9 +85,9 @@ SET = Extension(
                help="the packet's fields are a member of the set"),
         Option("--return-nomatch", kinds.FLAG, label="nomatch",
                help="match an element that says nomatch"),
-        Option("--update-counters", kinds.FLAG, invertible=True, hidden=True,
+        Option("--update-counters", kinds.FLAG, invertible=True, 
                label="counters", help="count the match at the element"),
-        Option("--update-subcounters", kinds.FLAG, invertible=True, hidden=True,
+        Option("--update-subcounters", kinds.FLAG, invertible=True, 
                label="subcounters", help="count in a list's members"),
         Option("--packets-eq", _COUNT, invertible=True, group="packets", label="packets",
                help="the element's packet counter"),
@@ -96,7 +102,7 @@ SET = Extension(
         Option("--bytes-gt", _COUNT, group="bytes", label="bytes above",
                help="the element's byte counter is more"),
     ),
-    test=_test,
+    test=_test, tidy=_tidy,
     summary="the packet's address, port … is a member of an ipset",
     source="net/netfilter/xt_set.c set_match_v4(); iptables-extensions(8) set",
 )  # fmt: skip

@@ -6,9 +6,9 @@
     s0 ─── r1  10.2.0.1/24  fd00:2::1/64     the server is 10.2.0.2, fd00:2::2, the default route
 
 Client and server have no addresses: packet sockets speak for them, so they never answer by
-themselves. The router's neighbours (.2 and .77 on either side) are permanent. Its rate limits for ICMP are off, or REJECT's
-answers would vanish. A guard table at the very outside of the hooks switches tracing on and drops
-what would reach a socket, so that nothing answers but the rules.
+themselves. The router's neighbours (.2 and .77 on either side) are permanent. Its rate limits for
+ICMP are off, or REJECT's answers would vanish. A guard table at the very outside of the hooks
+switches tracing on and drops what would reach a socket, so that nothing answers but the rules.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import socket
 import subprocess
 from types import TracebackType
+from typing import Self
 
 from tests.kernel.netlink import inside
 
@@ -60,8 +61,9 @@ class Lab:
         tag = os.getpid()
         self.client, self.router, self.server = (f"nb-{who}-{tag}" for who in "crs")
         self._wires: dict[str, socket.socket] = {}
+        self._raw: dict[int, socket.socket] = {}
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         # On one core a frame is through the router before the next is sent: nothing overtakes.
         self._cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {max(self._cores)})
@@ -75,8 +77,8 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
         os.sched_setaffinity(0, self._cores)
-        for wire in self._wires.values():
-            wire.close()
+        for each in (*self._wires.values(), *self._raw.values()):
+            each.close()
         self._remove()
 
     def _remove(self) -> None:
@@ -106,10 +108,16 @@ class Lab:
                     _set(path.format(device), value)
         lines = ["link set lo up"]
         for device, wire, net in (("r0", "c0", 1), ("r1", "s0", 2)):
-            lines += [f"link set {device} up", f"addr add 10.{net}.0.1/24 dev {device}",
-                      f"addr add fd00:{net}::1/64 dev {device} nodad",
-                      *(f"neigh add {address} lladdr {MAC[wire]} dev {device} nud permanent"
-                        for host in (2, 77) for address in (f"10.{net}.0.{host}", f"fd00:{net}::{host}"))]  # fmt: skip
+            lines += [
+                f"link set {device} up",
+                f"addr add 10.{net}.0.1/24 dev {device}",
+                f"addr add fd00:{net}::1/64 dev {device} nodad",
+            ]
+            for prefix in (f"10.{net}.0.", f"fd00:{net}::"):
+                lines += [
+                    f"neigh add {prefix}{host} lladdr {MAC[wire]} dev {device} nud permanent"
+                    for host in (2, 77)
+                ]
         lines += ["route add default via 10.2.0.2", "route add default via fd00:2::2"]
         run("ip", "-n", self.router, "-b", "-", text="\n".join(lines) + "\n")
 
@@ -122,7 +130,6 @@ class Lab:
                 wire.setblocking(False)
                 self._wires[device] = wire
         with inside(self.router):
-            self._raw = {}
             for family, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
                 raw = socket.socket(kind, socket.SOCK_RAW, socket.IPPROTO_RAW)
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, OURS)

@@ -37,6 +37,11 @@ class Oracle:
         self._handles: dict[tuple[str, str, int], int] = {}
         self.family = 4
 
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._trace.close()
+        self._ask.close()
+
     def load(self, text: str, family: int = 4) -> None:
         """Give the router a ruleset and forget its connections."""
         self.lab.load(text, family)

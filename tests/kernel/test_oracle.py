@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -28,8 +29,8 @@ WIRE = {device: wire for wire, device in PEER.items()}
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[Oracle]:
-    with Lab() as lab:
-        yield Oracle(lab)
+    with Lab() as lab, closing(Oracle(lab)) as live:
+        yield live
 
 
 def router(dump: str, family: int) -> Host:
