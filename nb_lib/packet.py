@@ -55,8 +55,8 @@ class Packet:
     Read from the bytes: ``family`` 4 or 6; ``src``, ``dst``; ``protocol`` (of the transport header,
     behind IPv6 extension headers); ``ttl`` (hop limit), ``tos`` (traffic class), ``ident``,
     ``dont_fragment``, ``more_fragments``, ``fragment_offset`` in bytes; ``header_end``, where the
-    transport header starts; ``sport``, ``dport`` (None without ports); ``flags`` (TCP), ``seq``, ``ack``, ``window``;
-    ``icmp_type``, ``icmp_code``, ``icmp_id``; ``extensions``, the IPv6 extension headers as
+    transport header starts; ``sport``, ``dport`` (None without ports); ``flags`` (TCP),
+    ``seq``, ``ack``, ``window``; ``icmp_type``, ``icmp_code``, ``icmp_id``; ``extensions``, the IPv6 extension headers as
     (protocol, offset) pairs; ``whole``, whether the transport header is there in full.
 
     Raises PacketError if the bytes hold no complete IP header.

@@ -320,7 +320,8 @@ class Path:
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
     def _fresh_meeting(self) -> Meeting:
-        return Meeting(self.packet.family, self.ruleset.backend, self.routing, self.state, self.meeting.chooser)
+        family, backend = self.packet.family, self.ruleset.backend
+        return Meeting(family, backend, self.routing, self.state, self.meeting.chooser)
 
     def _set(self, packet: Packet) -> None:
         self.packet = packet

@@ -112,6 +112,13 @@ def test_diagrams_speak_without_javascript(visit, name):
         assert all(story.is_visible() for story in figure.locator(".nf-story").all())
 
 
+def test_search_finds_a_chapter_without_a_server_of_its_own(visit):
+    there = visit()
+    page = there.open("search.html?q=masquerade", until="networkidle")
+    assert page.locator("#search-results li a").count() >= 1
+    assert there.troubles == []
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
