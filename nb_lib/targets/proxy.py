@@ -105,7 +105,7 @@ SYNPROXY = Extension(
         Option("--mss", _Small(kinds.U16), label="MSS", help="announce this segment size"),
         Option("--ecn", kinds.FLAG, label="ECN", help="allow congestion notification"),
     ),
-    protocols=("tcp",), tables=("filter",), hooks=("INPUT", "FORWARD"), act=_synproxy,
+    protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy,
     conntrack=True,
     check=ports.needs_protocol("SYNPROXY", "tcp"),
     summary="answer TCP handshakes with cookies, on behalf of the server",

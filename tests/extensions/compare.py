@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KNOWN = {
     r"--tcp-flags (NONE|\"\") ": "iptables-nft drops a comparison of no flags, and -m with it",
     r"! -p (tcp|udp) --[sd]port": "iptables-nft reads ports of any protocol behind ! -p tcp",
-    r"^-m rpfilter": "matches that some tables do not take are taken everywhere",
+    r"^-m rpfilter$": "matches that some tables do not take are taken everywhere",
     r"--next": "policies of more than one element",
     r"-m physdev.*--physdev-(in|out) \"\"": "an empty port name is taken, which its own restore refuses",
     r"-(i|o) \+ .*-(i|o) \+": "a second -i + is not noticed",
