@@ -6,6 +6,7 @@ real configuration, and opens it in a browser without a network.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ class Greeting(anywidget.AnyWidget):
     _esm = "export default { render: ({ el }) => { el.textContent = 'a module of its own' } }"
 ipywidgets.VBox([ipywidgets.IntSlider(description="slider"), Greeting()])
 """
+REPOSITORY = "https://github.com/some/book"
 BUTTON = "ipywidgets.Button(description='check', icon='check')"
 
 pytestmark = [pytest.mark.browser]
@@ -43,7 +45,15 @@ def small_book(tmp_path_factory):
     (top / "book" / "page.ipynb").write_text(writes(new_notebook(cells=cells)))
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command = [jupyter_book, "build", "book", "--config", "_config.yml", "-W", "-n"]
-    done = subprocess.run(command, cwd=top, capture_output=True, text=True, check=False)
+    address = {"NB_REPOSITORY": REPOSITORY, "NB_PAGES": "https://pages.example/book/"}
+    done = subprocess.run(
+        command,
+        cwd=top,
+        env={**os.environ, **address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return top / "_build" / "html"
 
@@ -58,3 +68,14 @@ def test_widgets_and_formulas_need_no_other_server(small_book, serve, visit):
         page.locator(".jupyter-button .fa-check").wait_for()
         page.wait_for_load_state("networkidle")
         assert there.troubles == []
+
+
+def test_a_public_address_gives_buttons(small_book):
+    page = (small_book / "page.html").read_text()
+    for link in (
+        f'"{REPOSITORY}"',
+        f'"{REPOSITORY}/edit/main/book/page.ipynb"',
+        "/v2/gh/some/book/main?urlpath=lab/tree/book/page.ipynb",
+        '<link rel="canonical" href="https://pages.example/book/page.html"',
+    ):
+        assert link in page
