@@ -178,7 +178,7 @@ def _open(table: Conntrack, packet: Packet, t: Tuple, now: float) -> tuple[Packe
         if first is None:
             flags = ",".join(packet.flag_names) or "no flags"
             return replace(packet, ct=INVALID), "invalid", f"{flags} opens no connection"
-        state, timeout = first, tcp.TIMEOUTS[first]
+        state, timeout = first, tcp.first_timeout(first)
     connection = Connection(table.new_id(), t, reply, state=state, created=now, expires=now + timeout,
                             packets=(1, 0), bytes=(packet.length, 0))  # fmt: skip
     return replace(packet, ct=Tracked("NEW", "ORIGINAL", connection)), "new", ""

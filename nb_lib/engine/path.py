@@ -120,14 +120,9 @@ class Path:
 
     def _forward(self, route: Route) -> Events:
         packet = self.packet
-        if packet.ttl <= 1:
-            kind = (11, 0) if packet.family == 4 else (3, 0)
-            return (
-                yield from self._lose(
-                    Refused(f"its TTL is {packet.ttl}: it may not be forwarded", answer=kind),
-                    PREROUTING,
-                )
-            )
+        refused = self._too_old(packet) or self._too_big(packet)
+        if refused:
+            return (yield from self._lose(refused, PREROUTING))
         self.meeting.next_hop = route.via
         before = packet
         self._set(replace(packet, out_iface=route.interface).change(ttl=packet.ttl - 1))
@@ -138,6 +133,22 @@ class Path:
         self._set(replace(self.packet, in_iface=""))
         fate = yield from self._hook(POSTROUTING)
         return fate or Fate("forward", route.interface)
+
+    def _too_old(self, packet: Packet) -> Refused | None:
+        if packet.ttl > 1:
+            return None
+        answer = (11, 0) if packet.family == 4 else (3, 0)
+        return Refused(f"its TTL is {packet.ttl}: it may not be forwarded", answer=answer)
+
+    def _too_big(self, packet: Packet) -> Refused | None:
+        """net/ipv4/ip_forward.c ip_exceeds_mtu(); IPv6 routers never cut a packet up."""
+        mtu = self.state.facts.get("mtu")
+        whole = packet.dont_fragment or packet.family == 6
+        if mtu is None or packet.length <= mtu or not whole:
+            return None
+        reason = f"it has {packet.length} bytes and may not be cut up for an MTU of {mtu}"
+        answer = (3, 4) if packet.family == 4 else (2, 0)
+        return Refused(reason, "facts={'mtu': …}", answer, int(mtu).to_bytes(4, "big"))
 
     def _leave_by(self, route: Route) -> None:
         self.route = route
@@ -164,7 +175,7 @@ class Path:
         yield Lost(self.packet, refused.reason, hook, refused.setting)
         if refused.answer is not None and not self.answering:
             speaker = self._speaker()
-            made = reject.unreachable(self.packet, *refused.answer, speaker)
+            made = reject.unreachable(self.packet, *refused.answer, speaker, refused.rest)
             if made is not None:
                 yield self._answered(made, "the host's own stack")
                 kind, code = refused.answer

@@ -70,11 +70,16 @@ class RouteEntry(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Why the kernel does not route a packet. ``answer`` is the ICMP error it sends, if any."""
+    """Why the kernel does not route a packet.
+
+    ``setting`` would change it; ``answer`` is the ICMP error that the kernel sends, if any, and
+    ``rest`` the second word of its header.
+    """
 
     reason: str
     setting: str = ""
     answer: tuple[int, int] | None = None
+    rest: bytes = b"\0" * 4
 
 
 @dataclass(frozen=True)
@@ -230,9 +235,7 @@ class Routing:
     def _forward(self, dst: Address, mark: int) -> Route | Refused:
         if not self.forwarding[dst.version]:
             name = "net.ipv4.ip_forward" if dst.version == 4 else "net.ipv6.conf.all.forwarding"
-            return Refused(
-                f"{dst} is not this host's, and it does not forward ({name}=0)", f"{name}=1"
-            )
+            return Refused(f"{dst} is not this host's, and it does not forward", f"{name}=1")
         entry = self.lookup(dst, mark)
         if entry is None or entry.kind == "unreachable":
             code = (3, 0 if entry is None else 1) if dst.version == 4 else (1, 0)
@@ -265,7 +268,9 @@ class Routing:
         family = towards.version
         if family == 6 and self.is_local(towards):
             return towards  # RFC 6724, rule 1: the same address
-        mine = [i for i in self.interfaces if i.device == device != "lo" and i.address.version == family]
+        mine = [
+            i for i in self.interfaces if i.device == device != "lo" and i.address.version == family
+        ]
         near = [i for i in mine if towards in i.net]
         anywhere = [i for i in self.interfaces if i.address.version == family and i.device != "lo"]
         for candidates in (near, mine, anywhere):

@@ -99,6 +99,11 @@ def first_state(packet: Packet) -> str | None:
     return None if state == INVALID else state
 
 
+def first_timeout(state: str) -> int:
+    """Return how long a new connection lives; one that is picked up in its middle is not trusted."""
+    return UNACKNOWLEDGED if state == ESTABLISHED else TIMEOUTS[state]
+
+
 def follow(connection: Connection, packet: Packet, direction: str, now: float) -> Connection | str:
     """Return the connection after one more packet, or INVALID, ``REOPEN`` or ``KILL``."""
     old = connection.state

@@ -455,6 +455,11 @@ class _Reader:
 
     def option_hint(self, text: str) -> str:
         """Suggest a near option, or the match that has this one."""
+        for protocol in ("tcp", "udp", "icmp" if self.family == 4 else "icmp6", "sctp"):
+            match = find_match(protocol, self.family)
+            if match is not None and text in match.by_name and "-p" not in self.core:
+                name = "ipv6-icmp" if protocol == "icmp6" else protocol
+                return f"{text} comes with -p {name}: put it before"
         known: dict[str, None] = dict.fromkeys(CORE.by_name)
         for extension, *_ in [*self.matches, *([self.target] if self.target else [])]:
             known |= dict.fromkeys(extension.by_name)
