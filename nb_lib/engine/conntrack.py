@@ -172,14 +172,15 @@ def _open(table: Conntrack, packet: Packet, t: Tuple, now: float) -> tuple[Packe
     reply = invert(t)
     if reply is None or not opens(t):
         return replace(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
-    state, timeout = "", TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
+    state, window = "", None
+    expires = now + TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
     if packet.protocol == TCP:
-        first = tcp.first_state(packet)
+        first = tcp.opening(packet, now)
         if first is None:
             flags = ",".join(packet.flag_names) or "no flags"
             return replace(packet, ct=INVALID), "invalid", f"{flags} opens no connection"
-        state, timeout = first, tcp.first_timeout(first)
-    connection = Connection(table.new_id(), t, reply, state=state, created=now, expires=now + timeout,
+        state, window, expires = first
+    connection = Connection(table.new_id(), t, reply, state=state, tcp=window, created=now, expires=expires,
                             packets=(1, 0), bytes=(packet.length, 0))  # fmt: skip
     return replace(packet, ct=Tracked("NEW", "ORIGINAL", connection)), "new", ""
 
@@ -188,35 +189,36 @@ def _follow(
     table: Conntrack, packet: Packet, connection: Connection, direction: str, now: float
 ) -> tuple[Packet, str, str]:
     """A packet of a connection that is known."""
-    changed: Connection | str
-    if packet.protocol == TCP:
-        changed = tcp.follow(connection, packet, direction, now)
-        if changed == tcp.INVALID:
-            return (
-                replace(packet, ct=INVALID),
-                "invalid",
-                f"does not fit a connection in {connection.state}",
-            )
-        if changed == "REOPEN":
-            table.delete(connection)
-            t = tuple_of(packet)
-            assert t is not None
-            return _open(table, packet, t, now)
-        if changed == "KILL":
-            table.delete(connection)
-            changed = connection
-    elif packet.protocol in (UDP, UDPLITE):
-        changed = _udp(connection, now)
-    else:
-        timeout = TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
-        changed = replace(connection, expires=now + timeout)
-    assert isinstance(changed, Connection)
+    followed = _step(connection, packet, direction, now)
+    verdict, changed, note = followed
+    if verdict == "reopen":
+        table.delete(connection)
+        t = tuple_of(packet)
+        assert t is not None
+        return _open(table, packet, t, now)
+    if verdict == "invalid":
+        table.update(changed)
+        return replace(packet, ct=INVALID), "invalid", note
     side = 0 if direction == "ORIGINAL" else 1
     status = changed.status | {"SEEN_REPLY"} if side else changed.status
-    changed = replace(changed, status=status, packets=_plus(changed.packets, side, 1),
-                      bytes=_plus(changed.bytes, side, packet.length))  # fmt: skip
+    changed = replace(changed, status=status)
+    if verdict != "ignore":
+        changed = replace(changed, packets=_plus(changed.packets, side, 1),
+                          bytes=_plus(changed.bytes, side, packet.length))  # fmt: skip
+    if verdict == "kill":
+        table.delete(connection)
     table.update(changed)
-    return replace(packet, ct=Tracked(_state(status, side), direction, changed)), "known", ""
+    return replace(packet, ct=Tracked(_state(status, side), direction, changed)), "known", note
+
+
+def _step(connection: Connection, packet: Packet, direction: str, now: float) -> tcp.Followed:
+    """What the protocol makes of one more packet."""
+    if packet.protocol == TCP:
+        return tcp.follow(connection, packet, direction, now)
+    if packet.protocol in (UDP, UDPLITE):
+        return tcp.Followed("accept", _udp(connection, now))
+    timeout = TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
+    return tcp.Followed("accept", replace(connection, expires=now + timeout))
 
 
 def _state(status: frozenset[str], side: int) -> str:

@@ -118,7 +118,9 @@ def _earlier_source(table: Conntrack, t: Tuple, nat: Nat) -> Tuple | None:
     for held in table:
         mine = held.original
         if (mine.src, mine.protocol, mine.sport) == (t.src, t.protocol, t.sport):
-            candidate = t._replace(src=held.reply.dst, sport=held.reply.dport)
+            mirror = invert(held.reply)
+            assert mirror is not None
+            candidate = t._replace(src=mirror.src, sport=mirror.sport)
             if _inside(candidate, nat):
                 return candidate
     return None

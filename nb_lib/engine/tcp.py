@@ -2,7 +2,8 @@
 
 Theory: each packet is one of six events (SYN, SYN-ACK, FIN, ACK, RST, none of them) in one of two
 directions. A table gives the next state for each of ten states. Two entries are no states: INVALID,
-the packet does not belong there, and IGNORE, conntrack cannot tell and lets it pass.
+the packet does not belong there, and IGNORE, conntrack cannot tell and lets it pass. What the table
+allows must also fit the window (engine/window.py).
 Linux: net/netfilter/nf_conntrack_proto_tcp.c tcp_conntracks[], tcp_new(),
 nf_conntrack_tcp_packet(); timeouts: tcp_timeouts[].
 """
@@ -10,8 +11,11 @@ nf_conntrack_tcp_packet(); timeouts: tcp_timeouts[].
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from nb_lib.connection import Connection
+from nb_lib.engine import window as windows
+from nb_lib.engine.window import DIRECTIONS, Side, Window
 from nb_lib.packet import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Packet
 
 NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT = (
@@ -45,6 +49,7 @@ STATES = (
 TIMEOUTS = {SYN_SENT: 120, SYN_RECV: 60, ESTABLISHED: 432000, FIN_WAIT: 120, CLOSE_WAIT: 60,
             LAST_ACK: 30, TIME_WAIT: 120, CLOSE: 10, SYN_SENT2: 120}  # fmt: skip
 UNACKNOWLEDGED = 300
+MAX_REPEATS = 3  # repeated acknowledgements after which a connection counts as unanswered
 
 _SHORT = dict(zip(("NO", "SS", "SR", "ES", "FW", "CW", "LA", "TW", "CL", "S2", "iv", "ig"),
                   (*STATES, INVALID, IGNORE), strict=True))  # fmt: skip
@@ -93,35 +98,196 @@ def malformed(packet: Packet) -> str:
     return "" if flags in _VALID_FLAGS else "an impossible combination of TCP flags"
 
 
-def first_state(packet: Packet) -> str | None:
-    """Return the state that a packet opens a connection with, or None if it cannot: tcp_new()."""
-    state = NEXT["ORIGINAL", event(packet)][NONE]
-    return None if state == INVALID else state
+class Followed(NamedTuple):
+    """What one more packet does to a connection.
+
+    ``verdict``: ``accept``; ``ignore``: it passes and nothing is learned, not even that the connection lives;
+    ``invalid``; ``reopen``: forget the connection and look again; ``kill``: forget it behind this packet.
+    """
+
+    verdict: str
+    connection: Connection
+    note: str = ""
 
 
-def first_timeout(state: str) -> int:
-    """Return how long a new connection lives; one that is picked up in its middle is not trusted."""
-    return UNACKNOWLEDGED if state == ESTABLISHED else TIMEOUTS[state]
+def opening(packet: Packet, now: float) -> tuple[str, Window, float] | None:
+    """Return the state, window and expiry that a packet opens a connection with: tcp_new().
 
-
-def follow(connection: Connection, packet: Packet, direction: str, now: float) -> Connection | str:
-    """Return the connection after one more packet, or INVALID, ``REOPEN`` or ``KILL``."""
-    old = connection.state
+    None if it cannot open one.
+    """
     what = event(packet)
-    new = NEXT[direction, what][old]
+    state = NEXT["ORIGINAL", what][NONE]
+    if state == INVALID:
+        return None
+    _, window, _ = windows.fits(windows.opened(packet), packet, 0, NONE, what)
+    window = window._replace(last=window.last._replace(event=what, direction=0))
+    return state, window, now + min(_timeout(window, state, what), UNACKNOWLEDGED)
+
+
+class _Case(NamedTuple):
+    """A packet that meets a connection: where it goes (0 original, 1 reply), what it is, and when."""
+
+    connection: Connection
+    packet: Packet
+    here: int
+    what: str
+    now: float
+
+    @property
+    def state(self) -> str:
+        return self.connection.state
+
+    @property
+    def window(self) -> Window:
+        found = self.connection.tcp
+        assert isinstance(found, Window)
+        return found
+
+    @property
+    def last(self) -> windows.Last:
+        return self.window.last
+
+    def has(self, status: str) -> bool:
+        return status in self.connection.status
+
+    def after(self, follower: str) -> bool:
+        """Whether the latest segment was a ``follower`` from the other end."""
+        return self.last.direction != self.here and self.last.event == follower
+
+    def change(self, to: Window | None = None, /, **last: object) -> _Case:
+        """Return the case with another window, or with some of the latest segment's facts changed."""
+        window = to or self.window
+        window = window._replace(last=window.last._replace(**last))  # type: ignore[arg-type]
+        return self._replace(connection=replace(self.connection, tcp=window))
+
+
+def follow(connection: Connection, packet: Packet, direction: str, now: float) -> Followed:
+    """Return the connection after one more packet: nf_conntrack_tcp_packet()."""
+    case = _Case(connection, packet, DIRECTIONS.index(direction), event(packet), now)
+    new = NEXT[direction, case.what][case.state]
     if new == INVALID:
-        return INVALID
-    if new == SYN_SENT and old in (TIME_WAIT, CLOSE):
-        return "REOPEN"
+        return Followed("invalid", connection, f"a connection in {case.state} has no place for it")
+    if new == SYN_SENT and case.state in (TIME_WAIT, CLOSE, SYN_SENT2):
+        closed = any(side.closer for side in case.window.sides)
+        if closed or (case.last.direction == case.here and case.last.event == "rst"):
+            return Followed("reopen", connection)
+        new = IGNORE
     if new == IGNORE:
-        return connection
-    seen = "SEEN_REPLY" in connection.status
-    if what == "rst" and not seen:
-        return "KILL"
-    timeout = TIMEOUTS[CLOSE] if what == "rst" else TIMEOUTS[new]
-    status = connection.status
-    if not seen and new == ESTABLISHED:
+        return _ignore(case)
+    if new == TIME_WAIT and case.state == LAST_ACK and case.after("syn") and case.last.challenge:
+        # The ACK answers a SYN that came too late, and not the last FIN (RFC 5961).
+        return Followed("ignore", case.change(challenge=False).connection, "a challenge")
+    if case.what == "rst":
+        return _reset(case)
+    if new == SYN_SENT2:
+        case = case.change(both=True)
+    if new == SYN_RECV and case.here and case.what == "ack" and case.last.both:
+        new = ESTABLISHED
+    return _fit(case, new)
+
+
+def _fit(case: _Case, new: str) -> Followed:
+    """Enter state ``new`` if the packet fits the window."""
+    verdict, window, note = windows.fits(case.window, case.packet, case.here, case.state, case.what)
+    case = case.change(window)
+    if verdict == windows.INVALID:
+        return Followed("invalid", _shorten(case), note)
+    return (
+        Followed("ignore", case.connection, note)
+        if verdict == windows.IGNORE
+        else _enter(case, new)
+    )
+
+
+def _enter(case: _Case, new: str) -> Followed:
+    """Enter state ``new``; the connection lives on from now."""
+    old, here = case.state, case.here
+    case = case.change(event=case.what, direction=here)
+    window = case.window
+    if new == FIN_WAIT != old:
+        window = window.put(here, window.sides[here]._replace(closer=True))
+    moved = replace(case.connection, state=new, tcp=window)
+    timeout = _timeout(window, new, case.what)
+    if case.has("SEEN_REPLY"):
+        if new == ESTABLISHED and old in (SYN_RECV, ESTABLISHED):
+            moved = replace(moved, status=moved.status | {"ASSURED"})
+    elif case.what == "rst":
+        return Followed("kill", moved)
+    elif case.what == "syn" and old == SYN_SENT:  # a repeated SYN prolongs nothing
+        return Followed("ignore", moved)
+    elif new == ESTABLISHED:
         timeout = min(timeout, UNACKNOWLEDGED)
-    elif seen and new == ESTABLISHED and old in (SYN_RECV, ESTABLISHED):
-        status |= {"ASSURED"}
-    return replace(connection, state=new, status=status, expires=now + timeout)
+    return Followed("accept", replace(moved, expires=case.now + timeout))
+
+
+def _timeout(window: Window, state: str, what: str) -> int:
+    """How long a connection lives without another packet."""
+    short = min(TIMEOUTS[state], UNACKNOWLEDGED)
+    if window.repeats >= MAX_REPEATS:
+        return short
+    if what == "rst":
+        return TIMEOUTS[CLOSE]
+    waiting = any(side.unacknowledged for side in window.sides) or not window.last.window
+    return short if waiting else TIMEOUTS[state]
+
+
+def _ignore(case: _Case) -> Followed:
+    """Let a packet pass unbelieved, but note it: its answer may show that it was right."""
+    last, here = case.last, case.here
+    if case.what == "syn-ack" and case.after("syn") and case.packet.ack == last.end:
+        # It answers a SYN that was let pass: believe that one, and start anew.
+        opener = Side(
+            last.end,
+            last.end,
+            last.window or 1,
+            scale=last.scale,
+            sack=last.sack,
+            scales=last.scales,
+        )
+        fresh = Side(liberal=case.window.sides[here].liberal)
+        case = case.change(case.window.put(last.direction, opener, fresh), challenge=False)
+        return _fit(case._replace(connection=replace(case.connection, state=SYN_SENT)), SYN_RECV)
+    now = windows.segment(case.packet)
+    kept = case.change(direction=here, event=case.what, seq=now.seq, end=now.end, window=now.window)
+    if case.what == "syn" and not here:
+        offer = windows.opened(case.packet).sides[0]
+        kept = kept.change(scale=offer.scale, sack=offer.sack, scales=offer.scales)
+        kept = kept.change(both=False, challenge=case.state == LAST_ACK)
+    if case.state == SYN_SENT and case.what == "ack" and here:
+        kept = kept.change(ack=now.ack)
+    return Followed(
+        "ignore", kept.connection, f"a connection in {case.state} cannot tell what it is"
+    )
+
+
+def _reset(case: _Case) -> Followed:
+    """A RST closes the connection, if its number is what the other end expects."""
+    if case.state in (FIN_WAIT, LAST_ACK, TIME_WAIT, CLOSE, CLOSE_WAIT):
+        return _enter(case, CLOSE)
+    last, now = case.last, windows.segment(case.packet)
+    expected, new = case.window.sides[1 - case.here].acked, CLOSE
+    established = case.state == ESTABLISHED and case.has("ASSURED")
+    if expected is not None and last.event != "syn":
+        answers_syn = not now.seq and not established
+        if not answers_syn and windows.before(now.seq, expected):
+            return Followed("invalid", case.connection, "a RST behind what was acknowledged")
+        train = last.event == "ack" and last.direction == case.here and now.seq == last.end
+        if not established or now.seq == expected or train:
+            return _fit(case, CLOSE)
+        new = case.state  # not exactly what was expected: the answer may be a challenge
+    doubted = last.event == "syn" if case.has("SEEN_REPLY") else False
+    doubted = doubted or (last.event == "ack" and not case.has("ASSURED"))
+    challenge = case.state == SYN_SENT and last.event == "ack" and last.direction == 1
+    if (doubted and now.ack == last.end) or (challenge and now.seq == last.ack):
+        return _enter(case, new)
+    return _fit(case, new)
+
+
+def _shorten(case: _Case) -> Connection:
+    """A FIN or RST out of the window, answered by another: the end is near: nf_tcp_handle_invalid()."""
+    if case.what not in ("fin", "rst") or not case.has("ASSURED"):
+        return case.connection
+    if case.after("fin") or case.after("rst"):
+        soon = min(case.connection.expires, case.now + UNACKNOWLEDGED)
+        return replace(case.connection, expires=soon)
+    return case.change(event=case.what, direction=case.here).connection
