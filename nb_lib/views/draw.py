@@ -21,12 +21,13 @@ from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_
 def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
     """Draw a trace, an exploration, a ruleset, a table, a chain, or ``nb_lib.hooks`` itself.
 
-    ``trace`` colours the rules of a table or chain by what a packet met there. Options of chain
-    diagrams: ``only`` (a Service, a chain or an address: draw what belongs to it).
+    ``trace`` colours the rules of a table or chain by what a packet met there. An option of
+    tables: ``only`` (a Service, a chain or an address: draw what belongs to it). An option of
+    traces: ``autoplay`` (play once when the page opens; one figure of the landing page does).
     """
     match thing:
         case Trace():
-            return trace_figure(thing)
+            return trace_figure(thing, **options)
         case Exploration():
             return exploration_figure(thing)
         case Ruleset():
@@ -40,11 +41,12 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
     raise TypeError(f"nothing is known of how to draw {type(thing).__name__}")
 
 
-def trace_figure(trace: Trace) -> Figure:
+def trace_figure(trace: Trace, *, autoplay: bool = False) -> Figure:
     """Draw the way of a packet through hooks and tables, with its story."""
     story = story_items(steps(trace))
     text = trace_text(trace)
-    return figure("path", draw_path(trace), story, text, after=assumed_list(trace.assumed))
+    return figure("path", draw_path(trace), story, text, after=assumed_list(trace.assumed),
+                  autoplay=autoplay)  # fmt: skip
 
 
 def exploration_figure(exploration: Exploration) -> Figure:

@@ -46,8 +46,12 @@ class Figure:
 
 
 def figure(kind: str, drawing: Drawing, story: Iterable[Markup], text: str, *,
-           after: Markup | None = None, **more: Any) -> Figure:  # fmt: skip
-    """Put a drawing, its story and its data into one ``<figure>``."""
+           after: Markup | None = None, autoplay: bool = False) -> Figure:  # fmt: skip
+    """Put a drawing, its story and its data into one ``<figure>``.
+
+    With ``autoplay`` it plays once by itself when its page opens, unless the reader has asked
+    for less motion.
+    """
     told = list(story)
     inside = [
         tag("figcaption", drawing.title, class_="nf-title"),
@@ -55,9 +59,10 @@ def figure(kind: str, drawing: Drawing, story: Iterable[Markup], text: str, *,
             aria_label=f"Diagram: {drawing.title}"),
         tag("ol", told, class_="nf-story") if told else None,
         after,
-        data({"title": drawing.title, "steps": drawing.steps, **more}),
+        data({"title": drawing.title, "steps": drawing.steps}),
     ]  # fmt: skip
-    html = tag("figure", inside, class_=f"nf-figure nf-{kind}", id=NO_ID)
+    html = tag("figure", inside, class_=f"nf-figure nf-{kind}", id=NO_ID,
+               data_autoplay_once=autoplay)  # fmt: skip
     ident = "nf-" + hashlib.sha256(html.encode()).hexdigest()[: len(NO_ID) - 3]
     return Figure(html.replace(NO_ID, ident), text)
 

@@ -112,6 +112,40 @@ def test_diagrams_speak_without_javascript(visit, name):
         assert all(story.is_visible() for story in figure.locator(".nf-story").all())
 
 
+MOVED = f"document.querySelector('{FIGURE}').classList.contains('nf-stepping')"
+
+
+def test_the_landing_page_s_first_diagram_moves_by_itself(visit):
+    there = visit(viewport=DESKTOP, reduced_motion="no-preference")
+    page = there.open(WRITTEN[0])
+    first = page.locator(FIGURE).first
+    box = first.bounding_box()
+    assert box["y"] < DESKTOP["height"] / 2, "it is seen without scrolling"
+    page.wait_for_function(f"{MOVED} && document.querySelector('{FIGURE}').dataset.step >= 2")
+    assert page.evaluate("scrollY") == 0
+    button(first, "play").click()
+    now = step(first)
+    page.wait_for_timeout(1500)
+    assert step(first) == now, "the button stops it"
+    assert there.troubles == []
+
+
+def test_nothing_moves_for_those_who_ask_for_less_motion(visit):
+    page = visit(viewport=DESKTOP, reduced_motion="reduce").open(WRITTEN[0])
+    page.wait_for_timeout(2500)
+    assert not page.evaluate(MOVED)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_one_diagram_of_the_book_moves_by_itself(visit, name):
+    page = visit(java_script_enabled=False).open(name)
+    found = page.locator(FIGURE).all()
+    playing = [
+        n for n, figure in enumerate(found) if figure.evaluate("f => 'autoplayOnce' in f.dataset")
+    ]
+    assert playing == ([0] if name == WRITTEN[0] else [])
+
+
 def test_search_finds_a_chapter_without_a_server_of_its_own(visit):
     there = visit()
     page = there.open("search.html?q=masquerade", until="networkidle")

@@ -119,6 +119,14 @@ def test_a_reply_is_rewritten_in_the_lanes_of_nat():
     assert "ESTABLISHED, reply" in html
 
 
+def test_only_a_figure_that_is_told_to_plays_by_itself():
+    assert "data-autoplay-once" not in draw(nginx()).html
+    playing = draw(nginx(), autoplay=True)
+    assert playing.html.count(" data-autoplay-once>") == 1
+    assert playing.html.startswith('<figure class="nf-figure nf-path" id="nf-')
+    assert playing == draw(nginx(), autoplay=True)
+
+
 def test_a_figure_is_a_value():
     assert draw(nginx()) == draw(nginx())
     assert isinstance(draw(nginx()), Figure)

@@ -156,8 +156,9 @@
       said.setAttribute("aria-live", "polite");
     }
 
-    function play() {
+    function play(unasked = false) {
       if (timer) return pause();
+      if (unasked) said.setAttribute("aria-live", "off"); // nobody asked to hear it
       show(now === last ? 0 : now + 1);
       buttons.play.replaceChildren(icon("pause"));
       buttons.play.setAttribute("aria-label", "Pause");
@@ -244,7 +245,7 @@
     look();
     if ("autoplayOnce" in fig.dataset && !calm() && !location.hash) {
       delete fig.dataset.autoplayOnce;
-      setTimeout(() => fig.isConnected && !fig.classList.contains("nf-stepping") && walk.play(), 900);
+      setTimeout(() => fig.isConnected && !fig.classList.contains("nf-stepping") && walk.play(true), 900);
     }
   }
 
