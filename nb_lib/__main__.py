@@ -10,7 +10,8 @@ from pathlib import Path
 from nb_lib.engine import Host
 from nb_lib.engine.load import load
 from nb_lib.errors import NbError
-from nb_lib.packet import PROTOCOL_NAMES, Packet, icmp, raw, tcp, udp
+from nb_lib.headers import PROTOCOL_NAMES
+from nb_lib.packet import Packet, icmp, raw, tcp, udp
 from nb_lib.text import check, parse, save
 from nb_lib.text.restore import restored
 from nb_lib.trace import Trace

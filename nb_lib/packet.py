@@ -15,32 +15,32 @@ from typing import Any
 
 from nb_lib.connection import Address, Tracked
 from nb_lib.errors import PacketError
-from nb_lib.net import parse_address
-
-ICMP, IGMP, TCP, UDP, DCCP, GRE, ESP, AH, ICMPV6, SCTP, UDPLITE = (
-    1,
-    2,
-    6,
-    17,
-    33,
-    47,
-    50,
-    51,
-    58,
-    132,
-    136,
+from nb_lib.headers import (
+    ACK,
+    AH,
+    CHECKSUM_AT,
+    DCCP,
+    DEST_OPTIONS,
+    FIN,
+    FRAGMENT,
+    HOP_BY_HOP,
+    ICMP,
+    ICMP_ERRORS,
+    ICMPV6,
+    PROTOCOL_NAMES,
+    ROUTING,
+    SCTP,
+    SYN,
+    TCP,
+    TCP_FLAGS,
+    UDP,
+    UDPLITE,
+    WITH_PORTS,
+    checksum,
+    pseudo_header,
 )
-PROTOCOL_NAMES = {
-    ICMP: "icmp", IGMP: "igmp", TCP: "tcp", UDP: "udp", DCCP: "dccp", GRE: "gre", ESP: "esp",
-    AH: "ah", ICMPV6: "icmpv6", SCTP: "sctp", UDPLITE: "udplite",
-}  # fmt: skip
-WITH_PORTS = frozenset({TCP, UDP, DCCP, SCTP, UDPLITE})
-TCP_FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
-ICMP_ERRORS = {4: frozenset({3, 4, 5, 11, 12}), 6: frozenset({1, 2, 3, 4})}
-# IPv6 extension headers that stand between the IPv6 header and the transport's.
-HOP_BY_HOP, ROUTING, FRAGMENT, NO_NEXT, DEST_OPTIONS, MOBILITY = 0, 43, 44, 59, 60, 135
-_CHECKSUM_AT = {TCP: 16, UDP: 6, UDPLITE: 6, DCCP: 6, ICMP: 2, ICMPV6: 2}
+from nb_lib.net import parse_address
+from nb_lib.rewrite import REWRITERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ class Packet:
     behind IPv6 extension headers); ``ttl`` (hop limit), ``tos`` (traffic class), ``ident``,
     ``dont_fragment``, ``more_fragments``, ``fragment_offset`` in bytes; ``header_end``, where the
     transport header starts; ``sport``, ``dport`` (None without ports); ``flags`` (TCP),
-    ``seq``, ``ack``, ``window``; ``icmp_type``, ``icmp_code``, ``icmp_id``; ``extensions``, the IPv6 extension headers as
-    (protocol, offset) pairs; ``whole``, whether the transport header is there in full.
+    ``seq``, ``ack``, ``window``; ``icmp_type``, ``icmp_code``, ``icmp_id``; ``extensions``, the IPv6
+    extension headers as (protocol, offset) pairs; ``whole``, whether the transport header is there in full.
 
     Raises PacketError if the bytes hold no complete IP header.
     """
@@ -236,9 +236,9 @@ class Packet:
         Everything that the kernel carries beside the bytes may be given too.
         """
         data = bytearray(self.data)
-        header = {name: new.pop(name) for name in tuple(new) if name in _REWRITERS}
+        header = {name: new.pop(name) for name in tuple(new) if name in REWRITERS}
         for name, value in header.items():
-            _REWRITERS[name](self, data, value)
+            REWRITERS[name](self, data, value)
         return replace(self, data=bytes(data), **new)
 
     def change_inner(self, **new: Any) -> Packet:
@@ -248,7 +248,7 @@ class Packet:
         at = self.header_end
         data = bytearray(self.data[: at + 8] + inner.change(**new).data)
         data[at + 2 : at + 4] = b"\0\0"
-        total = checksum(_pseudo(self.src, self.dst, self.protocol, len(data) - at) + data[at:]
+        total = checksum(pseudo_header(self.src, self.dst, self.protocol, len(data) - at) + data[at:]
                          if self.family == 6 else bytes(data[at:]))  # fmt: skip
         data[at + 2 : at + 4] = total.to_bytes(2, "big")
         return replace(self, data=bytes(data))
@@ -364,16 +364,6 @@ def raw(
     return _build(src, dst, protocol, payload, **rest)
 
 
-def checksum(data: bytes | bytearray) -> int:
-    """Return the Internet checksum of ``data`` (RFC 1071)."""
-    if len(data) & 1:
-        data = bytes(data) + b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
 def _icmp(family: int) -> int:
     return ICMP if family == 4 else ICMPV6
 
@@ -401,19 +391,13 @@ def _ends(
     return (a, 40000 if p is None else p), (b, q)
 
 
-def _pseudo(src: Address, dst: Address, protocol: int, size: int) -> bytes:
-    if src.version == 6:
-        return src.packed + dst.packed + struct.pack("!II", size, protocol)
-    return src.packed + dst.packed + struct.pack("!HH", protocol, size)
-
-
 def _build(src: Address, dst: Address, protocol: int, body: bytes, *, ttl: int = 64, tos: int = 0,
            ident: int = 0, dont_fragment: bool = False, **meta: Any) -> Packet:  # fmt: skip
     if src.version != dst.version:
         raise PacketError(f"{src} and {dst} are not of one family")
-    at = _CHECKSUM_AT.get(protocol)
+    at = CHECKSUM_AT.get(protocol)
     if at is not None and len(body) >= at + 2:
-        pseudo = b"" if protocol == ICMP else _pseudo(src, dst, protocol, len(body))
+        pseudo = b"" if protocol == ICMP else pseudo_header(src, dst, protocol, len(body))
         total = checksum(pseudo + body)
         if protocol == UDP and not total:
             total = 0xFFFF
@@ -435,137 +419,3 @@ def _build(src: Address, dst: Address, protocol: int, body: bytes, *, ttl: int =
     except struct.error as error:
         raise PacketError(f"a header field is out of range: {error}") from None
     return Packet(data=head + body, **meta)
-
-
-# --- rewriting: patch the bytes, mend the checksums by the difference (RFC 1624) ---
-
-
-def _mend(data: bytearray, at: int, old: bytes, new: bytes) -> None:
-    """Update the checksum at ``at`` for ``old`` having become ``new`` (both of even length)."""
-    if at + 2 > len(data):
-        return
-    total = ~(data[at] << 8 | data[at + 1]) & 0xFFFF
-    for i in range(0, len(old), 2):
-        total += (~(old[i] << 8 | old[i + 1]) & 0xFFFF) + (new[i] << 8 | new[i + 1])
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    data[at : at + 2] = (~total & 0xFFFF).to_bytes(2, "big")
-
-
-def _mend_transport(packet: Packet, data: bytearray, old: bytes, new: bytes) -> None:
-    """Mend the transport's checksum; a UDP checksum of zero means *none* and stays."""
-    at = _CHECKSUM_AT.get(packet.protocol)
-    if packet.fragment_offset or at is None:
-        return
-    at += packet.header_end
-    if packet.protocol == UDP:
-        if data[at : at + 2] == b"\0\0":
-            return
-        _mend(data, at, old, new)
-        if data[at : at + 2] == b"\0\0":
-            data[at : at + 2] = b"\xff\xff"
-        return
-    _mend(data, at, old, new)
-
-
-def _rewrite_address(packet: Packet, data: bytearray, value: str | Address, at: int) -> None:
-    new = (parse_address(value) if isinstance(value, str) else value).packed
-    old = bytes(data[at : at + len(new)])
-    data[at : at + len(new)] = new
-    if packet.family == 4:
-        _mend(data, 10, old, new)
-    if packet.protocol != ICMP:
-        _mend_transport(packet, data, old, new)
-
-
-def _rewrite_src(packet: Packet, data: bytearray, value: str | Address) -> None:
-    _rewrite_address(packet, data, value, 12 if packet.family == 4 else 8)
-
-
-def _rewrite_dst(packet: Packet, data: bytearray, value: str | Address) -> None:
-    _rewrite_address(packet, data, value, 16 if packet.family == 4 else 24)
-
-
-def _rewrite_word(packet: Packet, data: bytearray, value: int, at: int) -> None:
-    at += packet.header_end
-    if packet.fragment_offset or at + 2 > len(data):
-        return
-    old, new = bytes(data[at : at + 2]), value.to_bytes(2, "big")
-    data[at : at + 2] = new
-    _mend_transport(packet, data, old, new)
-
-
-def _rewrite_sport(packet: Packet, data: bytearray, value: int) -> None:
-    _rewrite_word(packet, data, value, 0)
-
-
-def _rewrite_dport(packet: Packet, data: bytearray, value: int) -> None:
-    _rewrite_word(packet, data, value, 2)
-
-
-def _rewrite_icmp_id(packet: Packet, data: bytearray, value: int) -> None:
-    _rewrite_word(packet, data, value, 4)
-
-
-def _rewrite_ttl(packet: Packet, data: bytearray, value: int) -> None:
-    if packet.family == 6:
-        data[7] = value
-        return
-    old = bytes(data[8:10])
-    data[8] = value
-    _mend(data, 10, old, bytes(data[8:10]))
-
-
-def _rewrite_tos(packet: Packet, data: bytearray, value: int) -> None:
-    if packet.family == 6:
-        data[0] = data[0] & 0xF0 | value >> 4
-        data[1] = data[1] & 0x0F | (value & 15) << 4
-        return
-    old = bytes(data[0:2])
-    data[1] = value
-    _mend(data, 10, old, bytes(data[0:2]))
-
-
-def _rewrite_flags(packet: Packet, data: bytearray, value: int) -> None:
-    at = packet.header_end + 12
-    old = bytes(data[at : at + 2])
-    data[at + 1] = value
-    _mend_transport(packet, data, old, bytes(data[at : at + 2]))
-
-
-def _rewrite_tcp_options(packet: Packet, data: bytearray, value: bytes) -> None:
-    """Exchange TCP's options for others (a multiple of four bytes), and mend the lengths."""
-    at = packet.header_end
-    size = (data[at + 12] >> 4) * 4
-    old_options, old_length = bytes(data[at + 20 : at + size]), packet.length
-    grown = len(value) - len(old_options)
-    fixed = bytes(data[at + 12 : at + 14])
-    data[at + 12] = (5 + len(value) // 4) << 4 | data[at + 12] & 15
-    data[at + 20 : at + size] = value
-    padding = bytes(abs(grown))
-    _mend_transport(packet, data, fixed + old_options + padding[:max(grown, 0)],
-                    bytes(data[at + 12 : at + 14]) + value + padding[:max(-grown, 0)])  # fmt: skip
-    if not grown:
-        return
-    # The pseudo header counts the segment's length: net/netfilter/xt_TCPMSS.c.
-    segment = old_length - at
-    _mend_transport(packet, data, segment.to_bytes(2, "big"), (segment + grown).to_bytes(2, "big"))
-    place = 2 if packet.family == 4 else 4
-    old = bytes(data[place : place + 2])
-    new = (int.from_bytes(old, "big") + grown).to_bytes(2, "big")
-    data[place : place + 2] = new
-    if packet.family == 4:
-        _mend(data, 10, old, new)
-
-
-_REWRITERS: dict[str, Any] = {
-    "src": _rewrite_src,
-    "dst": _rewrite_dst,
-    "sport": _rewrite_sport,
-    "dport": _rewrite_dport,
-    "icmp_id": _rewrite_icmp_id,
-    "ttl": _rewrite_ttl,
-    "tos": _rewrite_tos,
-    "flags": _rewrite_flags,
-    "tcp_options": _rewrite_tcp_options,
-}

@@ -20,7 +20,8 @@ from dataclasses import replace
 from nb_lib.connection import Connection, Tracked, Tuple
 from nb_lib.engine import tcp
 from nb_lib.engine.tuples import invert, opens, tuple_of
-from nb_lib.packet import ICMP, ICMP_ERRORS, ICMPV6, TCP, UDP, UDPLITE, Packet, checksum
+from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6, TCP, UDP, UDPLITE, checksum
+from nb_lib.packet import Packet
 
 TIMEOUTS = {UDP: 30, UDPLITE: 30, ICMP: 30, ICMPV6: 30}
 GENERIC_TIMEOUT = 600

@@ -19,8 +19,9 @@ from nb_lib.connection import Address, Connection, Tuple
 from nb_lib.effects import Nat
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.engine.tuples import invert
+from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6, WITH_PORTS
 from nb_lib.net import make_address
-from nb_lib.packet import ICMP, ICMP_ERRORS, ICMPV6, WITH_PORTS, Packet
+from nb_lib.packet import Packet
 
 SIDE = {"PREROUTING": "dst", "OUTPUT": "dst", "POSTROUTING": "src", "INPUT": "src"}
 _DONE = {"src": "SRC_NAT_DONE", "dst": "DST_NAT_DONE"}

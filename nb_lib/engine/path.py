@@ -22,8 +22,9 @@ from nb_lib.engine.index import ChainIndex
 from nb_lib.engine.routing import Refused, Routing
 from nb_lib.engine.state import State
 from nb_lib.engine.walk import Ending, walk
+from nb_lib.headers import ICMP_ERRORS
 from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
-from nb_lib.packet import ICMP_ERRORS, Packet
+from nb_lib.packet import Packet
 from nb_lib.rules import Ruleset
 from nb_lib.trace import (
     Answered,

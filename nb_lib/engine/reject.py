@@ -10,7 +10,8 @@ from typing import Any
 
 from nb_lib.connection import Address
 from nb_lib.engine.conntrack import checksum_ok
-from nb_lib.packet import ACK, FIN, ICMP, ICMP_ERRORS, ICMPV6, RST, SYN, TCP, Packet, icmp, tcp
+from nb_lib.headers import ACK, FIN, ICMP, ICMP_ERRORS, ICMPV6, RST, SYN, TCP
+from nb_lib.packet import Packet, icmp, tcp
 
 # --reject-with → (type, code)
 ICMP4 = {

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from nb_lib.headers import ICMP, ICMPV6
 from nb_lib.net import Net, parse_net
-from nb_lib.packet import ICMP, ICMPV6, Packet
+from nb_lib.packet import Packet
 from nb_lib.text.ipset import IpSet
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from nb_lib.connection import Connection
 from nb_lib.engine import window as windows
 from nb_lib.engine.window import DIRECTIONS, Side, Window
-from nb_lib.packet import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Packet
+from nb_lib.headers import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
+from nb_lib.packet import Packet
 
 NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT = (
     "NONE",

@@ -7,7 +7,8 @@ nf_conntrack_proto_icmp.c icmp_pkt_to_tuple(), icmp_invert_tuple().
 from __future__ import annotations
 
 from nb_lib.connection import Tuple
-from nb_lib.packet import ICMP, ICMPV6, WITH_PORTS, Packet
+from nb_lib.headers import ICMP, ICMPV6, WITH_PORTS
+from nb_lib.packet import Packet
 
 # ICMP types that ask, and those that answer them. No other type opens a connection.
 _ANSWERS = {ICMP: {8: 0, 13: 14, 15: 16, 17: 18}, ICMPV6: {128: 129, 139: 140}}

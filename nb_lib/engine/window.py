@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nb_lib.packet import ACK, FIN, RST, SYN, Packet
+from nb_lib.headers import ACK, FIN, RST, SYN
+from nb_lib.packet import Packet
 
 ACCEPT, IGNORE, INVALID = "accept", "ignore", "invalid"
 DIRECTIONS = ("ORIGINAL", "REPLY")

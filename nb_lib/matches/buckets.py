@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from nb_lib.headers import WITH_PORTS
 from nb_lib.matches.limit import HZ
 from nb_lib.net import BITS
 from nb_lib.options import HIT, Answer, Context, Outcome, Use, miss
-from nb_lib.packet import WITH_PORTS, Packet
+from nb_lib.packet import Packet
 
 SCALE = 1_000_000  # XT_HASHLIMIT_SCALE_v2
 _PER_JIFFY = 1 << ((2**64 - 1) // (HZ * 86_400)).bit_length() - 1

@@ -6,9 +6,9 @@ Linux: net/netfilter/xt_dccp.c dccp_mt(), dccp_find_option(); header: RFC 4340.
 from __future__ import annotations
 
 from nb_lib import kinds, ports
+from nb_lib.headers import DCCP as _DCCP
 from nb_lib.matches.tcpudp import port_options
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
-from nb_lib.packet import DCCP as _DCCP
 from nb_lib.packet import Packet
 
 _TYPES = ("REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from nb_lib import kinds, ports
+from nb_lib.headers import ICMP as _ICMP
+from nb_lib.headers import ICMPV6
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
-from nb_lib.packet import ICMP as _ICMP
-from nb_lib.packet import ICMPV6, Packet
+from nb_lib.packet import Packet
 
 ANY_TYPE = 255
 EVERY_CODE = (0, 255)

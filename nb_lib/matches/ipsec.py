@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nb_lib import kinds, ports
-from nb_lib import packet as packets
+from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Test, Use, miss
 
@@ -47,7 +46,7 @@ def _compare(use: Use, option: str, have: int) -> Answer:
 
 def _test_ah6(use: Use, packet: Packet, _ctx: Context) -> Answer:
     """Look at the extension header; its length field counts words after the first two."""
-    at = next((at for kind, at in packet.extensions if kind == packets.AH), None)
+    at = next((at for kind, at in packet.extensions if kind == headers.AH), None)
     if at is None:
         return miss("no authentication header")
     data = packet.data
@@ -81,7 +80,7 @@ def _spi(name: str) -> Option:
 
 AH = Extension(
     "ah", (_spi("--ahspi"),), families=(4,), protocols=("ah",),
-    test=_header_test("--ahspi", packets.AH, 4, 4, 12), check=ports.needs_protocol("ah", "ah"),
+    test=_header_test("--ahspi", headers.AH, 4, 4, 12), check=ports.needs_protocol("ah", "ah"),
     summary="the index of an authentication header",
     source="net/ipv4/netfilter/ipt_ah.c ah_mt(); iptables-extensions(8) ah",
 )  # fmt: skip
@@ -102,7 +101,7 @@ AH6 = Extension(
 
 ESP = Extension(
     "esp", (_spi("--espspi"),), protocols=("esp",),
-    test=_header_test("--espspi", packets.ESP, 0, 4, 8), check=ports.needs_protocol("esp", "esp"),
+    test=_header_test("--espspi", headers.ESP, 0, 4, 8), check=ports.needs_protocol("esp", "esp"),
     summary="the index of encapsulated security payload",
     source="net/netfilter/xt_esp.c esp_mt(); iptables-extensions(8) esp",
 )  # fmt: skip

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import kinds, ports
-from nb_lib import packet as packets
+from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Range
 from nb_lib.options import (
     HIT,
@@ -40,7 +39,7 @@ def _header(packet: Packet, kind: int) -> int | None:
 
 
 def _test_frag(use: Use, packet: Packet, _ctx: Context) -> Answer:
-    at = _header(packet, packets.FRAGMENT)
+    at = _header(packet, headers.FRAGMENT)
     if at is None:
         return miss("no fragment header")
     data, settings = packet.data, use.settings
@@ -167,12 +166,12 @@ class _MhType(kinds.NumberRange):
 
 
 def _test_mh(use: Use, packet: Packet, _ctx: Context) -> Answer:
-    if packet.protocol != packets.MOBILITY:
+    if packet.protocol != headers.MOBILITY:
         return miss("protocol", packet.protocol_name)
     if packet.fragment_offset:
         return miss("a later fragment has no header")
     data, at = packet.data, packet.header_end
-    if len(data) < at + 6 or data[at] != packets.NO_NEXT:
+    if len(data) < at + 6 or data[at] != headers.NO_NEXT:
         return _HOTDROP
     setting, have = use.settings.get("--mh-type"), data[at + 2]
     if setting and (setting.value.low <= have <= setting.value.high) is setting.inverted:
@@ -208,7 +207,7 @@ def _present(packet: Packet) -> frozenset[int]:
     """Return the headers that the packet has; -1 is a protocol of its own."""
     found = {kind for kind, _ in packet.extensions}
     last = packet.protocol
-    return frozenset(found | {last if last in (packets.NO_NEXT, packets.ESP) else -1})
+    return frozenset(found | {last if last in (headers.NO_NEXT, headers.ESP) else -1})
 
 
 def _test_header(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -244,8 +243,8 @@ FRAG = Extension(
     source="net/ipv6/netfilter/ip6t_frag.c frag_mt6(); iptables-extensions(8) frag",
 )  # fmt: skip
 
-HBH = _options_extension("hbh", packets.HOP_BY_HOP, "hop-by-hop options")
-DST = _options_extension("dst", packets.DEST_OPTIONS, "destination options")
+HBH = _options_extension("hbh", headers.HOP_BY_HOP, "hop-by-hop options")
+DST = _options_extension("dst", headers.DEST_OPTIONS, "destination options")
 
 MH = Extension(
     "mh",

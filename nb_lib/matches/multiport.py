@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from nb_lib import kinds, ports
+from nb_lib.headers import WITH_PORTS
 from nb_lib.kinds import Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
-from nb_lib.packet import WITH_PORTS, Packet
+from nb_lib.packet import Packet
 
 _MOST = 15
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from nb_lib import addresses, kinds
+from nb_lib.headers import ROUTING
 from nb_lib.net import parse_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
-from nb_lib.packet import ROUTING, Packet
+from nb_lib.packet import Packet
 
 _MOST = 16
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds, ports
+from nb_lib.headers import SCTP as _SCTP
 from nb_lib.matches.tcpudp import port_options
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
-from nb_lib.packet import SCTP as _SCTP
 from nb_lib.packet import Packet
 
 if TYPE_CHECKING:

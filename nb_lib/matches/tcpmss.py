@@ -6,9 +6,10 @@ Linux: net/netfilter/xt_tcpmss.c tcpmss_mt().
 from __future__ import annotations
 
 from nb_lib import kinds, ports
+from nb_lib.headers import TCP
 from nb_lib.matches.tcpudp import tcp_options
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
-from nb_lib.packet import TCP, Packet
+from nb_lib.packet import Packet
 
 MSS, MSS_LENGTH = 2, 4
 

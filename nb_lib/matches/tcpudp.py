@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds, ports
-from nb_lib import packet as packets
+from nb_lib import headers, kinds, ports
 from nb_lib.kinds import IPV4, Masked, Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _HOTDROP = Answer(Outcome.HOTDROP)
 _FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 _FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_ORDER)} | {"ALL": 0x3F, "NONE": 0}
-_SYN_ONLY = Masked(packets.SYN, packets.FIN | packets.SYN | packets.RST | packets.ACK)
+_SYN_ONLY = Masked(headers.SYN, headers.FIN | headers.SYN | headers.RST | headers.ACK)
 _EVERY = Range(0, 65535)
 
 
@@ -101,7 +100,7 @@ def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
     if packet.fragment_offset:
         # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
         attack = (
-            packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == packets.TCP
+            packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == headers.TCP
         )
         return _HOTDROP if attack and not native else miss("a later fragment has no ports")
     return miss("the header is cut short") if native else _HOTDROP
@@ -109,7 +108,7 @@ def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
 
 def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
     flags = packet.flags
-    if packet.protocol != packets.TCP:
+    if packet.protocol != headers.TCP:
         return miss("protocol", packet.protocol_name)
     if flags is None:
         return _unreadable(packet, ctx, native="--tcp-option" not in use.settings)
@@ -143,8 +142,8 @@ def tcp_options(packet: Packet) -> dict[int, int]:
 
 
 def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
-    if packet.sport is None or packet.protocol != packets.UDP:
-        if packet.protocol != packets.UDP:
+    if packet.sport is None or packet.protocol != headers.UDP:
+        if packet.protocol != headers.UDP:
             return miss("protocol", packet.protocol_name)
         return _unreadable(packet, ctx, native=True)
     return _ports(use, packet, ctx)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds, ports
-from nb_lib import packet as packets
+from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Masked
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 
@@ -99,11 +98,11 @@ def _test_ecn(use: Use, packet: Packet, _ctx: Context) -> Answer:
     setting = settings.get("--ecn-ip-ect")
     if setting and (packet.tos & 3 == setting.value) is setting.inverted:
         return miss("--ecn-ip-ect", packet.tos & 3)
-    for option, bit in (("--ecn-tcp-ece", packets.ECE), ("--ecn-tcp-cwr", packets.CWR)):
+    for option, bit in (("--ecn-tcp-ece", headers.ECE), ("--ecn-tcp-cwr", headers.CWR)):
         setting = settings.get(option)
         if setting is None:
             continue
-        if packet.flags is None or packet.protocol != packets.TCP:
+        if packet.flags is None or packet.protocol != headers.TCP:
             return miss("no TCP header")
         if bool(packet.flags & bit) is setting.inverted:
             return miss(option)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds, ports
-from nb_lib import packet as packets
+from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Masked
 from nb_lib.matches.tos import DscpClass, DscpKind, TosKind, as_codepoint
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
@@ -141,11 +140,11 @@ def _act_ecn(use: Use, packet: Packet, _ctx: Context) -> Action:
     changes: dict[str, int] = {}
     if "--ecn-ip-ect" in use.settings:
         changes["tos"] = packet.tos & ~3 | use.value("--ecn-ip-ect")
-    wanted = {packets.ECE: use.value("--ecn-tcp-ece"), packets.CWR: use.value("--ecn-tcp-cwr")}
+    wanted = {headers.ECE: use.value("--ecn-tcp-ece"), headers.CWR: use.value("--ecn-tcp-cwr")}
     if "--ecn-tcp-remove" in use.settings:
         wanted = dict.fromkeys(wanted, 0)
     flags = packet.flags
-    if packet.protocol == packets.TCP and any(value is not None for value in wanted.values()):
+    if packet.protocol == headers.TCP and any(value is not None for value in wanted.values()):
         if flags is None:
             return _DROP
         for bit, value in wanted.items():

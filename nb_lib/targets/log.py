@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nb_lib import kinds
-from nb_lib import packet as packets
+from nb_lib import headers, kinds
 from nb_lib.effects import Note
 from nb_lib.kinds import IPV4, IPV6
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
@@ -91,9 +90,9 @@ def _ip_parts(packet: Packet) -> list[str]:
 
 def _transport_parts(packet: Packet, use: Use) -> list[str]:
     """The transport header, as far as it is there."""
-    names = {packets.TCP: "TCP", packets.UDP: "UDP", packets.UDPLITE: "UDPLITE",
-             packets.ICMP: "ICMP",
-             packets.ICMPV6: "ICMPv6", packets.AH: "AH", packets.ESP: "ESP"}  # fmt: skip
+    names = {headers.TCP: "TCP", headers.UDP: "UDP", headers.UDPLITE: "UDPLITE",
+             headers.ICMP: "ICMP",
+             headers.ICMPV6: "ICMPv6", headers.AH: "AH", headers.ESP: "ESP"}  # fmt: skip
     parts = [f"PROTO={names.get(packet.protocol, packet.protocol)}"]
     at = packet.header_end
     if packet.icmp_type is not None:

@@ -9,9 +9,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 from nb_lib import addresses, kinds, ports
 from nb_lib.effects import Note
+from nb_lib.headers import ACK, FIN, RST, SYN
 from nb_lib.kinds import Masked
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import ACK, FIN, RST, SYN, Packet
+from nb_lib.packet import Packet
 
 _MARK_NONE = Masked(0, 0)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.effects import Reject
+from nb_lib.headers import TCP
 from nb_lib.options import Action, Context, Extension, Option, Use
-from nb_lib.packet import TCP, Packet
+from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
     from nb_lib.rules import Rule

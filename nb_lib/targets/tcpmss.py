@@ -7,8 +7,9 @@ option gets one, of at most 536 (IPv4) or 1220 (IPv6).
 from __future__ import annotations
 
 from nb_lib import kinds, ports
+from nb_lib.headers import SYN, TCP
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
-from nb_lib.packet import SYN, TCP, Packet
+from nb_lib.packet import Packet
 
 _MSS = 2  # the option's kind; its length is 4
 _HEADERS = {4: 40, 6: 60}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from nb_lib.packet import Packet, checksum, icmp, tcp, udp
+from nb_lib.headers import checksum
+from nb_lib.packet import Packet, icmp, tcp, udp
 
 CHAINS = {
     "raw": ("PREROUTING", "OUTPUT"),

@@ -6,8 +6,9 @@ import struct
 from typing import NamedTuple
 
 from nb_lib.connection import Connection, Tracked, Tuple
+from nb_lib.headers import ACK, SYN
 from nb_lib.net import parse_address
-from nb_lib.packet import ACK, SYN, Packet, icmp, raw, tcp, udp
+from nb_lib.packet import Packet, icmp, raw, tcp, udp
 from tests.extensions.world import World
 
 A, B = "10.0.0.1", "10.0.0.2"

@@ -6,8 +6,9 @@ import pytest
 
 from nb_lib.connection import Connection, Tracked, Tuple
 from nb_lib.effects import ConnMark, Nat, Note, NoTrack, Reject, SetMember, Track
+from nb_lib.headers import ACK
 from nb_lib.net import parse_address
-from nb_lib.packet import ACK, Packet, tcp, udp
+from nb_lib.packet import Packet, tcp, udp
 from nb_lib.targets import TARGETS, find_target
 from nb_lib.text import rule_text
 from tests.extensions.world import World, act, rule
