@@ -5,10 +5,11 @@ Linux: include/uapi/linux/netfilter_ipv4/ip_tables.h (struct ipt_entry); iptable
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from nb_lib import present
 from nb_lib.options import Use
 
 
@@ -39,8 +40,20 @@ class Rule(NamedTuple):
     counters: Counters = ZERO
 
 
+class _Shown:
+    """What shows itself through ``nb_lib.present``: a picture in Jupyter, words when printed."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return present.text(self)
+
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
+        return present.bundle(self)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Chain:
+class Chain(_Shown):
     """A chain: its name, its rules and, if it is built in, its policy.
 
     ``rules`` may decode lazily; index and length cost nothing until a rule is looked at.
@@ -58,9 +71,13 @@ class Chain:
         """Whether the chain hangs on a hook."""
         return self.policy is not None
 
+    def __repr__(self) -> str:
+        policy = f", policy {self.policy}" if self.builtin else ""
+        return f"<Chain {self.name}: {_count(self.rules, 'rule')}{policy}>"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Table(_Shown):
     """A table: its name and its chains, in the order in which iptables-save lists them."""
 
     name: str
@@ -80,9 +97,12 @@ class Table:
         """Return the table with one chain added or exchanged."""
         return replace(self, chains={**self.chains, chain.name: chain})
 
+    def __repr__(self) -> str:
+        return f"<Table {self.name}: {_count(self.chains, 'chain')}>"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ruleset:
+class Ruleset(_Shown):
     """All tables of one family, as one host has them.
 
     ``family`` is 4 or 6. ``backend`` is ``nft`` or ``legacy``: the personality that ordered the
@@ -105,3 +125,11 @@ class Ruleset:
     def replace(self, table: Table) -> Ruleset:
         """Return the ruleset with one table added or exchanged."""
         return replace(self, tables={**self.tables, table.name: table})
+
+    def __repr__(self) -> str:
+        tables = ", ".join(self.tables) or "no tables"
+        return f"<Ruleset IPv{self.family} {self.backend}: {tables}>"
+
+
+def _count(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"

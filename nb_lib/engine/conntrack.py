@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+from nb_lib import present
 from nb_lib.connection import Connection, Tracked, Tuple
 from nb_lib.engine import tcp
 from nb_lib.engine.tuples import invert, opens, tuple_of
@@ -54,6 +56,12 @@ class Conntrack:
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    def __str__(self) -> str:
+        return present.text(self)
+
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
+        return present.bundle(self)
 
     def clear(self) -> None:
         """Forget all connections: ``conntrack -F``."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from nb_lib import present
+from nb_lib.engine.conntrack import Conntrack
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
-from nb_lib.views import frames, text
+from nb_lib.views import connections, frames, text
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
@@ -29,3 +30,7 @@ for _kind, _text, _frame in (
     present.text.register(_kind, _text)
     present.frame.register(_kind, _frame)
     present.bundle.register(_kind, _bundle)
+
+present.text.register(Conntrack, connections.conntrack_text)
+present.frame.register(Conntrack, connections.conntrack_frame)
+present.bundle.register(Conntrack, connections.conntrack_bundle)

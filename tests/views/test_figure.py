@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from nb_lib import draw, hooks, present, tcp
+from nb_lib import draw, hooks, tcp
 from nb_lib.views import Figure
 from nb_lib.views.grid import Box, make
 from tests.views.samples import FROM_OUTSIDE, explored, host, nginx, small
@@ -66,9 +66,9 @@ def test_whatever_has_a_picture_shows_it(name):
     rules = host().ruleset
     things = {"ruleset": rules, "table": rules["nat"], "chain": rules["nat"]["PREROUTING"],
               "exploration": explored()}  # fmt: skip
-    bundle = present.bundle(things[name])
+    bundle = things[name]._repr_mimebundle_()
     assert bundle["text/html"].startswith('<figure class="nf-figure')
-    assert bundle["text/plain"] == present.text(things[name])
+    assert bundle["text/plain"] == str(things[name])
 
 
 def test_what_has_no_picture():

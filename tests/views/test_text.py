@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nb_lib import parse, tcp
+from nb_lib import Host, icmp, parse, tcp, udp
 from nb_lib.views.text import WIDTH
 from tests.views.samples import explored, host, nginx, small
 
@@ -77,9 +77,9 @@ def test_what_was_assumed_is_said():
 
 def test_a_ruleset_a_table_a_chain():
     rules = host().ruleset
-    assert "  nat: 17 chains, 32 rules" in str_of(rules)
-    assert "  KUBE-SVC-2CMXP7HKUVJN7L6M (default/nginx): 3 rules" in str_of(rules["nat"])
-    assert str_of(rules["nat"]["KUBE-MARK-MASQ"]) == (
+    assert "  nat: 17 chains, 32 rules" in str(rules)
+    assert "  KUBE-SVC-2CMXP7HKUVJN7L6M (default/nginx): 3 rules" in str(rules["nat"])
+    assert str(rules["nat"]["KUBE-MARK-MASQ"]) == (
         "Chain KUBE-MARK-MASQ: 1 rule\n    1  -j MARK --set-xmark 0x4000/0x4000"
     )
 
@@ -87,12 +87,60 @@ def test_a_ruleset_a_table_a_chain():
 def test_a_big_table_is_cut():
     rules = "".join(f"-A INPUT -s 10.0.{n // 256}.{n % 256}/32 -j DROP\n" for n in range(1000))
     chain = parse(f"*filter\n:INPUT ACCEPT [0:0]\n{rules}COMMIT\n")["filter"]["INPUT"]
-    lines = str_of(chain).splitlines()
+    lines = str(chain).splitlines()
     assert len(lines) == 122
     assert lines[-1] == "  … and 880 more rules"
 
 
-def str_of(thing):
-    from nb_lib import present
+def test_what_is_big_is_short_in_a_list():
+    rules = host().ruleset
+    assert repr(rules) == "<Ruleset IPv4 nft: mangle, filter, nat>"
+    assert repr(list(rules["nat"])[:2]) == (
+        "[<Chain PREROUTING: 1 rule, policy ACCEPT>, <Chain INPUT: 0 rules, policy ACCEPT>]"
+    )
+    assert repr(rules["nat"]) == "<Table nat: 17 chains>"
+    assert repr(rules["nat"]["KUBE-MARK-MASQ"]) == "<Chain KUBE-MARK-MASQ: 1 rule>"
 
-    return present.text(thing)
+
+def router():
+    rules = "*filter\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
+    where = {"eth0": "192.0.2.1/24", "eth1": "10.0.0.1/24"}
+    return Host(parse(rules), addresses=where, routes={"default": "eth0"})
+
+
+def test_connections_are_listed_as_conntrack_does():
+    there = router()
+    assert str(there.conntrack) == "No connections."
+    assert there.conntrack._repr_mimebundle_()["text/plain"] == "No connections."
+    there.receive(tcp("10.0.0.5:4000", "203.0.113.9:443"), "eth1")
+    asked = there.receive(udp("10.0.0.5:5000", "203.0.113.53:53"), "eth1")
+    there.receive(asked.reply(), "eth0")
+    there.wait(3)
+    there.receive(asked.sent, "eth1")
+    there.receive(icmp("10.0.0.5", "203.0.113.9", id=7), "eth1")
+    assert str(there.conntrack).splitlines() == [
+        (
+            "tcp      6 SYN_SENT src=10.0.0.5 dst=203.0.113.9 sport=4000 dport=443 [UNREPLIED]"
+            " src=203.0.113.9 dst=10.0.0.5 sport=443 dport=4000 mark=0"
+        ),
+        (
+            "udp      17 src=10.0.0.5 dst=203.0.113.53 sport=5000 dport=53"
+            " src=203.0.113.53 dst=10.0.0.5 sport=53 dport=5000 [ASSURED] mark=0"
+        ),
+        (
+            "icmp     1 src=10.0.0.5 dst=203.0.113.9 type=8 code=0 id=7 [UNREPLIED]"
+            " src=203.0.113.9 dst=10.0.0.5 type=0 code=0 id=7 mark=0"
+        ),
+    ]
+    bundle = there.conntrack._repr_mimebundle_()
+    assert bundle["text/plain"] == str(there.conntrack)
+    assert "<td>10.0.0.5:4000</td>" in bundle["text/html"]
+
+
+def test_a_long_list_of_connections_is_cut():
+    there = router()
+    for port in range(1000, 1125):
+        there.receive(udp(f"10.0.0.5:{port}", "203.0.113.53:53"), "eth1")
+    lines = str(there.conntrack).splitlines()
+    assert len(lines) == 121
+    assert lines[-1] == "… and 5 more connections"
