@@ -18,6 +18,10 @@ from collections.abc import Iterable
 class NbError(Exception):
     """Every error that nb_lib raises on purpose."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what Jupyter shows instead of a traceback: a reader's mistake needs no stack."""
+        return f"{type(self).__name__}: {self}".splitlines()
+
 
 class RulesetError(NbError):
     """A line of a dump (or a command) that cannot be accepted.
