@@ -1,6 +1,6 @@
 """nb_lib: Linux packet filtering and Kubernetes service routing, to be looked at.
 
-Twelve names are enough::
+Thirteen names are enough::
 
     host = load("data/kube-proxy/nginx-3-endpoints/1.21.1")
     trace = host.receive(tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")
@@ -8,8 +8,10 @@ Twelve names are enough::
     trace.table()               # the steps as a DataFrame
     host.explore(tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")   # all ways, exact chances
     draw(host.ruleset["nat"])   # the chains, without a packet
+    draw(hooks)                 # where a rule can see a packet
 """
 
+from nb_lib import hooks
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
@@ -23,6 +25,7 @@ __all__ = [
     "RulesetError",
     "check",
     "draw",
+    "hooks",
     "icmp",
     "load",
     "parse",
