@@ -22,6 +22,7 @@ LOOPBACK = {4: parse_net("127.0.0.0/8", 4), 6: parse_net("::1/128", 6)}
 _MULTICAST = {4: parse_net("224.0.0.0/4", 4), 6: parse_net("ff00::/8", 6)}
 _ZERO = parse_net("0.0.0.0/8", 4)
 _LIMITED = IPv4Address("255.255.255.255")
+_ALL_HOSTS = IPv4Address("224.0.0.1")
 
 
 class Interface(NamedTuple):
@@ -160,6 +161,23 @@ class Routing:
             return "LOCAL" if mine or (device == "lo" and self.is_local(address)) else "UNICAST"
         return "LOCAL" if self.is_local(address) else "UNICAST"
 
+    def joined(self, group: Address) -> bool:
+        """Whether the host listens to a multicast group: by itself to all hosts', or because it was told to.
+
+        Linux: net/ipv4/igmp.c ip_mc_up(), net/ipv6/addrconf.c addrconf_join_solict(), RFC 4291 2.8.
+        """
+        if group in self.groups:
+            return True
+        if group.version == 4:
+            return group == _ALL_HOSTS
+        scope, who = int(group) >> 112 & 0xF, int(group) & ((1 << 112) - 1)
+        if who == 1:
+            return scope == 2
+        if who == 2 and self.forwarding[6]:
+            return scope in (2, 5)
+        tails = {int(address) & 0xFFFFFF for address in self.local if address.version == 6}
+        return scope == 2 and who >> 24 == 0x1FF and who & 0xFFFFFF in tails
+
     def lookup(self, address: Address, mark: int = 0) -> RouteEntry | None:
         """Return the route of the main table that holds for ``address``."""
         number, family = int(address), address.version
@@ -182,7 +200,7 @@ class Routing:
         if kind == "BROADCAST":
             return Route("LOCAL", device, rule=f"broadcast {dst}")
         if kind == "MULTICAST":
-            if dst in self.groups or dst.version == 6:
+            if self.joined(dst):
                 return Route("LOCAL", device, rule=f"multicast {dst}")
             return Refused(
                 f"the host has not joined the multicast group {dst}", f"ip maddr add {dst}"
