@@ -20,6 +20,7 @@ from nb_lib.views.words import service, shape, short
 
 SIZE, LEAF, BROAD, BETWEEN, TOP = 10.0, 50.0, 66.0, 84.0, 14.0
 MOST = 40  # ways that are drawn one by one
+CHANCE = "chance decides"  # where no Service is known
 
 
 @dataclass(slots=True)
@@ -164,7 +165,7 @@ def _width(node: Node) -> float:
         return max(mono(line, SIZE) for line in (node.title, *_small(node.end))) + 40
     if not node.level:
         return 208.0
-    return max(mono(short(node.title), SIZE), sans(node.strong, SIZE)) + 24
+    return max(mono(short(node.title), SIZE), sans(node.strong or CHANCE, SIZE)) + 24
 
 
 def _small(trace: Trace) -> list[str]:
@@ -251,7 +252,7 @@ def _source(first: Trace, x: float, y: float, width: float) -> Markup:
 def _fork(node: Node, x: float, width: float) -> Markup:
     name = tag("text", short(node.title), x=10, y=18, font_weight=700,
                font_family=MONO_FAMILY, class_="nf-mono")  # fmt: skip
-    strong = tag("text", node.strong or "chance decides", x=10, y=33, fill=hue(node.table).text,
+    strong = tag("text", node.strong or CHANCE, x=10, y=33, fill=hue(node.table).text,
                  font_weight=600, class_="nf-h")  # fmt: skip
     return _box(x, node.y, width, max(44.0, float(node.chance) * BROAD), name, strong,
                 table=node.table, ways=node.ways, name=f"nf-{node.table}")  # fmt: skip

@@ -54,6 +54,17 @@ class Model:
     left_out: int = 0
     where: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # chain → card, row (or -1)
 
+    @property
+    def chains(self) -> frozenset[str]:
+        """The chains that are drawn, those folded into one card included."""
+        return frozenset(name for card in self.cards for name in card.members or (card.key,))
+
+    @property
+    def steps(self) -> frozenset[int]:
+        """The steps of a trace at which something happens to a rule that is drawn."""
+        states = (row.state for card in self.cards for row in card.rows)
+        return frozenset(n for state in states if state for n in state.steps)
+
 
 def rule_row(rule: Rule, number: int, parts: Sequence[Clause], width: int = WIDTH) -> Row:
     """Make the row of one rule out of the clauses that are to be shown."""

@@ -11,6 +11,7 @@ from nb_lib.trace import Entered, Exploration, Trace
 from nb_lib.views.cards import draw_chains
 from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
+from nb_lib.views.deck import Model
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
 from nb_lib.views.path import draw_map, draw_path
 from nb_lib.views.states import states
@@ -59,9 +60,21 @@ def table_figure(table: Table, trace: Trace | None = None, *, only: str = "") ->
     """Draw the chains of a table, and what a packet met there."""
     story = _story_in(table.name, trace)
     found = model(table, states(story, table.name), only)
-    title = f"The chains of table {table.name}" + (f", for {trace.sent}" if trace else "")
+    if only and story:
+        story = tuple(step for n, step in enumerate(story) if _drawn(n, step, found))
+        found = model(table, states(story, table.name), only)
+    part = f" that belong to {only}" if only else ""
+    title = f"The chains of table {table.name}{part}" + (f", for {trace.sent}" if trace else "")
     drawing = draw_chains(found, title, moves(story))
-    return figure("chains", drawing, story_items(story), table_text(table))
+    text = table_text(table, found.chains if only else None)
+    return figure("chains", drawing, story_items(story), text)
+
+
+def _drawn(number: int, step: Step, found: Model) -> bool:
+    """Tell whether a step happens where a narrowed table is drawn, or to the packet as a whole."""
+    if step.kind in ("match", "unsure"):
+        return number in found.steps
+    return step.table != found.table or step.chain in found.chains
 
 
 def chain_figure(chain: Chain, trace: Trace | None = None) -> Figure:

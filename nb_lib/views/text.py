@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 from nb_lib.rules import Chain, Ruleset, Table
@@ -72,19 +72,26 @@ def ruleset_text(ruleset: Ruleset) -> str:
     return "\n".join(lines)
 
 
-def table_text(table: Table) -> str:
-    """List the chains of a table, each with its rules' number and the chains it calls."""
-    lines = [f"Table {table.name}: {_count(list(table), 'chain')}"]
-    for chain in islice(table, MOST):
+def table_text(table: Table, only: Collection[str] | None = None) -> str:
+    """List the chains of a table, each with its rules' number and the chains it calls.
+
+    ``only`` names the part of the table that is told.
+    """
+    told = [chain for chain in table if only is None or chain.name in only]
+    part = f"{len(told)} of " if only is not None else ""
+    lines = [f"Table {table.name}: {part}{_count(table.chains, 'chain')}"]
+    for chain in told[:MOST]:
         policy = f", policy {chain.policy}" if chain.builtin else ""
         who = services(chain)
         name = f"{chain.name} ({who})" if who else chain.name
         called = dict.fromkeys(rule.jump for rule in chain.rules if rule.jump)
+        if only is not None:
+            called = {one: None for one in called if one in only}
         names = ", ".join(short(one) for one in list(called)[:6])
         more = f" and {len(called) - 6} more" if len(called) > 6 else ""
         calls = f" → {names}{more}" if called else ""
         lines += _wrapped(f"{name}: {_count(chain.rules, 'rule')}{policy}{calls}", "  ", "      ")
-    return "\n".join([*lines, *_rest(len(table.chains), "chains")])
+    return "\n".join([*lines, *_rest(len(told), "chains")])
 
 
 def chain_text(chain: Chain) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nb_lib import draw, hooks
+from nb_lib import draw, hooks, icmp
 from tests.views.browser import in_browser
-from tests.views.samples import explored, host, nginx
+from tests.views.samples import explored, host, nginx, small
 from tests.views.test_chains import kube
 
 SERVICES = ".nf-chain:has(> .nf-head > text:text-is('KUBE-SERVICES'))"
@@ -21,6 +21,12 @@ def table():
 
 def walked():
     return [draw(host().ruleset["nat"], nginx())]
+
+
+def lots():
+    """Return a draw of lots whose chain has the shortest of names."""
+    half = "INPUT -p icmp -m statistic --mode random --probability 0.5 -j DROP"
+    return [draw(small(half, half).explore(icmp("10.0.0.5", "10.0.0.1"), "eth1"))]
 
 
 def ident(figure):
@@ -316,3 +322,15 @@ def test_the_widget_edits_waits_and_closes(page):
         "step": 0,
         "left": 0,
     }
+
+
+@in_browser(lambda: [*lots(), draw(explored())])
+def test_words_stay_in_their_boxes(page):
+    outside = page.evaluate("""() => [...document.querySelectorAll(".nf-node")].flatMap(node => {
+      const box = node.querySelector("rect").getBoundingClientRect();
+      return [...node.querySelectorAll("text")]
+        .filter(text => text.getBoundingClientRect().right > box.right - 2)
+        .map(text => text.textContent);
+    })""")
+    assert page.locator(".nf-node").count() >= 5
+    assert outside == []

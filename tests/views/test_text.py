@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nb_lib import Host, icmp, parse, tcp, udp
+import re
+
+from nb_lib import Host, draw, icmp, parse, tcp, udp
 from nb_lib.views.text import WIDTH
 from tests.views.samples import explored, host, nginx, small
 
@@ -90,6 +92,33 @@ def test_a_big_table_is_cut():
     lines = str(chain).splitlines()
     assert len(lines) == 122
     assert lines[-1] == "  … and 880 more rules"
+
+
+def test_a_narrowed_table_tells_only_what_is_drawn():
+    eight = host("kube-proxy/eight-services/1.21.1").ruleset["nat"]
+    lines = draw(eight, only="prod/cache").text.splitlines()
+    assert lines[0] == "Table nat: 8 of 32 chains"
+    assert "  KUBE-SERVICES: 21 rules → KUBE-MARK-MASQ, KUBE-SVC-OUKV…" in lines
+    assert not any("default/" in line or "NODEPORTS" in line for line in lines)
+    assert draw(eight, only="no such thing").text == "Table nat: 0 of 32 chains"
+
+
+def test_the_story_of_a_narrowed_table_too():
+    nat, trace = host().ruleset["nat"], nginx()
+    for only, there, absent in [
+        ("default/nginx", "nat KUBE-SERVICES", "KUBE-POSTROUTING"),
+        ("KUBE-POSTROUTING", "nat KUBE-POSTROUTING", "KUBE-SERVICES"),
+    ]:
+        story = re.findall('<span class="nf-say">(.*?)</span>', draw(nat, trace, only=only).html)
+        assert story[0].startswith("A packet arrives")
+        assert any(there in line for line in story)
+        assert not any(absent in line for line in story)
+
+
+def test_a_rule_without_a_value_leaves_no_blank():
+    there = small("INPUT -m recent --rcheck --name seen -j DROP")
+    text = str(there.receive(tcp("192.168.0.9:1000", "192.168.0.1:22"), "eth0"))
+    assert "– 1 not listed\n" in text
 
 
 def test_what_is_big_is_short_in_a_list():
