@@ -208,6 +208,11 @@ class Packet:
         return 40 + (data[4] << 8 | data[5])
 
     @property
+    def attached(self) -> bool:
+        """Whether conntrack has dealt with the packet: ``skb->_nfct``; an INVALID one carries nothing."""
+        return self.ct is not None and self.ct.state != "INVALID"
+
+    @property
     def protocol_name(self) -> str:
         """``tcp``, ``udp``, ``icmp`` …, or the number."""
         return PROTOCOL_NAMES.get(self.protocol, str(self.protocol))

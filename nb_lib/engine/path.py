@@ -203,7 +203,7 @@ class Path:
         return None
 
     def _conntrack(self, *, arriving: bool) -> Generator[Event, None, None]:
-        if not self.tracking or self.packet.ct is not None:
+        if not self.tracking or self.packet.attached:
             return
         packet, what, note = track(
             self.state.conntrack, self.packet, self.state.now, arriving=arriving

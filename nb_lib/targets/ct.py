@@ -43,7 +43,7 @@ def _ct(use: Use, packet: Packet, _ctx: Context) -> Action:
 
 
 def _notrack(_use: Use, packet: Packet, _ctx: Context) -> Action:
-    return _CONTINUE if packet.ct is not None else Action("CONTINUE", effects=(NoTrack(),))
+    return _CONTINUE if packet.attached else Action("CONTINUE", effects=(NoTrack(),))
 
 
 def _tracks(use: Use) -> bool:
