@@ -31,7 +31,7 @@ class _Zone(kinds.Word):
 
 
 def _ct(use: Use, packet: Packet, _ctx: Context) -> Action:
-    if packet.ct is not None:
+    if packet.attached:
         return _CONTINUE
     if "--notrack" in use.settings:
         return Action("CONTINUE", effects=(NoTrack(),))
