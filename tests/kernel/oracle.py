@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from nb_lib.packet import udp
+from nb_lib.packet import Packet, udp
 from tests.kernel.lab import Lab
 from tests.kernel.netlink import TRACE_GROUP, Netlink, TraceEvent, trace_events
 
@@ -65,7 +65,8 @@ class Oracle:
         self.lab.inject("c0", udp("10.1.0.2:1", "10.1.0.2:1", ident=SENTINEL).data)
         self._sort(self._events(), found)
         for wire, packet in self.lab.left():
-            if identity(packet) in found:
+            # REJECT's errors have identities of their own, which may be those of a packet.
+            if identity(packet) in found and Packet(data=packet).inner is None:
                 found[identity(packet)].out.append((wire, packet))
         self._ask.flush_conntrack()
         return [found[identity(packet)] for _, packet in batch]
