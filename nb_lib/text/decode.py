@@ -1,7 +1,6 @@
 """From the text of one rule to a ``Rule``.
 
-There is one grammar, ``_Reader``: it goes through the words with the option tables of the core,
-the loaded matches and the target. Dumps repeat themselves, so ``Decoder`` cuts a line into clauses
+The grammar is ``reader.Reader``. Dumps repeat themselves, so ``Decoder`` cuts a line into clauses
 (``-s 10.0.0.0/8`` · ``-m tcp --dport 80`` · ``-j ACCEPT``), reads each distinct clause once with that
 grammar and remembers its meaning. A line whose clauses do not stand alone is read as a whole.
 """
@@ -9,18 +8,15 @@ grammar and remembers its meaning. A line whose clauses do not stand alone is re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from nb_lib.errors import RulesetError, suggest
-from nb_lib.matches import IMPLIED, find_match
-from nb_lib.matches import known_names as match_names
+from nb_lib.errors import RulesetError
 from nb_lib.matches.core import CORE
-from nb_lib.options import Extension, Option, Setting, Settings, Use, unknown
+from nb_lib.options import Extension, Option, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
-from nb_lib.targets import known_names as target_names
 from nb_lib.text.lexer import Word, words
+from nb_lib.text.reader import Dialect, Reader, normal
 from nb_lib.text.shapes import Shapes
 
 # Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold
@@ -28,32 +24,6 @@ from nb_lib.text.shapes import Shapes
 _BETWEEN = re.compile(r" (?<!! )(?=(?:! )?-[a-zA-Z](?: |$))")
 MEMORY = 4096  # clauses that a decoder remembers; more would cost more than they save
 _NO_CORE = Use(CORE, {})
-_NATIVE = ("tcp", "udp")  # matches that iptables-nft turns into expressions of its own
-# Targets of iptables and of xtables-addons that nb_lib does not model. Without a word behind it any
-# other name is taken for a chain that is missing, which is what it nearly always is.
-_NOT_MODELLED = frozenset({
-    "CLUSTERIP", "LED", "DNPT", "SNPT", "ULOG", "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP",
-    "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ", "TARPIT",
-})  # fmt: skip
-_RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
-
-
-# Long options of iptables itself; -A and its like cannot stand in a rule, but make others ambiguous.
-_LONG = (
-    *(
-        "--match",
-        "--jump",
-        "--goto",
-        "--set-counters",
-        "--append",
-        "--delete",
-        "--check",
-        "--insert",
-    ),
-    *("--replace", "--list", "--list-rules", "--flush", "--zero", "--new-chain", "--delete-chain"),
-    *("--rename-chain", "--policy", "--table", "--numeric", "--verbose", "--wait", "--exact"),
-    *("--version", "--help", "--line-numbers", "--modprobe", "--ipv4", "--ipv6"),
-)
 
 
 class _Part(NamedTuple):
@@ -85,8 +55,7 @@ class Decoder:
 
     def __init__(self, family: int, chains: frozenset[str], backend: str = "nft") -> None:
         self.family = family
-        self.chains = chains
-        self.backend = backend
+        self.dialect = Dialect(family, chains, backend)
         self._callable = frozenset(c for c in chains if find_target(c, family) is None)
         self._shapes = Shapes(self._callable)
         self._parts: dict[str, _Part | None] = {}
@@ -174,14 +143,14 @@ class Decoder:
     def _read(self, clause: str, prefix: str) -> _Part | None:
         """Read a clause with the grammar, and keep its shape for others that differ in one word."""
         try:
-            reader = _Reader(self, words(clause), clause, 0)
+            reader = Reader(self.dialect, words(clause), clause, 0)
             reader.read()
         except RulesetError:
             return None
-        template = reader.template()
+        template = _template(reader)
         if template is not None and prefix:
             self._templates[prefix] = template
-        return reader.part()
+        return _part(reader)
 
     def _fill(self, template: _Template, last: str) -> _Part | None:
         """Read the last word of a clause whose other words are known; None if it is refused."""
@@ -204,10 +173,37 @@ class Decoder:
         """Read the whole line with the grammar; errors get their place."""
         offset = line.rfind(spec) if spec else 0
         found = [Word(w.text, w.col + offset, w.quoted) for w in words(spec, lineno=lineno)]
-        reader = _Reader(self, found, line, lineno)
+        reader = Reader(self.dialect, found, line, lineno)
         reader.read()
         return Rule(self.family, Use(CORE, reader.core) if reader.core else _NO_CORE, reader.uses(),
                     reader.target_use(), reader.jump, reader.goto, reader.counters or counters)  # fmt: skip
+
+
+def _part(reader: Reader) -> _Part | None:
+    """What was read, if it is one thing."""
+    core = Use(CORE, reader.core) if reader.core else None
+    uses, target = reader.uses(), reader.target_use()
+    if (core is not None) + len(uses) + (
+        target is not None or bool(reader.jump)
+    ) != 1 or reader.counters:
+        return None
+    return _Part(core, uses[0] if uses else None, target, reader.jump, reader.goto)
+
+
+def _template(reader: Reader) -> _Template | None:
+    """Return the shape of what was read, if it is one extension whose last word is a value."""
+    loaded = (
+        len(reader.matches) + (reader.target is not None) + bool(reader.jump) + bool(reader.core)
+    )
+    if reader.latest is None or loaded != 1:
+        return None
+    extension, settings, option, inverted = reader.latest
+    if not extension.known:
+        return None
+    role = "core" if reader.core else "match" if reader.matches else "target"
+    others = [o for o in extension.awaited if o is not option]
+    plain = not settings and not others and extension.tidy is None
+    return _Template(role, extension, settings, option, inverted, plain)
 
 
 def _both(one: Use, other: Use) -> Use | None:
@@ -230,366 +226,6 @@ def _last_word(clause: str) -> tuple[str, str]:
         return ("", "") if '"' in last else (prefix, last)
     prefix, quote, last = clause[:-1].partition(' "')
     return ("", "") if not quote or '"' in last or "\\" in last else (prefix, last)
-
-
-def normal(extension: Extension, settings: dict[str, Setting], family: int) -> dict[str, Setting]:
-    """Fill in defaults and bring settings into the form and order that iptables-save prints.
-
-    Raises ValueError for what iptables refuses.
-    """
-    for option in extension.awaited:
-        if option.name not in settings:
-            if option.required:
-                raise ValueError(f"{extension.name}: {option.name} is missing")
-            if option.default is not None:
-                settings[option.name] = Setting(option.default)
-    if extension.tidy is not None:
-        settings = extension.tidy(settings, family)
-    if len(settings) < 2:
-        return settings
-    return {o.name: settings[o.name] for o in extension.options if o.name in settings}
-
-
-class _Reader:
-    """The grammar of a rule.
-
-    ::
-
-        rule   = { [ "!" ] core | match | option } [ jump | goto ] { option }
-        match  = ( "-m" | "--match" ) NAME
-        jump   = ( "-j" | "--jump" ) ( TARGET | CHAIN )
-        goto   = ( "-g" | "--goto" ) CHAIN
-        option = [ "!" ] NAME { VALUE }     of a loaded match, of the target, or of the match that
-                                            the protocol implies
-
-    iptables/xshared.c do_parse(), command_default().
-    """
-
-    def __init__(self, decoder: Decoder, found: list[Word], line: str, lineno: int) -> None:
-        self.decoder = decoder
-        self.family = decoder.family
-        self.words = found
-        self.at = 0
-        self.line = line
-        self.lineno = lineno
-        self.inverted: Word | None = None
-        self.core: dict[str, Setting] = {}
-        self.matches: list[tuple[Extension, dict[str, Setting], list[str], Word]] = []
-        self.target: tuple[Extension, dict[str, Setting], list[str], Word] | None = None
-        self.jump, self.goto = "", False
-        self.counters: Counters | None = None
-        self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
-
-    def read(self) -> None:
-        """Read all words. Raise RulesetError at the first that fits nowhere."""
-        while self.at < len(self.words):
-            word = self.words[self.at]
-            self.at += 1
-            if word.text == "!" and not word.quoted:
-                if self.inverted:
-                    raise self.error("two ! in a row", word)
-                self.inverted = word
-                continue
-            self.latest = None
-            self.word(word)
-        if self.inverted:
-            raise self.error("nothing follows the !", self.inverted)
-        self.merge()
-        for index, (extension, settings, raw, word) in enumerate(self.matches):
-            self.matches[index] = (extension, self.finish(extension, settings, word), raw, word)
-        self.drop_empty()
-        if self.target:
-            extension, settings, raw, word = self.target
-            if not (extension.known or raw or extension.name in _NOT_MODELLED):
-                raise self.no_chain(word)
-            self.target = (extension, self.finish(extension, settings, word), raw, word)
-        self.core = self.finish(CORE, self.core, self.words[0]) if self.core else self.core
-
-    def word(self, word: Word) -> None:
-        """Read what ``word`` begins."""
-        text = word.text
-        if text in ("-m", "--match"):
-            self.not_inverted(word)
-            self.load_match(self.value(word))
-        elif text in ("-j", "--jump", "-g", "--goto"):
-            self.not_inverted(word)
-            self.load_target(self.value(word), word, goto=text in ("-g", "--goto"))
-        elif text in ("-c", "--set-counters"):
-            self.set_counters(word)
-        elif text in CORE.by_name and not self.claimed(text):
-            self.option(CORE, self.core, CORE.by_name[text], word)
-        elif text.startswith("-") and len(text) > 1:
-            self.extension_option(word)
-        else:
-            raise self.error(f'bad argument "{text}": an option starts with -', word)
-
-    def set_counters(self, option: Word) -> None:
-        """``-c PACKETS BYTES`` or ``-c PACKETS,BYTES``."""
-        if self.counters is not None:
-            raise self.error(f"multiple {option.text} options are not allowed", option)
-        first = self.value(option)
-        packets, comma, octets = first.text.partition(",")
-        rest = Word(octets, first.col + len(packets) + 1) if comma else self.value(option)
-        self.counters = Counters(self.number(first._replace(text=packets)), self.number(rest))
-
-    def claimed(self, text: str) -> bool:
-        """Whether a loaded extension has a long option of the same name: policy's ``--proto``."""
-        loaded = [*self.matches, *([self.target] if self.target else [])]
-        return text.startswith("--") and any(text in extension.by_name for extension, *_ in loaded)
-
-    def load_match(self, word: Word) -> None:
-        if word.text[:1] in ("", "-"):
-            raise self.error("-m requires the name of a match", word)
-        extension = find_match(word.text, self.family)
-        if extension is None:
-            self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
-        else:
-            self.matches.append((extension, {}, [], word))
-
-    def merge(self) -> None:
-        """Join second mentions to the first: iptables-nft keeps one ``tcp`` and one ``udp``."""
-        if self.decoder.backend != "nft":
-            return
-        for name in _NATIVE:
-            mentions = [m for m in self.matches if m[0].name == name]
-            for other in mentions[1:]:
-                mentions[0][1].update(other[1])
-                self.matches.remove(other)
-
-    def drop_empty(self) -> None:
-        """iptables-nft writes ports itself; a match of ``! --sport 0:65535`` alone is nothing then."""
-
-        def empty(extension: Extension, settings: Settings) -> bool:
-            of = extension.by_name
-            return bool(settings) and all(
-                s.inverted and s.value == of[o].hidden for o, s in settings.items()
-            )
-
-        if self.decoder.backend == "nft":
-            self.matches = [
-                m for m in self.matches if m[0].name not in _NATIVE or not empty(m[0], m[1])
-            ]
-
-    def load_target(self, word: Word, option: Word, *, goto: bool) -> None:
-        if self.target or self.jump:
-            raise self.error(f"multiple {option.text} options", option)
-        name = word.text
-        extension = None if goto else find_target(name, self.family)
-        if not name or (goto and name not in self.decoder.chains):
-            raise self.no_chain(word)
-        if extension is not None:
-            self.target = (extension, {}, [], word)
-        elif name in self.decoder.chains:
-            self.jump, self.goto = name, goto
-        else:
-            self.target = (unknown(name), {}, [], word)
-
-    def no_chain(self, word: Word) -> RulesetError:
-        """The error of a jump to nowhere."""
-        hint = suggest(word.text, [*self.decoder.chains, *target_names(self.family)])
-        reason = f"there is no chain {word.text!r} in this table, and no target of that name"
-        return self.error(reason, word, hint=hint or f"declare it above with :{word.text} - [0:0]")
-
-    def unknown_words(self) -> list[str]:
-        """Take the words of an unknown extension: all up to the next option that every rule may have."""
-        taken = []
-        while self.at < len(self.words):
-            word = self.words[self.at]
-            following = self.words[self.at + 1].text if self.at + 1 < len(self.words) else ""
-            begins = word.text in CORE.by_name or word.text in _RULE_WORDS
-            if not word.quoted and (begins or (word.text == "!" and following in CORE.by_name)):
-                break
-            taken.append(_quote(word))
-            self.at += 1
-        return taken
-
-    def extension_option(self, word: Word) -> None:
-        """Give an option to the extension that knows it, the latest loaded first."""
-        loaded = [*self.matches, *([self.target] if self.target else [])]
-        for extension, settings, raw, _ in reversed(loaded):
-            if not extension.known and extension is loaded[-1][0]:
-                raw.extend((["!"] if self.inverted else []) + [_quote(word)])
-                self.inverted = None
-                raw.extend(self.unknown_words())
-                return
-            option = extension.by_name.get(word.text)
-            if option is not None:
-                self.option(extension, settings, option, word)
-                return
-        implied = self.implied()
-        if implied is not None and word.text in implied.by_name:
-            self.matches.append((implied, {}, [], word))
-            self.option(implied, self.matches[-1][1], implied.by_name[word.text], word)
-            return
-        if not self.respelt(word):
-            raise self.error(
-                f'unknown option "{word.text}"', word, hint=self.option_hint(word.text)
-            )
-
-    def respelt(self, word: Word) -> bool:
-        """Read a long option that is cut short, or joined to its value by ``=``, as getopt_long(3) does."""
-        loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
-        implied = self.implied()
-        full = _full_name(word.text, loaded)
-        if not full and implied is not None:
-            full = _full_name(word.text, [*loaded, implied])
-        if not full or full == word.text:
-            return False
-        name, equals, value = word.text.partition("=")
-        if equals:
-            self.words.insert(self.at, Word(value, word.col + len(name) + 1))
-        self.word(word._replace(text=full))
-        if equals:
-            self.latest = None
-        return True
-
-    def implied(self) -> Extension | None:
-        """The match that ``-p`` loads by itself, unless it stands there already."""
-        setting = self.core.get("-p")
-        if setting is None or setting.inverted:
-            return None
-        name = IMPLIED.get(setting.value, {}).get(self.family)
-        if name is None or any(name == loaded[0].name for loaded in self.matches):
-            return None
-        return find_match(name, self.family)
-
-    def option_hint(self, text: str) -> str:
-        """Suggest a near option, or the match that has this one."""
-        for protocol in ("tcp", "udp", "icmp" if self.family == 4 else "icmp6", "sctp"):
-            match = find_match(protocol, self.family)
-            if match is not None and text in match.by_name and "-p" not in self.core:
-                name = "ipv6-icmp" if protocol == "icmp6" else protocol
-                return f"{text} comes with -p {name}: put it before"
-        known: dict[str, None] = dict.fromkeys(CORE.by_name)
-        for extension, *_ in [*self.matches, *([self.target] if self.target else [])]:
-            known |= dict.fromkeys(extension.by_name)
-        implied = self.implied()
-        if implied:
-            known |= dict.fromkeys(implied.by_name)
-        near = suggest(text, known)
-        if near:
-            return near
-        for name in match_names(self.family):
-            match = find_match(name, self.family)
-            if match is not None and text in match.by_name:
-                return f"{text} belongs to -m {name}: put -m {name} before it"
-        for name in target_names(self.family):
-            target = find_target(name, self.family)
-            if target is not None and text in target.by_name:
-                return f"{text} belongs to -j {name}: put -j {name} before it"
-        return ""
-
-    def option(
-        self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word
-    ) -> None:
-        """Read an option's value, the ``!`` before it considered."""
-        inverted = self.inverted is not None
-        if inverted and not option.invertible:
-            raise self.error(f"{option.name} cannot be inverted with !", word)
-        self.inverted = None
-        if option.name in settings:
-            raise self.error(f"multiple {word.text} options are not allowed", word)
-        arity = option.kind.arity
-        if arity < 0:
-            arity = int(
-                self.at < len(self.words) and self.words[self.at].text[:1] not in ("-", "!")
-            )
-        taken = [self.value(word) for _ in range(arity)]
-        if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
-            raise self.error(f"! stands before the option: ! {word.text}", taken[0])
-        for other in extension.options:
-            if option.group and other.group == option.group and other.name in settings:
-                raise self.error(f"{option.name} and {other.name} exclude each other", word)
-        try:
-            value = option.kind.parse([w.text for w in taken], self.family)
-        except ValueError as error:
-            raise self.error(str(error), taken[0] if taken else word) from None
-        if len(taken) == 1:
-            self.latest = (extension, dict(settings), option, inverted)
-        settings[option.name] = Setting(value, inverted)
-
-    def template(self) -> _Template | None:
-        """Return the shape of what was read, if it is one extension whose last word is a value."""
-        loaded = len(self.matches) + (self.target is not None) + bool(self.jump) + bool(self.core)
-        if self.latest is None or loaded != 1:
-            return None
-        extension, settings, option, inverted = self.latest
-        if not extension.known:
-            return None
-        role = "core" if self.core else "match" if self.matches else "target"
-        others = [o for o in extension.awaited if o is not option]
-        plain = not settings and not others and extension.tidy is None
-        return _Template(role, extension, settings, option, inverted, plain)
-
-    def finish(
-        self, extension: Extension, settings: dict[str, Setting], word: Word
-    ) -> dict[str, Setting]:
-        """Fill in defaults and bring the settings into their normal form."""
-        try:
-            return normal(extension, settings, self.family)
-        except ValueError as error:
-            raise self.error(str(error), word) from None
-
-    def value(self, option: Word) -> Word:
-        if self.at >= len(self.words):
-            raise self.error(f'option "{option.text}" requires an argument', option)
-        self.at += 1
-        return self.words[self.at - 1]
-
-    def number(self, word: Word) -> int:
-        if not (word.text.isdecimal() and word.text.isascii() and len(word.text) <= 20):
-            raise self.error(f'"{word.text}" is not a number', word)
-        return int(word.text)
-
-    def not_inverted(self, word: Word) -> None:
-        if self.inverted:
-            raise self.error(f"{word.text} cannot be inverted with !", word)
-
-    def uses(self) -> tuple[Use, ...]:
-        """The matches that were read."""
-        return tuple(Use(e, s, " ".join(raw)) for e, s, raw, _ in self.matches)
-
-    def target_use(self) -> Use | None:
-        """The target that was read, if it is an extension."""
-        return (
-            Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
-        )
-
-    def part(self) -> _Part | None:
-        """What was read, if it is one thing."""
-        core = Use(CORE, self.core) if self.core else None
-        uses, target = self.uses(), self.target_use()
-        if (core is not None) + len(uses) + (
-            target is not None or bool(self.jump)
-        ) != 1 or self.counters:
-            return None
-        return _Part(core, uses[0] if uses else None, target, self.jump, self.goto)
-
-    def error(self, reason: str, word: Word, *, hint: str = "") -> RulesetError:
-        return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
-                            line=self.line, hint=hint)  # fmt: skip
-
-
-def _full_name(text: str, loaded: Iterable[Extension]) -> str:
-    """Return the one long option that ``text`` can mean, or nothing if there are none or several."""
-    name, equals, _ = text.partition("=")
-    mine = {option: of for extension in loaded for option, of in extension.by_name.items()}
-    known: dict[str, object] = {**CORE.by_name, **{other: other for other in _LONG}, **mine}
-    found = {other: of for other, of in known.items() if other.startswith(name)}
-    if name in mine:
-        found = {name: mine[name]}
-    if not name.startswith("--") or len({id(of) for of in found.values()}) != 1:
-        return ""
-    full = next(iter(found))
-    # iptables takes the value of its own options from the next word, whatever = says.
-    return full if full in mine or (not equals and full in (*CORE.by_name, *_RULE_WORDS)) else ""
-
-
-def _quote(word: Word) -> str:
-    """Write a word of an unknown extension so that it reads back the same."""
-    if not word.quoted:
-        return word.text
-    return '"' + word.text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _check(rule: Rule, line: str, lineno: int) -> None:

@@ -213,7 +213,7 @@ class _Chains(Mapping[str, Chain]):
                 yield from self._check(f"-A {name} ", begin, end)
         table = Table(self._filed.name, self)
         for chain, index, token, reason in misplaced(
-            table, self, self._decoder.family, self._decoder.backend
+            table, self, self._decoder.family, self._decoder.dialect.backend
         ):
             yield self._rules(chain).error(index, token, reason)
         for name, at in self._filed.late.items():
