@@ -204,7 +204,7 @@ class Extension:
     tidy: Callable[[dict[str, Setting], int], dict[str, Setting]] | None = None
     save: Callable[[Use], str] | None = None
     check: Callable[[Use, Rule], str] | None = None
-    conntrack: bool | Callable[[Use], bool] = False  # its presence makes the kernel track connections
+    conntrack: bool | Callable[[Use], bool] = False  # it makes the kernel track connections
     summary: str = ""
     source: str = ""  # kernel file and man page section
     known: bool = True

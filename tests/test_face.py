@@ -1,0 +1,34 @@
+"""The face: what a chapter may import, and no more."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import nb_lib
+
+
+def test_the_face_is_small_enough_to_learn_in_a_minute() -> None:
+    assert nb_lib.__all__ == [
+        "Host",
+        "NbError",
+        "Packet",
+        "RulesetError",
+        "check",
+        "draw",
+        "hooks",
+        "icmp",
+        "load",
+        "parse",
+        "save",
+        "tcp",
+        "udp",
+    ]
+    assert all(hasattr(nb_lib, name) for name in nb_lib.__all__)
+
+
+def test_the_face_needs_nothing_but_python() -> None:
+    heavy = "pandas scapy matplotlib ipywidgets anywidget IPython yaml numpy"
+    code = f"import nb_lib, sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
