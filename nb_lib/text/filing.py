@@ -31,6 +31,7 @@ RULE = re.compile(r"(?:\[(\d+):(\d+)\][ \t]*)?(?:-A|--append)[ \t]+\S+[ \t]*")
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 _POLICIES = ("ACCEPT", "DROP")
 _VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
+_COMMANDS = ("-I", "-D", "-R", "-N", "-P", "-F", "-X", "-Z", "-E", "-L", "-S", "-C", "-t")
 _MAX_NAME = 28  # XT_EXTENSION_MAXNAMELEN less the final zero
 
 
@@ -157,7 +158,8 @@ def _file_run(source: Source, table: Filed, match: re.Match[str]) -> None:
         name = words(source.line_at(match.start(1)))[0].text
     if name not in table.declared:
         if name not in BUILTIN[table.name]:
-            hint = suggest(name, table.declared) or f"declare it above with :{name} - [0:0]"
+            near = suggest(name, [*table.declared, *BUILTIN[table.name]])
+            hint = near or f"declare it above with :{name} - [0:0]"
             reason = f"there is no chain {name} in table {table.name}"
             raise source.error(match.start(), reason, token=name, hint=hint)
         table.declared[name] = -1
@@ -224,5 +226,7 @@ def _bad_line(source: Source, at: int, *, inside: bool = True) -> RulesetError:
     if word.startswith("*"):
         return source.error(at, "a table begins before the last one ended", token=word,
                             hint="COMMIT is missing above")  # fmt: skip
-    return source.error(at, f"{word!r} begins no line of a dump", token=word,
-                        hint="a rule is -A CHAIN …, a chain :CHAIN POLICY [0:0]")  # fmt: skip
+    hint = "a rule is -A CHAIN …, a chain :CHAIN POLICY [0:0]"
+    if word in _COMMANDS:
+        hint = f"a dump appends its rules one by one: -A CHAIN …, never {word}"
+    return source.error(at, f"{word!r} begins no line of a dump", token=word, hint=hint)

@@ -282,7 +282,8 @@ def parse(
     have its own, as ``iptables-restore -c`` demands. Raises RulesetError for a line that is no line
     of a dump; ``check`` finds bad rules.
     """
-    header = _HEADER.search(text, 0, text.find("\n*") + 1 or len(text))
+    before = 0 if text.startswith("*") else text.find("\n*") + 1 or len(text)
+    header = _HEADER.search(text, 0, before)
     if family is None:
         family = 6 if header and header[1] == "ip6" else 4
     if backend is None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nb_lib.errors import RulesetError, suggest
+from nb_lib.hooks import HOOKS
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import known_names as match_names
 from nb_lib.matches.core import CORE
@@ -201,7 +202,7 @@ class Reader:
         name = word.text
         extension = None if goto else find_target(name, self.family)
         if not name or (goto and name not in self.dialect.chains):
-            raise self.no_chain(word)
+            raise self.no_chain(word, goto=goto)
         if extension is not None:
             self.target = (extension, {}, [], word)
         elif name in self.dialect.chains:
@@ -209,11 +210,18 @@ class Reader:
         else:
             self.target = (unknown(name), {}, [], word)
 
-    def no_chain(self, word: Word) -> RulesetError:
+    def no_chain(self, word: Word, *, goto: bool = False) -> RulesetError:
         """The error of a jump to nowhere."""
-        hint = suggest(word.text, [*self.dialect.chains, *target_names(self.family)])
-        reason = f"there is no chain {word.text!r} in this table, and no target of that name"
-        return self.error(reason, word, hint=hint or f"declare it above with :{word.text} - [0:0]")
+        name = word.text
+        if name in HOOKS:
+            return self.error(f"{name} is a built-in chain: only the kernel calls it", word)
+        if goto and find_target(name, self.family) is not None:
+            return self.error(f"{name} is a target, no chain to go to", word, hint=f"write -j {name}")
+        targets = () if goto else target_names(self.family)
+        hint = suggest(name, [*self.dialect.chains, *targets]) if name else ""
+        reason = f"there is no chain {name!r} in this table"
+        reason += "" if goto else ", and no target of that name"
+        return self.error(reason, word, hint=hint or f"declare it above with :{name or 'NAME'} - [0:0]")
 
     def unknown_words(self) -> list[str]:
         """Take the words of an unknown extension: all up to the next option that every rule may have."""
