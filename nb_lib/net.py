@@ -90,10 +90,11 @@ def parse_net(text: str, family: int) -> Net:
 
 def _number(text: str, family: int) -> int:
     """Return an address as a number. Dumps hold many: inet_pton() is ten times as fast as ipaddress."""
+    full = text
     try:
         if family == 4 and text.count(".") < 3:
-            text = ".".join([*text.split("."), "0", "0", "0"][:4])
-        return int.from_bytes(socket.inet_pton(_FAMILY[family], text), "big")
+            full = ".".join([*text.split("."), "0", "0", "0"][:4])
+        return int.from_bytes(socket.inet_pton(_FAMILY[family], full), "big")
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IPv{family} address") from None
 

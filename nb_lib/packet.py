@@ -243,7 +243,10 @@ class Packet:
         data = bytearray(self.data)
         header = {name: new.pop(name) for name in tuple(new) if name in REWRITERS}
         for name, value in header.items():
-            REWRITERS[name](self, data, value)
+            try:
+                REWRITERS[name](self, data, value)
+            except (OverflowError, ValueError) as error:
+                raise PacketError(f"{name}={value!r}: {error}") from None
         return replace(self, data=bytes(data), **new)
 
     def change_inner(self, **new: Any) -> Packet:
@@ -332,8 +335,8 @@ def tcp(src: str | Address, dst: str | Address, *, sport: int | None = None, dpo
     (src, sport), (dst, dport) = _ends(src, dst, sport, dport)
     bits = _flag_bits(flags) if isinstance(flags, str) else flags
     options += b"\0" * (-len(options) % 4)
-    header = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF,
-                         (5 + len(options) // 4) << 4, bits, window, 0, 0)  # fmt: skip
+    header = _pack("!HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF,
+                   (5 + len(options) // 4) << 4, bits, window, 0, 0)  # fmt: skip
     return _build(src, dst, TCP, header + options + payload, **rest)
 
 
@@ -341,7 +344,7 @@ def udp(src: str | Address, dst: str | Address, *, sport: int | None = None, dpo
         payload: bytes = b"", **rest: Any) -> Packet:  # fmt: skip
     """Make a UDP packet; arguments as for ``tcp``."""
     (src, sport), (dst, dport) = _ends(src, dst, sport, dport)
-    header = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
+    header = _pack("!HHHH", sport, dport, 8 + len(payload), 0)
     return _build(src, dst, UDP, header + payload, **rest)
 
 
@@ -355,9 +358,9 @@ def icmp(src: str | Address, dst: str | Address, *, type: int | None = None, cod
     (src, _), (dst, _) = parse_endpoint(src), parse_endpoint(dst)
     if type is None:
         type = 8 if src.version == 4 else 128  # noqa: A001 - the header's own word
-    word = struct.pack("!HH", id, seq) if rest is None else rest
+    word = _pack("!HH", id, seq) if rest is None else rest
     return _build(
-        src, dst, _icmp(src.version), struct.pack("!BBH", type, code, 0) + word + payload, **meta
+        src, dst, _icmp(src.version), _pack("!BBH", type, code, 0) + word + payload, **meta
     )
 
 
@@ -407,20 +410,19 @@ def _build(src: Address, dst: Address, protocol: int, body: bytes, *, ttl: int =
         if protocol == UDP and not total:
             total = 0xFFFF
         body = body[:at] + total.to_bytes(2, "big") + body[at + 2 :]
+    addresses = src.packed + dst.packed
+    if src.version == 6:
+        tos = _pack("!B", tos)[0]
+        head = _pack("!IHBB", 6 << 28 | tos << 20, len(body), protocol, ttl) + addresses
+    else:
+        frag = 0x4000 if dont_fragment else 0
+        head = _pack("!BBHHHBBH", 0x45, tos, 20 + len(body), ident, frag, ttl, protocol, 0) + addresses
+        head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
+    return Packet(data=head + body, **meta)
+
+
+def _pack(form: str, *fields: int) -> bytes:
     try:
-        if src.version == 6:
-            head = (
-                struct.pack("!IHBB", 6 << 28 | tos << 20, len(body), protocol, ttl)
-                + src.packed
-                + dst.packed
-            )
-        else:
-            frag = 0x4000 if dont_fragment else 0
-            head = struct.pack(
-                "!BBHHHBBH", 0x45, tos, 20 + len(body), ident, frag, ttl, protocol, 0
-            )
-            head += src.packed + dst.packed
-            head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
+        return struct.pack(form, *fields)
     except struct.error as error:
         raise PacketError(f"a header field is out of range: {error}") from None
-    return Packet(data=head + body, **meta)

@@ -45,7 +45,10 @@ def _mend_transport(packet: Packet, data: bytearray, old: bytes, new: bytes) -> 
 
 
 def _rewrite_address(packet: Packet, data: bytearray, value: str | Address, at: int) -> None:
-    new = (parse_address(value) if isinstance(value, str) else value).packed
+    address = parse_address(value, packet.family) if isinstance(value, str) else value
+    if address.version != packet.family:
+        raise ValueError(f"{address} is no IPv{packet.family} address")
+    new = address.packed
     old = bytes(data[at : at + len(new)])
     data[at : at + len(new)] = new
     if packet.family == 4:
