@@ -64,7 +64,6 @@ class Chain(_Shown):
     rules: Sequence[Rule] = ()
     policy: str | None = None
     counters: Counters = ZERO
-    lineno: int = 0
 
     @property
     def builtin(self) -> bool:
@@ -82,7 +81,6 @@ class Table(_Shown):
 
     name: str
     chains: Mapping[str, Chain]
-    lineno: int = 0
 
     def __getitem__(self, name: str) -> Chain:
         return self.chains[name]

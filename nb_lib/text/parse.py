@@ -204,7 +204,7 @@ class _Chains(Mapping[str, Chain]):
         if name in BUILTIN[self._filed.name]:
             policy = "ACCEPT" if head[2] == "-" else head[2]
         counters = _counters(head[3], head[4])
-        return Chain(name, rules, policy, counters, self._source.lineno(at))
+        return Chain(name, rules, policy, counters)
 
     def check(self) -> Iterator[RulesetError]:
         """Decode every rule, keep none of them, and yield what is wrong."""
@@ -292,9 +292,7 @@ def parse(
     tables: dict[str, Table] = {}
     for filed in file(source, backend, counters=counters):
         decoder = Decoder(family, frozenset(filed.declared), backend)
-        tables[filed.name] = Table(
-            filed.name, _Chains(source, filed, decoder), source.lineno(filed.at)
-        )
+        tables[filed.name] = Table(filed.name, _Chains(source, filed, decoder))
     return Ruleset(family, tables, backend)
 
 

@@ -216,12 +216,16 @@ class Reader:
         if name in HOOKS:
             return self.error(f"{name} is a built-in chain: only the kernel calls it", word)
         if goto and find_target(name, self.family) is not None:
-            return self.error(f"{name} is a target, no chain to go to", word, hint=f"write -j {name}")
+            return self.error(
+                f"{name} is a target, no chain to go to", word, hint=f"write -j {name}"
+            )
         targets = () if goto else target_names(self.family)
         hint = suggest(name, [*self.dialect.chains, *targets]) if name else ""
         reason = f"there is no chain {name!r} in this table"
         reason += "" if goto else ", and no target of that name"
-        return self.error(reason, word, hint=hint or f"declare it above with :{name or 'NAME'} - [0:0]")
+        return self.error(
+            reason, word, hint=hint or f"declare it above with :{name or 'NAME'} - [0:0]"
+        )
 
     def unknown_words(self) -> list[str]:
         """Take the words of an unknown extension: all up to the next option that every rule may have."""

@@ -34,7 +34,7 @@ def _table(table: Table, *, policies: bool, counted: bool) -> Table:
     chains = {chain.name: _chain(chain, policies, counted) for chain in table}
     for name in BUILTIN[table.name]:
         chains.setdefault(name, Chain(name, (), "ACCEPT"))
-    return Table(table.name, chains, table.lineno)
+    return Table(table.name, chains)
 
 
 def _chain(chain: Chain, policies: bool, counted: bool) -> Chain:

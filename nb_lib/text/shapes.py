@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-KEPT = 12  # shapes that are tried; a dump is sorted by chain, so the latest fit best
+KEPT = 12  # shapes that are tried; a dump is sorted by chain, so what followed follows again
 MET = 4096  # shapes that are remembered until they come a second time
 
 
@@ -21,17 +21,25 @@ class Shapes:
         self._chains = chains
         self._shapes: list[re.Pattern[str]] = []
         self._met: set[str] = set()
+        self._last: re.Pattern[str] | None = None
+        self._after: dict[re.Pattern[str] | None, re.Pattern[str]] = {}  # what followed last time
 
     def known(self, spec: str) -> bool:
         """Tell whether ``spec`` has a known shape, and is therefore a correct rule."""
-        shapes = self._shapes
-        for place, shape in enumerate(shapes):
-            match = shape.fullmatch(spec)
-            if match is not None and (match.lastindex is None or match[1] in self._chains):
-                if place:
-                    shapes.insert(0, shapes.pop(place))
+        last = self._last
+        guess = self._after.get(last)
+        if guess is not None and self._fits(guess, spec):
+            self._last = guess
+            return True
+        for shape in self._shapes:
+            if self._fits(shape, spec):
+                self._after[last] = self._last = shape
                 return True
         return False
+
+    def _fits(self, shape: re.Pattern[str], spec: str) -> bool:
+        match = shape.fullmatch(spec)
+        return match is not None and (match.lastindex is None or match[1] in self._chains)
 
     def learn(self, clauses: list[tuple[str, str, str]]) -> None:
         """Keep the shape of a rule that was read.
@@ -50,6 +58,8 @@ class Shapes:
         form = " ".join(pieces)
         if form in self._met:  # worth the making: it comes again
             self._shapes.insert(0, re.compile(form))
+            for old in self._shapes[KEPT:]:
+                self._after.pop(old, None)
             del self._shapes[KEPT:]
         elif len(self._met) < MET:
             self._met.add(form)
