@@ -10,9 +10,11 @@ from pathlib import Path
 from nb_lib.engine import Host
 from nb_lib.engine.load import load
 from nb_lib.errors import NbError
-from nb_lib.headers import PROTOCOL_NAMES
-from nb_lib.packet import Packet, icmp, raw, tcp, udp
+from nb_lib.headers import PROTOCOL_NAMES, WITH_PORTS
+from nb_lib.kinds import U32
+from nb_lib.packet import Packet, icmp, parse_endpoint, raw, tcp, udp
 from nb_lib.text import check, parse, save
+from nb_lib.text.parse import family_of
 from nb_lib.text.restore import restored
 from nb_lib.trace import Trace
 
@@ -95,9 +97,7 @@ def _trace_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--addr", action="append", default=[], metavar="IFACE=ADDRESS/LEN")
     parser.add_argument("--route", action="append", default=[], metavar="DEST=IFACE")
     parser.add_argument("--sysctl", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument(
-        "--mark", type=lambda text: int(text, 0), default=0, help="the packet's mark"
-    )
+    parser.add_argument("--mark", default="0", help="the packet's mark")
     parser.add_argument("--flags", default="SYN", help="TCP flags, joined by commas (default: SYN)")
     parser.add_argument("--seed", type=int, default=0, help="for the draws of statistic and NAT")
     parser.add_argument(
@@ -108,6 +108,8 @@ def _trace_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _trace(arguments: argparse.Namespace) -> int:
+    if not arguments.local and not arguments.interface:
+        raise NbError("--in: the name of an interface is expected")
     packet = _packet(arguments)
     host = _host(arguments, packet.family)
     trace = host.send(packet) if arguments.local else host.receive(packet, arguments.interface)
@@ -122,16 +124,33 @@ def _trace(arguments: argparse.Namespace) -> int:
 
 def _packet(arguments: argparse.Namespace) -> Packet:
     proto, src, dst = arguments.proto.lower(), arguments.src, arguments.dst
+    mark = _mark(arguments.mark)
     if proto == "tcp":
-        return tcp(src, dst, flags=arguments.flags, mark=arguments.mark)
+        return tcp(src, dst, flags=arguments.flags, mark=mark)
     if proto == "udp":
-        return udp(src, dst, mark=arguments.mark)
-    if proto in ("icmp", "icmpv6", "icmp6", "ipv6-icmp"):
-        return icmp(src, dst, mark=arguments.mark)
+        return udp(src, dst, mark=mark)
     numbers = {name: number for number, name in PROTOCOL_NAMES.items()}
-    if proto in numbers or proto.isdecimal():
-        return raw(src, dst, numbers.get(proto) or int(proto), mark=arguments.mark)
-    raise NbError(f"unknown protocol {proto!r}: tcp, udp, icmp, icmpv6 or a number")
+    number = numbers.get(proto, int(proto) if proto.isdecimal() else -1)
+    if number in WITH_PORTS:
+        # Another protocol with ports: they begin its header as they begin UDP's.
+        return raw(src, dst, number, payload=udp(src, dst).data[-8:-4] + bytes(28), mark=mark)
+    if any(port is not None for _, port in map(parse_endpoint, (src, dst))):
+        raise NbError(f"{proto} has no ports: write the addresses alone")
+    if proto in ("icmp", "icmpv6", "icmp6", "ipv6-icmp"):
+        return icmp(src, dst, mark=mark)
+    if number < 0:
+        raise NbError(f"unknown protocol {proto!r}: tcp, udp, icmp, icmpv6 or a number")
+    return raw(src, dst, number, mark=mark)
+
+
+def _mark(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = -1
+    if not 0 <= mark <= U32:
+        raise NbError(f"--mark {text}: a number from 0 to {U32:#x} is expected")
+    return mark
 
 
 def _host(arguments: argparse.Namespace, family: int) -> Host:
@@ -149,7 +168,10 @@ def _host(arguments: argparse.Namespace, family: int) -> Host:
     if arguments.file != "-" and Path(arguments.file).is_dir():
         return load(arguments.file, **facts)
     backend = "legacy" if arguments.legacy else None
-    return Host(parse(_text(arguments.file), family=family, backend=backend), **facts)  # type: ignore[arg-type]
+    text = _text(arguments.file)
+    if family_of(text) not in (family, None):
+        raise NbError(f"the dump is IPv{family_of(text)}'s and the packet IPv{family}'s")
+    return Host(parse(text, family=family, backend=backend), **facts)  # type: ignore[arg-type]
 
 
 def _pair(text: str, form: str) -> tuple[str, str]:

@@ -131,17 +131,21 @@ class Routing:
         ``accept_local`` either (include/linux/inetdevice.h IN_DEV_MAXCONF, IN_DEV_ORCONF).
         """
         if not device:
-            return int(self.sysctls.get(f"net.ipv{family}.{name}", "0"))
-        values = [
-            self.sysctls.get(f"net.ipv{family}.conf.{d}.{name}", "0") for d in ("all", device)
-        ]
-        return max(map(int, values))
+            return self._setting(f"net.ipv{family}.{name}")
+        return max(self._setting(f"net.ipv{family}.conf.{d}.{name}") for d in ("all", device))
+
+    def _setting(self, name: str) -> int:
+        value = self.sysctls.get(name, "0")
+        try:
+            return int(value)
+        except ValueError:
+            raise HostError(f"{name}={value}: a number is expected") from None
 
     @property
     def forwarding(self) -> dict[int, bool]:
         """Whether the host forwards, by family."""
-        return {4: self.sysctl("ip_forward") != 0,
-                6: int(self.sysctls.get("net.ipv6.conf.all.forwarding", "0")) != 0}  # fmt: skip
+        names = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+        return {family: self._setting(name) != 0 for family, name in names.items()}
 
     def is_local(self, address: Address) -> bool:
         """Whether the address is one of the host's own."""

@@ -14,7 +14,7 @@ from typing import overload
 
 from nb_lib.errors import RulesetError
 from nb_lib.hooks import BUILTIN
-from nb_lib.kinds import U64
+from nb_lib.kinds import IPV4, IPV6, U64
 from nb_lib.matches import find_match
 from nb_lib.matches import known_names as match_names
 from nb_lib.options import Use
@@ -282,10 +282,9 @@ def parse(
     have its own, as ``iptables-restore -c`` demands. Raises RulesetError for a line that is no line
     of a dump; ``check`` finds bad rules.
     """
-    before = 0 if text.startswith("*") else text.find("\n*") + 1 or len(text)
-    header = _HEADER.search(text, 0, before)
+    header = _header(text)
     if family is None:
-        family = 6 if header and header[1] == "ip6" else 4
+        family = family_of(text) or IPV4
     if backend is None:
         backend = "legacy" if header and not header[2] else "nft"
     source = Source(text)
@@ -294,6 +293,18 @@ def parse(
         decoder = Decoder(family, frozenset(filed.declared), backend)
         tables[filed.name] = Table(filed.name, _Chains(source, filed, decoder))
     return Ruleset(family, tables, backend)
+
+
+def family_of(text: str) -> int | None:
+    """Return the family that a dump's header names, None if it has none."""
+    header = _header(text)
+    return (IPV6 if header[1] == "ip6" else IPV4) if header else None
+
+
+def _header(text: str) -> re.Match[str] | None:
+    """Find the line that iptables-save puts before the first table."""
+    before = 0 if text.startswith("*") else text.find("\n*") + 1 or len(text)
+    return _HEADER.search(text, 0, before)
 
 
 def check(ruleset: Ruleset, *, limit: int = 100) -> list[RulesetError]:
