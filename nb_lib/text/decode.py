@@ -74,16 +74,21 @@ class Decoder:
         _check(rule, line or spec, lineno)
         return rule
 
-    def check(self, spec: str, *, line: str) -> None:
-        """Raise RulesetError if ``spec`` is no correct rule; cheaper than reading it."""
-        if self._shapes.known(spec):
-            return
+    def check(self, spec: str, *, line: str) -> str:
+        """Return the chain or target that ``spec`` calls, or an empty string; cheaper than reading it.
+
+        Raises RulesetError if it is no correct rule.
+        """
+        known = self._shapes.known(spec)
+        if known is not None:
+            return known
         rule = self._quick(spec, ZERO)
         if rule is None:
-            self.rule(spec, line=line)
-            return
+            return called_by(self.rule(spec, line=line))
         _check(rule, line, 0)
-        self._shapes.learn([self._form(clause) for clause in _BETWEEN.split(spec)])
+        clauses = [self._form(clause) for clause in _BETWEEN.split(spec)]
+        self._shapes.learn(clauses, called_by(rule))
+        return called_by(rule)
 
     def _form(self, clause: str) -> tuple[str, str, str]:
         """Return a clause, its words but the last, and the pattern of the last if it has one."""
@@ -204,6 +209,11 @@ def _template(reader: Reader) -> _Template | None:
     others = [o for o in extension.awaited if o is not option]
     plain = not settings and not others and extension.tidy is None
     return _Template(role, extension, settings, option, inverted, plain)
+
+
+def called_by(rule: Rule) -> str:
+    """Return the name of the chain or target that a rule calls, or an empty string."""
+    return rule.jump or (rule.target.name if rule.target else "")
 
 
 def _both(one: Use, other: Use) -> Use | None:

@@ -208,13 +208,15 @@ class _Chains(Mapping[str, Chain]):
 
     def check(self) -> Iterator[RulesetError]:
         """Decode every rule, keep none of them, and yield what is wrong."""
+        called: dict[str, frozenset[str]] = {}
         for name in self._filed.spans:
+            names: set[str] = set()
             for begin, end in self._filed.stretches(name):
-                yield from self._check(f"-A {name} ", begin, end)
+                yield from self._check(f"-A {name} ", begin, end, names)
+            called[name] = frozenset(names)
         table = Table(self._filed.name, self)
-        for chain, index, token, reason in misplaced(
-            table, self, self._decoder.family, self._decoder.dialect.backend
-        ):
+        family, backend = self._decoder.family, self._decoder.dialect.backend
+        for chain, index, token, reason in misplaced(table, self, called, family, backend):
             yield self._rules(chain).error(index, token, reason)
         for name, at in self._filed.late.items():
             for chain in [
@@ -230,7 +232,7 @@ class _Chains(Mapping[str, Chain]):
         assert isinstance(rules, LazyRules)
         return rules
 
-    def _check(self, prefix: str, begin: int, end: int) -> Iterator[RulesetError]:
+    def _check(self, prefix: str, begin: int, end: int, called: set[str]) -> Iterator[RulesetError]:
         source, check, at = self._source, self._decoder.check, begin
         block = source.text[begin:end]
         lists = "," in block
@@ -242,7 +244,7 @@ class _Chains(Mapping[str, Chain]):
                         head = RULE.match(rule)
                         assert head is not None
                         prefix = head[0]
-                    check(rule[len(prefix) :].rstrip(), line=rule)
+                    called.add(check(rule[len(prefix) :].rstrip(), line=rule))
             except RulesetError as error:
                 yield source.placed(error, rule.rstrip("\r"), at)
             at += len(line) + 1

@@ -4,9 +4,6 @@ A rule of INPUT cannot ask for the outgoing interface; DNAT works in PREROUTING 
 and in chains that only they reach; chains must not call each other in a circle, and iptables-nft
 takes no more than fifteen below one another.
 
-What a chain calls is found in its text first: decoding would cost more than all of this. A finding
-is then confirmed by reading the rules.
-
 Sources: iptables/xshared.c do_parse(), "Can't use -%c with %s"; net/netfilter/x_tables.c
 xt_check_target(); net/netfilter/nf_tables_api.c nft_chain_validate(); net/ipv4/netfilter/
 ip_tables.c mark_source_chains().
@@ -25,23 +22,17 @@ from nb_lib.hooks import BUILTIN
 from nb_lib.options import Extension
 from nb_lib.rules import Rule, Table
 from nb_lib.targets import find_target
+from nb_lib.text.decode import called_by
 
 MAX_CALLS = 15  # chains below a built-in one: NFT_JUMP_STACK_SIZE less one
 # The interface that a packet does not have yet, or no longer has, in a built-in chain.
 _NO_INTERFACE = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i", "POSTROUTING": "-i"}
 _INTERFACES = {"-o": re.compile(r"[ \t](?:-o|--o)"), "-i": re.compile(r"[ \t](?:-i|--in)")}
-# What a rule calls: as iptables-save writes it, and (where one of the marks stands) in any other way.
-_CALL = re.compile(r' -j +"?([^\s"]+)')
-_ANY_CALL = re.compile(r'[ \t](?:-[jg]|--[jg]\w*)[ \t]+"?([^\s"]+)')
-_OTHER_MARKS = ("\t", " -g ", " --j", " --g")
-Called = Mapping[str, frozenset[str]]  # chain → names that its rules jump to
+Called = Mapping[str, frozenset[str]]  # chain → chains and targets that its rules call
 
 
 class Text(Protocol):
     """The text of a table."""
-
-    def text(self) -> str:
-        """Return all of it."""
 
     def chains(self) -> AbstractSet[str]:
         """Return the chains that have rules."""
@@ -59,16 +50,11 @@ class Misplaced(NamedTuple):
     reason: str
 
 
-def misplaced(table: Table, text: Text, family: int, backend: str) -> list[Misplaced]:
+def misplaced(
+    table: Table, text: Text, called: Called, family: int, backend: str
+) -> list[Misplaced]:
     """Return what stands in the wrong place."""
-    whole = text.text()
-    find = _ANY_CALL if any(mark in whole for mark in _OTHER_MARKS) else _CALL
-    called = {chain: frozenset(text.search(find, chain)) for chain in text.chains()}
-    found = list(_calls(table, called, family, backend))
-    if found:  # a comment may quote a rule: read the rules, and look again
-        called = {c: frozenset(_called(rule) for _, rule in _rules(table, c)) for c in called}
-        found = list(_calls(table, called, family, backend))
-    return [*_interfaces(table, text), *found]
+    return [*_interfaces(table, text), *_calls(table, called, family, backend)]
 
 
 def _calls(table: Table, called: Called, family: int, backend: str) -> Iterator[Misplaced]:
@@ -201,11 +187,7 @@ def _first_call(table: Table, caller: str, callee: str, reason: str) -> Iterator
 
 def calls(table: Table, chain: str, name: str) -> Iterator[int]:
     """Yield the indexes of the rules of a chain that jump to ``name``, a chain or a target."""
-    return (index for index, rule in _rules(table, chain) if _called(rule) == name)
-
-
-def _called(rule: Rule) -> str:
-    return rule.jump or (rule.target.name if rule.target else "")
+    return (index for index, rule in _rules(table, chain) if called_by(rule) == name)
 
 
 def _rules(table: Table, chain: str) -> Iterator[tuple[int, Rule]]:

@@ -20,29 +20,37 @@ class Shapes:
     def __init__(self, chains: frozenset[str]) -> None:
         self._chains = chains
         self._shapes: list[re.Pattern[str]] = []
+        self._targets: dict[re.Pattern[str], str] = {}  # what a shape calls, if always the same
         self._met: set[str] = set()
         self._last: re.Pattern[str] | None = None
         self._after: dict[re.Pattern[str] | None, re.Pattern[str]] = {}  # what followed last time
 
-    def known(self, spec: str) -> bool:
-        """Tell whether ``spec`` has a known shape, and is therefore a correct rule."""
+    def known(self, spec: str) -> str | None:
+        """Return what ``spec`` calls if it has a known shape, and is therefore a correct rule.
+
+        That is the name of a chain or target, empty if it calls none; None: the shape is new.
+        """
         last = self._last
         guess = self._after.get(last)
-        if guess is not None and self._fits(guess, spec):
+        if guess is not None and (called := self._called(guess, spec)) is not None:
             self._last = guess
-            return True
+            return called
         for shape in self._shapes:
-            if self._fits(shape, spec):
+            if (called := self._called(shape, spec)) is not None:
                 self._after[last] = self._last = shape
-                return True
-        return False
+                return called
+        return None
 
-    def _fits(self, shape: re.Pattern[str], spec: str) -> bool:
+    def _called(self, shape: re.Pattern[str], spec: str) -> str | None:
         match = shape.fullmatch(spec)
-        return match is not None and (match.lastindex is None or match[1] in self._chains)
+        if match is None:
+            return None
+        if match.lastindex is None:
+            return self._targets[shape]
+        return match[1] if match[1] in self._chains else None
 
-    def learn(self, clauses: list[tuple[str, str, str]]) -> None:
-        """Keep the shape of a rule that was read.
+    def learn(self, clauses: list[tuple[str, str, str]], called: str) -> None:
+        """Keep the shape of a rule that was read, and what it calls.
 
         ``clauses`` are its clauses as (text, what stays, the pattern of the last word); the pattern
         is empty if the whole text stays.
@@ -57,7 +65,9 @@ class Shapes:
                 pieces.append(re.escape(text))
         form = " ".join(pieces)
         if form in self._met:  # worth the making: it comes again
-            self._shapes.insert(0, re.compile(form))
+            shape = re.compile(form)
+            self._shapes.insert(0, shape)
+            self._targets[shape] = called
             for old in self._shapes[KEPT:]:
                 self._after.pop(old, None)
             del self._shapes[KEPT:]
