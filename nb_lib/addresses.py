@@ -11,7 +11,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib.kinds import IPV4, U8, U16, U32, Word, leading_number, parse_number
+from nb_lib.kinds import IPV4, U8, U16, U32, Word, leading_number, octets, parse_number
 from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Interface(Word):
         """Read the name; the kernel allows 15 characters."""
         if not word:
             raise ValueError("an empty interface name matches nothing")
-        if len(word.encode()) > _NAME_LENGTH:
+        if len(octets(word)) > _NAME_LENGTH:
             raise ValueError(f"{word!r} is longer than {_NAME_LENGTH} characters")
         return word
 

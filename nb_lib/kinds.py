@@ -71,6 +71,19 @@ def _to_int(digits: str) -> int:
     return int(digits, 8 if digits[0] == "0" else 10)
 
 
+def octets(text: str) -> bytes:
+    """Return the bytes of a text; those that were no UTF-8 in the dump are themselves again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def cut(text: str, longest: int) -> str:
+    """Return as much of a text as ``longest`` bytes hold."""
+    return octets(text)[:longest].decode("utf-8", "surrogateescape")
+
+
 def quote(text: str) -> str:
     """Write a string as iptables-save does: bare, or in double quotes with escapes.
 
@@ -97,7 +110,7 @@ class Word:
 
     def read(self, word: str, _family: int) -> Any:
         """Return the value of one word."""
-        if self.longest and len(word.encode()) > self.longest:
+        if self.longest and len(octets(word)) > self.longest:
             raise ValueError(f"{word!r} is longer than {self.longest} characters")
         return word
 

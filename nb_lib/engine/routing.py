@@ -312,7 +312,7 @@ def read_addresses(data: Iterable[Mapping[str, object]]) -> tuple[Interface, ...
             for link in data
             for info in link.get("addr_info", ())  # type: ignore[attr-defined]
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise HostError(f"this is not the output of `ip -j addr`: {error}") from None
 
 
@@ -337,7 +337,7 @@ def read_routes(data: Iterable[Mapping[str, object]], family: int = 4) -> tuple[
             )
             for line in data
         )  # fmt: skip
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise HostError(f"this is not the output of `ip -j route`: {error}") from None
 
 

@@ -33,6 +33,7 @@ from nb_lib.trace import (
     Unsure,
 )
 
+MAX_JUMPS = 20_000  # in one walk; chains that call each other twice at each level would take for ever
 MAX_DEPTH = 256  # chains on the stack; a real ruleset has no loop and stays far below
 
 Walk = Generator[Event, None, "Ending"]
@@ -81,6 +82,7 @@ class _Walker:
         self.meeting = meeting
         self.indexes = indexes
         self.depth = 0
+        self.jumps = 0
 
     def run(self) -> Walk:
         """Walk until something decides."""
@@ -191,9 +193,12 @@ class _Walker:
         )
 
     def steps_bound(self, place: Place) -> None:
-        """Stop a loop of gotos, which no stack would notice."""
+        """Stop a loop of gotos, which no stack would notice, and ways that multiply."""
+        self.jumps += 1
         if self.depth > MAX_DEPTH:
             raise LimitError(f"{place}: more than {MAX_DEPTH} jumps deep: a loop of rules")
+        if self.jumps > MAX_JUMPS:
+            raise LimitError(f"{place}: more than {MAX_JUMPS:,} jumps on one way through {self.base.name}")
 
     def _target(
         self, place: Place, rule: Rule, target: Use

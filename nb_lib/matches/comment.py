@@ -22,7 +22,7 @@ class _Comment(kinds.Text):
 
     def read(self, word: str, _family: int) -> str:
         """Cut the text to 255 bytes."""
-        return word.encode("utf-8", "surrogateescape")[:_LONGEST].decode("utf-8", "surrogateescape")
+        return kinds.cut(word, _LONGEST)
 
 
 def _test(_use: Use, _packet: Packet, _ctx: Context) -> Answer:

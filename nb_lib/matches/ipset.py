@@ -43,7 +43,7 @@ class SetKind(kinds.Word):
     def parse(self, words: Sequence[str], _family: int) -> SetRef:
         """Read the set's name and the fields."""
         name, fields = words[0], tuple(words[1].split(","))
-        if len(name.encode()) > _LONGEST_NAME:
+        if len(kinds.octets(name)) > _LONGEST_NAME:
             raise ValueError(f"the set's name {name!r} is longer than {_LONGEST_NAME} characters")
         wrong = [field for field in fields if field[:3] not in ("src", "dst")]
         if wrong or len(fields) > _MOST_FIELDS:

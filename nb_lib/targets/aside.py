@@ -27,7 +27,7 @@ class _Cut(kinds.Word):
     """A name of which only the first fifteen characters are kept."""
 
     def read(self, word: str, _family: int) -> str:
-        return word.encode()[:_NAME].decode(errors="ignore")
+        return kinds.cut(word, _NAME)
 
 
 def _tell(words: Callable[[Use], str], verdict: str = "CONTINUE") -> Act:

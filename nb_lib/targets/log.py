@@ -49,10 +49,9 @@ class _Prefix(kinds.Text):
     def read(self, word: str, _family: int) -> str:
         if not word:
             raise ValueError("an empty prefix says nothing")
-        data = word.encode()
-        if len(data) > self.most and not self.cut:
+        if len(kinds.octets(word)) > self.most and not self.cut:
             raise ValueError(f"{word!r} is longer than {self.most} characters")
-        return data[: self.most].decode(errors="ignore")
+        return kinds.cut(word, self.most)
 
 
 def log_line(packet: Packet, use: Use) -> str:

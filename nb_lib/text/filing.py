@@ -20,18 +20,22 @@ from bisect import bisect_right
 
 from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import BUILTIN
+from nb_lib.kinds import octets
 from nb_lib.text.lexer import words
 
 _COUNT = r"(?:\[\d+:\d+\][ \t]*)?"
-_RUN = re.compile(rf"{_COUNT}(?:-A|--append)[ \t]+(\S+)(?=\s|\Z)[^\n]*\n?"
-                  rf"(?:{_COUNT}-A \1(?=\s|\Z)[^\n]*\n?)*")  # fmt: skip
+_RUN = re.compile(
+    rf"{_COUNT}(?:-A|--append)[ \t]+(\S+)(?=\s|\Z)[^\n]*\n?(?:{_COUNT}-A \1(?=\s|\Z)[^\n]*\n?)*",
+    re.ASCII,
+)
 _INDENTED = re.compile(r"[ \t]+(?=(?:-A|--append)[ \t])")
-CHAIN = re.compile(r":[ \t]*(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d+):(\d+)\])?[^\n]*")
-RULE = re.compile(r"(?:\[(\d+):(\d+)\][ \t]*)?(?:-A|--append)[ \t]+\S+[ \t]*")
+CHAIN = re.compile(r":[ \t]*(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d+):(\d+)\])?[^\n]*", re.ASCII)
+RULE = re.compile(r"(?:\[(\d+):(\d+)\][ \t]*)?(?:-A|--append)[ \t]+\S+[ \t]*", re.ASCII)
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 _POLICIES = ("ACCEPT", "DROP")
 _VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 _COMMANDS = ("-I", "-D", "-R", "-N", "-P", "-F", "-X", "-Z", "-E", "-L", "-S", "-C", "-t")
+_SHOWN = 60  # characters of a word that an error repeats
 _MAX_NAME = 28  # XT_EXTENSION_MAXNAMELEN less the final zero
 
 
@@ -143,7 +147,7 @@ def file(source: Source, backend: str, *, counters: bool) -> list[Filed]:
 
 def _begin(source: Source, at: int) -> Filed:
     """Read ``*NAME``; what follows the name is no matter."""
-    name = (source.line_at(at)[1:].split() or [""])[0]
+    name = (source.line_at(at)[1:].split() or [""])[0][:_SHOWN]
     if name not in BUILTIN:
         raise source.error(
             at, f"there is no table {name!r}", token=name, hint=suggest(name, BUILTIN)
@@ -195,8 +199,8 @@ def _declare(source: Source, table: Filed, at: int, backend: str, *, counters: b
 
 def _check_name(source: Source, table: Filed, at: int, name: str, backend: str) -> None:
     """Raise RulesetError for a name that no user chain may have."""
-    if len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME:
-        size = len(name.encode("utf-8", "surrogateescape"))
+    if len(octets(name)) > _MAX_NAME:
+        size = len(octets(name))
         raise source.error(at, f"the chain's name has {size} characters, at most {_MAX_NAME} are possible",
                            token=name)  # fmt: skip
     if name in _VERDICTS or (backend == "nft" and name[0] in "-!"):
@@ -209,6 +213,7 @@ def _check_name(source: Source, table: Filed, at: int, name: str, backend: str) 
 def _bad_line(source: Source, at: int, *, inside: bool = True) -> RulesetError:
     line = source.line_at(at)
     word = (line.split() or [line])[0]
+    word = word if len(word) <= _SHOWN else word[:_SHOWN] + "…"
     if not line.strip():
         return source.error(
             at, "a line of blanks", token=line, hint="a line is empty, or it says something"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nb_lib.hooks import BUILTIN, NFT_TABLE_ORDER
+from nb_lib.kinds import octets
 from nb_lib.options import Use
 from nb_lib.rules import Chain, Rule, Ruleset, Table
 
@@ -79,4 +80,4 @@ def ordered(table: Table) -> list[Chain]:
     """Return the chains as iptables-save lists them: built-in in hook order, then the others by name."""
     builtin = BUILTIN.get(table.name, ())
     mine = [table[name] for name in builtin if name in table]
-    return mine + sorted((c for c in table if c.name not in builtin), key=lambda c: c.name.encode())
+    return mine + sorted((c for c in table if c.name not in builtin), key=lambda c: octets(c.name))

@@ -236,6 +236,13 @@ def test_a_loop_of_chains_is_cut_off_in_clear_words(rules: str) -> None:
         arrive(table(rules))
 
 
+def test_ways_that_multiply_are_cut_off() -> None:
+    """Thirty chains, each calling the next twice: a thousand million jumps."""
+    calls = "\n".join(f"-A c{n} -j c{n + 1}\n-A c{n} -j c{n + 1}" for n in range(30))
+    with pytest.raises(LimitError, match="more than 20,000 jumps on one way through INPUT"):
+        arrive(table(f"-A INPUT -j c0\n{calls}\n-A c30 -p udp"), backend="legacy")
+
+
 def test_a_bad_rule_is_an_error_only_when_a_packet_comes_to_it() -> None:
     rules = table("-A INPUT -p tcp -j ACCEPT\n-A INPUT -p udp --dprt 53 -j ACCEPT")
     assert steps(arrive(rules)) == ["INPUT 1 ACCEPT"]
