@@ -22,6 +22,7 @@ from nb_lib.text.shapes import Shapes
 # Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold
 # such a place too; then neither piece can be read alone, and the line is read as a whole.
 _BETWEEN = re.compile(r" (?<!! )(?=(?:! )?-[a-zA-Z](?: |$))")
+_NAME = re.compile(r" --name \S+(?= )")
 MEMORY = 4096  # clauses that a decoder remembers; more would cost more than they save
 _NO_CORE = Use(CORE, {})
 
@@ -135,11 +136,12 @@ class Decoder:
         """Read a clause on its own; None if it means nothing without the rest of its line."""
         if clause in self._parts:
             return self._parts[clause]
-        prefix, last = _last_word(clause)
+        text = _name_last(clause) if " --name " in clause else clause
+        prefix, last = _last_word(text)
         template = self._templates.get(prefix)
         part = self._fill(template, last) if template is not None else None
         if part is None:
-            part = self._read(clause, prefix)
+            part = self._read(text, prefix)
         if len(self._parts) >= MEMORY:
             self._parts.clear()
         self._parts[clause] = part
@@ -227,6 +229,14 @@ def _twice(matches: list[Use]) -> bool:
     if len(matches) == 2:
         return matches[0].extension is matches[1].extension
     return len({id(use.extension) for use in matches}) < len(matches)
+
+
+def _name_last(clause: str) -> str:
+    """Move ``--name X`` to the end: options stand in any order, and this is the one that varies."""
+    name = _NAME.search(clause)
+    if name is None or '"' in clause:
+        return clause
+    return clause[: name.start()] + clause[name.end() :] + name[0]
 
 
 def _last_word(clause: str) -> tuple[str, str]:
