@@ -416,7 +416,9 @@ def _build(src: Address, dst: Address, protocol: int, body: bytes, *, ttl: int =
         head = _pack("!IHBB", 6 << 28 | tos << 20, len(body), protocol, ttl) + addresses
     else:
         frag = 0x4000 if dont_fragment else 0
-        head = _pack("!BBHHHBBH", 0x45, tos, 20 + len(body), ident, frag, ttl, protocol, 0) + addresses
+        head = (
+            _pack("!BBHHHBBH", 0x45, tos, 20 + len(body), ident, frag, ttl, protocol, 0) + addresses
+        )
         head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
     return Packet(data=head + body, **meta)
 

@@ -299,7 +299,8 @@ def packets(draw: st.DrawFn) -> Packet:
     payload = draw(st.binary(max_size=40))
     kind = draw(st.sampled_from(["tcp", "udp", "icmp", "raw"]))
     if kind == "tcp":
-        made = tcp(src, dst, sport=draw(port), dport=draw(port), payload=payload, flags=draw(st.integers(0, 255)),
+        made = tcp(src, dst, sport=draw(port), dport=draw(port), payload=payload,
+                   flags=draw(st.integers(0, 255)),
                    seq=draw(st.integers(0, 2**32 - 1)), ack=draw(st.integers(0, 2**32 - 1)),
                    options=draw(st.binary(max_size=20)))  # fmt: skip
     elif kind == "udp":

@@ -33,7 +33,9 @@ from nb_lib.trace import (
     Unsure,
 )
 
-MAX_JUMPS = 20_000  # in one walk; chains that call each other twice at each level would take for ever
+MAX_JUMPS = (
+    20_000  # in one walk; chains that call each other twice at each level would take for ever
+)
 MAX_DEPTH = 256  # chains on the stack; a real ruleset has no loop and stays far below
 
 Walk = Generator[Event, None, "Ending"]
@@ -198,7 +200,9 @@ class _Walker:
         if self.depth > MAX_DEPTH:
             raise LimitError(f"{place}: more than {MAX_DEPTH} jumps deep: a loop of rules")
         if self.jumps > MAX_JUMPS:
-            raise LimitError(f"{place}: more than {MAX_JUMPS:,} jumps on one way through {self.base.name}")
+            raise LimitError(
+                f"{place}: more than {MAX_JUMPS:,} jumps on one way through {self.base.name}"
+            )
 
     def _target(
         self, place: Place, rule: Rule, target: Use
