@@ -276,8 +276,8 @@ def _reset(case: _Case) -> Followed:
         if not established or now.seq == expected or train:
             return _fit(case, CLOSE)
         new = case.state  # not exactly what was expected: the answer may be a challenge
-    doubted = last.event == "syn" if case.has("SEEN_REPLY") else False
-    doubted = doubted or (last.event == "ack" and not case.has("ASSURED"))
+    doubted = case.after("syn") if case.has("SEEN_REPLY") else False
+    doubted = doubted or (case.after("ack") and not case.has("ASSURED"))
     challenge = case.state == SYN_SENT and last.event == "ack" and last.direction == 1
     if (doubted and now.ack == last.end) or (challenge and now.seq == last.ack):
         return _enter(case, new)
