@@ -91,7 +91,9 @@ def test_a_connection_moves_on(name: str) -> None:
 # segments behind the handshake, the last of which does or does not fit
 FITS = {
     "data far ahead of the window": (OPEN, client("ACK", 1001 + 200_000, 5001, payload=b"x"), "INVALID"),
-    "data a little ahead, which some send": (OPEN, client("ACK", 1001 + 66_000, 5001, payload=b"x"), "ESTABLISHED"),
+    "data a little ahead, as some send it": (
+        OPEN, client("ACK", 1001 + 66_000, 5001, payload=b"x"), "ESTABLISHED",
+    ),
     "data at the edge of the window": (OPEN, client("ACK", 1001 + 65_535, 5001, payload=b""), "ESTABLISHED"),
     "a scaled window reaches further": (
         (*OPEN_SCALED, server("ACK", 5001, 1001)), client("ACK", 1001 + 200_000, 5001, payload=b"x"),
