@@ -14,6 +14,7 @@ import pytest
 
 from nb_lib.engine import Host
 from nb_lib.engine.routing import make_route
+from nb_lib.headers import checksum
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.trace import Answered, Trace
 from tests.engine.router import (
@@ -302,3 +303,31 @@ def test_all_recorded_situations_are_compared(backend) -> None:
     others = recorded("hook_order")[backend].keys() - ours
     # The error of a local sender is no packet; fragments that meet conntrack are put together first.
     assert {name for name in others if "errno" not in name and "fragment" not in name} == set()
+
+
+def test_fragments_without_conntrack_pass_one_by_one() -> None:
+    """The first has the port, the second is a later fragment; neither is both."""
+    whole = udp(C, S, sport=4020, dport=9, payload=b"z" * 1552, ident=500).data
+    head, body = whole[:20], whole[20:]
+    parts = [fragment(head, body[:1480], 0x2000), fragment(head, body[1480:], 185)]
+    machine = router("*filter\n-A FORWARD -p udp --dport 9\n-A FORWARD -f\nCOMMIT\n")
+    name = (
+        "ipv4 fragments with no conntrack user in the ruleset (rule1: -p udp --dport 9, rule2: -f)"
+    )
+    found = recorded("hook_order")["nft"][name]
+    for number, (part, kernel) in enumerate(zip(parts, found["packets"], strict=True), 1):
+        trace = put(machine, "c0", part)
+        assert [f"{t}:{c}" for t, c, n, _ in trace.steps if n != "policy"] == kernel["steps"], trace
+        assert trace.steps[0][2] == number
+
+
+def fragment(head: bytes, body: bytes, place: int) -> Packet:
+    """Put a part of a packet's body behind its IPv4 header."""
+    data = bytearray(head + body)
+    data[2:4], data[6:8], data[10:12] = (
+        len(data).to_bytes(2, "big"),
+        place.to_bytes(2, "big"),
+        bytes(2),
+    )
+    data[10:12] = checksum(bytes(data[:20])).to_bytes(2, "big")
+    return Packet(data=bytes(data))
