@@ -423,8 +423,12 @@ def _build(src: Address, dst: Address, protocol: int, body: bytes, *, ttl: int =
     return Packet(data=head + body, **meta)
 
 
+_LARGEST = {"B": 0xFF, "H": 0xFFFF, "I": 0xFFFFFFFF}
+
+
 def _pack(form: str, *fields: int) -> bytes:
-    try:
-        return struct.pack(form, *fields)
-    except struct.error as error:
-        raise PacketError(f"a header field is out of range: {error}") from None
+    for size, value in zip(form[1:], fields, strict=True):
+        if not 0 <= value <= _LARGEST[size]:
+            reason = f"{value} is not between 0 and {_LARGEST[size]}"
+            raise PacketError(f"a header field is out of range: {reason}")
+    return struct.pack(form, *fields)

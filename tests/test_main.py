@@ -256,7 +256,7 @@ WRONG = {
         "unknown TCP flag 'SIN'; there are FIN, SYN, RST, PSH, ACK, URG, ECE, CWR",
     ("--local", "udp", "fd00::1", "[fd00::2]:1"): "the dump is IPv4's and the packet IPv6's",
     ("--local", "300", "10.0.0.1", "10.0.0.2"):
-        "a header field is out of range: ubyte format requires 0 <= number <= 255",
+        "a header field is out of range: 300 is not between 0 and 255",
 }  # fmt: skip
 
 
