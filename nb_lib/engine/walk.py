@@ -100,7 +100,7 @@ class _Walker:
             )
             found = yield from self._next_match()
             if found is None:
-                if self._leave_pending():
+                if self.frames:
                     yield self._leave()
                     continue
                 return (yield from self._policy())
@@ -187,14 +187,14 @@ class _Walker:
                 raise LimitError(
                     f"{place}: more than {MAX_DEPTH} chains call each other: a loop of rules"
                 )
-        self.steps_bound(place)
+        self._bound(place)
         self.chain, self.index = self.table[rule.jump], 0
         self.depth += 1
         yield Entered(
             self.packet, self.table.name, rule.jump, self.depth, place, length=len(self.chain.rules)
         )
 
-    def steps_bound(self, place: Place) -> None:
+    def _bound(self, place: Place) -> None:
         """Stop a loop of gotos, which no stack would notice, and ways that multiply."""
         self.jumps += 1
         if self.depth > MAX_DEPTH:
@@ -230,16 +230,13 @@ class _Walker:
         if verdict == "CONTINUE":
             return None
         if verdict == "RETURN":
-            if not self._leave_pending():
+            if not self.frames:
                 return (yield from self._policy())
             yield self._leave()
             return None
         return Ending(verdict, self.packet, place, reject, by)
 
     # --- the ends of chains ---
-
-    def _leave_pending(self) -> bool:
-        return bool(self.frames)
 
     def _leave(self) -> Left:
         left, depth = self.chain.name, self.depth
