@@ -7,9 +7,12 @@ So it describes what it wants, and the engine (``engine/nat.py``, ``engine/rejec
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nb_lib.connection import Address
+
+if TYPE_CHECKING:
+    from nb_lib.packet import Packet
 
 
 class Nat(NamedTuple):
@@ -44,6 +47,18 @@ class Reject(NamedTuple):
 
 class NoTrack(NamedTuple):
     """Do not track this packet."""
+
+
+class Redirect(NamedTuple):
+    """Send a frame to another Ethernet address; an empty one stands for the bridge's own."""
+
+    mac: str
+
+
+class Respond(NamedTuple):
+    """Send ``message`` out by the port that the frame came in by."""
+
+    message: Packet
 
 
 class Track(NamedTuple):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nb_lib.net import ARP, BRIDGE
+
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = HOOKS = (
     "PREROUTING",
     "INPUT",
@@ -86,6 +88,22 @@ BUILTIN: dict[str, tuple[str, ...]] = {
     table: tuple(hook for hook in HOOKS if any(s.table == table for s in _COMMON[hook]))
     for table in ("raw", "mangle", "nat", "filter", "security")
 }
+
+_LINK_BUILTIN: dict[tuple[int, str], dict[str, tuple[str, ...]]] = {
+    (ARP, "nft"): {"filter": (INPUT, OUTPUT)},
+    (ARP, "legacy"): {"filter": (INPUT, OUTPUT, FORWARD)},
+    (BRIDGE, "nft"): {
+        "filter": (INPUT, FORWARD, OUTPUT),
+        "nat": (PREROUTING, OUTPUT, POSTROUTING),
+    },
+}
+_LINK_BUILTIN[BRIDGE, "legacy"] = {**_LINK_BUILTIN[BRIDGE, "nft"], "broute": ("BROUTING",)}
+
+
+def builtin(family: int, backend: str = "nft") -> dict[str, tuple[str, ...]]:
+    """Return the tables of a family and the built-in chains of each."""
+    return _LINK_BUILTIN.get((family, backend), BUILTIN)
+
 
 # Order of tables in a dump of the nft backend (legacy: the reverse of first use).
 NFT_TABLE_ORDER = ("mangle", "security", "raw", "filter", "nat")

@@ -16,6 +16,9 @@ from typing import NamedTuple
 from nb_lib.connection import Address
 
 BITS = {4: 32, 6: 128}
+# Families of rules besides 4 and 6, by their numbers in include/uapi/linux/netfilter.h.
+ARP, BRIDGE = 3, 7
+FAMILY_NAMES = {4: "IPv4", 6: "IPv6", ARP: "ARP", BRIDGE: "bridge"}
 
 
 class Net(NamedTuple):

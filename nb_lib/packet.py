@@ -49,7 +49,8 @@ class Packet:
 
     Given: ``data`` (the bytes from the IP header on), ``mark``, ``in_iface`` and ``out_iface``
     (device names, empty while unknown), ``ct`` (conntrack's view), ``in_port`` and ``out_port``
-    (bridge ports), ``mac_src``, ``mac_dst``, ``link`` (HOST, BROADCAST, MULTICAST, LOOPBACK, or empty),
+    (bridge ports), ``mac_src``, ``mac_dst``, ``vlan`` (an 802.1Q tag, None without),
+    ``link`` (HOST, BROADCAST, MULTICAST, OTHERHOST, LOOPBACK, or empty),
     ``facts`` (what no header holds: ``uid``, ``cgroup`` …).
 
     Read from the bytes: ``family`` 4 or 6; ``src``, ``dst``; ``protocol`` (of the transport header,
@@ -71,6 +72,7 @@ class Packet:
     out_port: str = ""
     mac_src: str = ""
     mac_dst: str = ""
+    vlan: int | None = None
     link: str = ""
     facts: tuple[tuple[str, Any], ...] = ()
 

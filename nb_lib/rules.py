@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from nb_lib import present
+from nb_lib.net import FAMILY_NAMES
 from nb_lib.options import Use
 
 
@@ -57,13 +58,15 @@ class Chain(_Shown):
     """A chain: its name, its rules and, if it is built in, its policy.
 
     ``rules`` may decode lazily; index and length cost nothing until a rule is looked at.
-    ``policy`` is ``-`` in a dump and None here for a user chain.
+    ``policy`` is ``-`` in a dump and None here for a user chain. ``fallback`` is what the end of a user
+    chain of ebtables decides: ACCEPT or DROP, empty for RETURN.
     """
 
     name: str
     rules: Sequence[Rule] = ()
     policy: str | None = None
     counters: Counters = ZERO
+    fallback: str = ""
 
     @property
     def builtin(self) -> bool:
@@ -103,8 +106,9 @@ class Table(_Shown):
 class Ruleset(_Shown):
     """All tables of one family, as one host has them.
 
-    ``family`` is 4 or 6. ``backend`` is ``nft`` or ``legacy``: the personality that ordered the
-    tables and that decides, for instance, where ``security`` stands on INPUT.
+    ``family`` is 4 or 6, or ``nb_lib.net``'s ARP (arptables) or BRIDGE (ebtables). ``backend`` is
+    ``nft`` or ``legacy``: the personality that ordered the tables and that decides, for instance,
+    where ``security`` stands on INPUT.
     """
 
     family: int = 4
@@ -126,7 +130,7 @@ class Ruleset(_Shown):
 
     def __repr__(self) -> str:
         tables = ", ".join(self.tables) or "no tables"
-        return f"<Ruleset IPv{self.family} {self.backend}: {tables}>"
+        return f"<Ruleset {FAMILY_NAMES[self.family]} {self.backend}: {tables}>"
 
 
 def _count(things: Sized, word: str) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nb_lib.matches import arp, ebt, ebt_ip, ethernet
 from nb_lib.matches.addrtype import ADDRTYPE
 from nb_lib.matches.comment import COMMENT
 from nb_lib.matches.connection import CONNBYTES, CONNLABEL, HELPER
 from nb_lib.matches.connlimit import CONNLIMIT
 from nb_lib.matches.conntrack import CONNTRACK, STATE
+from nb_lib.matches.core import CORE
 from nb_lib.matches.dccp import DCCP
 from nb_lib.matches.hashlimit import HASHLIMIT
 from nb_lib.matches.hl import HL, TTL
@@ -36,12 +38,14 @@ from nb_lib.matches.rpfilter import RPFILTER
 from nb_lib.matches.rt import RT
 from nb_lib.matches.sctp import SCTP
 from nb_lib.matches.statistic import STATISTIC
+from nb_lib.matches.stp import STP
 from nb_lib.matches.string import STRING
 from nb_lib.matches.tcpmss import TCPMSS
 from nb_lib.matches.tcpudp import TCP, UDP
 from nb_lib.matches.time import TIME
 from nb_lib.matches.tos import DSCP, ECN, TOS
 from nb_lib.matches.u32 import U32
+from nb_lib.net import ARP, BRIDGE
 
 if TYPE_CHECKING:
     from nb_lib.options import Extension
@@ -105,6 +109,19 @@ MATCHES: dict[str, Extension] = {
     "udp": UDP,
 }
 
+# Those of ebtables; arptables has none. Their options load them: nobody writes -m.
+LINK_MATCHES: dict[int, dict[str, Extension]] = {
+    ARP: {},
+    BRIDGE: {
+        one.name: one
+        for one in (
+            *(ebt_ip.IP, ebt_ip.IP6, arp.EBT_ARP, ebt.VLAN, ebt.SNAP, ebt.AMONG, ebt.MARK_M),
+            *(ebt.PKTTYPE, ebt.LIMIT, STP, ebt.LOG, ebt.NFLOG),
+        )
+    },
+}
+_CORES = {ARP: arp.CORE, BRIDGE: ethernet.CORE}
+
 # Other names that iptables takes for a match. libxtables/xtables.c xtables_find_match().
 _ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
 
@@ -123,7 +140,9 @@ IMPLIED: dict[int, dict[int, str]] = {
 
 
 def find_match(name: str, family: int) -> Extension | None:
-    """Return the match of this name for IPv4 (4) or IPv6 (6), or None if nb_lib has none."""
+    """Return the match of this name for a family, or None if nb_lib has none."""
+    if family in LINK_MATCHES:
+        return LINK_MATCHES[family].get(name)
     if "/" in name:
         return None
     name = _ALIASES.get(name, name)
@@ -131,8 +150,15 @@ def find_match(name: str, family: int) -> Extension | None:
     return found if found is not None and family in found.families else None
 
 
+def core(family: int) -> Extension:
+    """Return what every rule of a family may ask."""
+    return _CORES.get(family, CORE)
+
+
 def known_names(family: int) -> tuple[str, ...]:
     """Return the names of the matches that nb_lib knows for a family."""
+    if family in LINK_MATCHES:
+        return tuple(LINK_MATCHES[family])
     return tuple(
         key.partition("/")[0] for key, extension in MATCHES.items() if family in extension.families
     )

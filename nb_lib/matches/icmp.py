@@ -56,6 +56,9 @@ _V6_NAMES = {
 }  # fmt: skip
 
 
+TYPE_NAMES = {4: _V4_NAMES, 6: _V6_NAMES}  # name → type, or type and code
+
+
 class _TypeKind(kinds.Word):
     """A name, ``TYPE`` or ``TYPE/CODE``; a name may be cut short while it stays unambiguous."""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nb_lib.net import ARP, BRIDGE
+from nb_lib.targets import ebt
 from nb_lib.targets.aside import (
     AUDIT,
     CLASSIFY,
@@ -75,8 +77,20 @@ TARGETS: dict[str, Extension] = {
 }
 
 
+# Those of arptables and ebtables; -j CONTINUE is a rule without a target.
+LINK_TARGETS: dict[int, dict[str, Extension]] = {
+    family: {one.name: one for one in (ACCEPT, DROP, RETURN, *others)}
+    for family, others in (
+        (ARP, (ebt.MANGLE, ebt.ARP_MARK, ebt.ARP_CLASSIFY)),
+        (BRIDGE, (ebt.MARK, ebt.DNAT, ebt.SNAT, ebt.REDIRECT, ebt.ARPREPLY)),
+    )
+}
+
+
 def find_target(name: str, family: int) -> Extension | None:
-    """Return the target of this name for IPv4 (4) or IPv6 (6), or None if nb_lib has none."""
+    """Return the target of this name for a family, or None if nb_lib has none."""
+    if family in LINK_TARGETS:
+        return LINK_TARGETS[family].get(name)
     if "/" in name:
         return None
     found = TARGETS.get(f"{name}/{family}") or TARGETS.get(name)
@@ -85,6 +99,8 @@ def find_target(name: str, family: int) -> Extension | None:
 
 def known_names(family: int) -> tuple[str, ...]:
     """Return the names of the targets that nb_lib knows for a family."""
+    if family in LINK_TARGETS:
+        return tuple(LINK_TARGETS[family])
     return tuple(
         key.partition("/")[0] for key, extension in TARGETS.items() if family in extension.families
     )

@@ -11,11 +11,12 @@ import re
 from typing import NamedTuple
 
 from nb_lib.errors import RulesetError
-from nb_lib.matches.core import CORE
+from nb_lib.matches import core as core_of
 from nb_lib.options import Extension, Option, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word, words
+from nb_lib.text.link import reader_of
 from nb_lib.text.reader import Dialect, Reader, normal
 from nb_lib.text.shapes import Shapes
 
@@ -24,7 +25,6 @@ from nb_lib.text.shapes import Shapes
 _BETWEEN = re.compile(r" (?<!! )(?=(?:! )?-[a-zA-Z](?: |$))")
 _NAME = re.compile(r" --name \S+(?= )")
 MEMORY = 4096  # clauses that a decoder remembers; more would cost more than they save
-_NO_CORE = Use(CORE, {})
 
 
 class _Part(NamedTuple):
@@ -57,6 +57,8 @@ class Decoder:
     def __init__(self, family: int, chains: frozenset[str], backend: str = "nft") -> None:
         self.family = family
         self.dialect = Dialect(family, chains, backend)
+        self._reader = reader_of(family)
+        self._no_core = Use(core_of(family), {})
         self._callable = frozenset(c for c in chains if find_target(c, family) is None)
         self._shapes = Shapes(self._callable)
         self._parts: dict[str, _Part | None] = {}
@@ -130,7 +132,9 @@ class Decoder:
                 target, jump, goto = final, name, goes
         if len(matches) > 1 and _twice(matches):
             return None
-        return Rule(self.family, core or _NO_CORE, tuple(matches), target, jump, goto, counters)
+        return Rule(
+            self.family, core or self._no_core, tuple(matches), target, jump, goto, counters
+        )
 
     def _clause(self, clause: str) -> _Part | None:
         """Read a clause on its own; None if it means nothing without the rest of its line."""
@@ -150,7 +154,7 @@ class Decoder:
     def _read(self, clause: str, prefix: str) -> _Part | None:
         """Read a clause with the grammar, and keep its shape for others that differ in one word."""
         try:
-            reader = Reader(self.dialect, words(clause), clause, 0)
+            reader = self._reader(self.dialect, words(clause), clause, 0)
             reader.read()
         except RulesetError:
             return None
@@ -180,15 +184,16 @@ class Decoder:
         """Read the whole line with the grammar; errors get their place."""
         offset = line.rfind(spec) if spec else 0
         found = [Word(w.text, w.col + offset, w.quoted) for w in words(spec, lineno=lineno)]
-        reader = Reader(self.dialect, found, line, lineno)
+        reader = self._reader(self.dialect, found, line, lineno)
         reader.read()
-        return Rule(self.family, Use(CORE, reader.core) if reader.core else _NO_CORE, reader.uses(),
+        core = Use(reader.every, reader.core) if reader.core else self._no_core
+        return Rule(self.family, core, reader.uses(),
                     reader.target_use(), reader.jump, reader.goto, reader.counters or counters)  # fmt: skip
 
 
 def _part(reader: Reader) -> _Part | None:
     """What was read, if it is one thing."""
-    core = Use(CORE, reader.core) if reader.core else None
+    core = Use(reader.every, reader.core) if reader.core else None
     uses, target = reader.uses(), reader.target_use()
     if (core is not None) + len(uses) + (
         target is not None or bool(reader.jump)
@@ -221,7 +226,11 @@ def called_by(rule: Rule) -> str:
 def _both(one: Use, other: Use) -> Use | None:
     """Join the core options of two clauses; None if one is given twice."""
     merged = {**one.settings, **other.settings}
-    return Use(CORE, merged) if len(merged) == len(one.settings) + len(other.settings) else None
+    return (
+        Use(one.extension, merged)
+        if len(merged) == len(one.settings) + len(other.settings)
+        else None
+    )
 
 
 def _twice(matches: list[Use]) -> bool:

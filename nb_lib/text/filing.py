@@ -19,8 +19,9 @@ import re
 from bisect import bisect_right
 
 from nb_lib.errors import RulesetError, suggest
-from nb_lib.hooks import BUILTIN
+from nb_lib.hooks import builtin
 from nb_lib.kinds import octets
+from nb_lib.net import ARP, BRIDGE
 from nb_lib.text.lexer import words
 
 _COUNT = r"(?:\[\d+:\d+\][ \t]*)?"
@@ -33,6 +34,10 @@ CHAIN = re.compile(r":[ \t]*(\S+)[ \t]+(\S+)(?:[ \t]+\[(\d+):(\d+)\])?[^\n]*", r
 RULE = re.compile(r"(?:\[(\d+):(\d+)\][ \t]*)?(?:-A|--append)[ \t]+\S+[ \t]*", re.ASCII)
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 _POLICIES = ("ACCEPT", "DROP")
+_ENDLESS = (
+    ARP,
+    BRIDGE,
+)  # arptables-save and ebtables-save write no COMMIT, and no policy's counters
 _VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 _COMMANDS = ("-I", "-D", "-R", "-N", "-P", "-F", "-X", "-Z", "-E", "-L", "-S", "-C", "-t")
 _SHOWN = 60  # characters of a word that an error repeats
@@ -77,14 +82,17 @@ class Source:
 class Filed:
     """Where the chains and rules of one table stand in the text.
 
-    ``declared`` maps a chain to the position of its ``:`` line, -1 without one; ``spans`` maps it to
-    the stretches of text that are its rules; ``late`` are chains declared below some rule.
+    ``builtin`` are its built-in chains; ``declared`` maps a chain to the position of its ``:`` line, -1
+    without one; ``spans`` maps it to the stretches of text that are its rules; ``late`` are chains
+    declared below some rule.
     """
 
-    def __init__(self, name: str, at: int) -> None:
+    def __init__(self, name: str, at: int, end: int, family: int, builtin: tuple[str, ...]) -> None:
         self.name = name
+        self.family = family
+        self.builtin = builtin
         self.at = at
-        self.end = at
+        self.end = end  # where it is known to end: arptables and ebtables have no COMMIT
         self.declared: dict[str, int] = {}
         self.spans: dict[str, tuple[int, int] | list[tuple[int, int]]] = {}
         self.late: dict[str, int] = {}
@@ -105,7 +113,7 @@ class Filed:
         return spans if isinstance(spans, list) else [spans]
 
 
-def file(source: Source, backend: str, *, counters: bool) -> list[Filed]:
+def file(source: Source, family: int, backend: str, *, counters: bool) -> list[Filed]:
     """Go through the text once and note where everything stands.
 
     ``counters``: the policies must have theirs. Raises RulesetError for what is no line of a dump.
@@ -130,8 +138,8 @@ def file(source: Source, backend: str, *, counters: bool) -> list[Filed]:
         line_end = _LINE.match(text, at).end()  # type: ignore[union-attr]
         if first == ":" and table is not None:
             _declare(source, table, at, backend, counters=counters)
-        elif first == "*" and table is None:
-            table = _begin(source, at)
+        elif first == "*" and (table is None or family in _ENDLESS):
+            table = _begin(source, at, builtin(family, backend), family)
             found.append(table)
         elif table is not None and text[at:line_end].rstrip("\r\n") == "COMMIT":
             table.end = at
@@ -139,20 +147,20 @@ def file(source: Source, backend: str, *, counters: bool) -> list[Filed]:
         elif first != "#" and text[at:line_end].strip("\r\n"):
             raise _bad_line(source, at, inside=table is not None)
         at = line_end
-    if table is not None:
+    if table is not None and family not in _ENDLESS:
         raise RulesetError(f"the table {table.name} has no COMMIT: the dump is cut off",
                            lineno=source.lineno(end), col=1, hint="add a line COMMIT")  # fmt: skip
     return found
 
 
-def _begin(source: Source, at: int) -> Filed:
+def _begin(source: Source, at: int, tables: dict[str, tuple[str, ...]], family: int) -> Filed:
     """Read ``*NAME``; what follows the name is no matter."""
     name = (source.line_at(at)[1:].split() or [""])[0][:_SHOWN]
-    if name not in BUILTIN:
+    if name not in tables:
         raise source.error(
-            at, f"there is no table {name!r}", token=name, hint=suggest(name, BUILTIN)
+            at, f"there is no table {name!r}", token=name, hint=suggest(name, tables)
         )
-    return Filed(name, at)
+    return Filed(name, at, len(source.text), family, tables[name])
 
 
 def _file_run(source: Source, table: Filed, match: re.Match[str]) -> None:
@@ -161,8 +169,8 @@ def _file_run(source: Source, table: Filed, match: re.Match[str]) -> None:
     if '"' in name:
         name = words(source.line_at(match.start(1)))[0].text
     if name not in table.declared:
-        if name not in BUILTIN[table.name]:
-            near = suggest(name, [*table.declared, *BUILTIN[table.name]])
+        if name not in table.builtin:
+            near = suggest(name, [*table.declared, *table.builtin])
             hint = near or f"declare it above with :{name} - [0:0]"
             reason = f"there is no chain {name} in table {table.name}"
             raise source.error(match.start(), reason, token=name, hint=hint)
@@ -178,17 +186,25 @@ def _declare(source: Source, table: Filed, at: int, backend: str, *, counters: b
             at, "this is not a chain: CHAIN POLICY [PACKETS:BYTES] is expected after the colon"
         )
     name, policy = match[1], match[2]
-    if name in BUILTIN[table.name]:
+    if name in table.builtin:
         if policy not in (*_POLICIES, "-"):
             raise source.error(at, f"{policy!r} is no policy of the built-in chain {name}", token=policy,
                                hint="ACCEPT or DROP")  # fmt: skip
-        if counters and not match[3] and (policy != "-" or backend == "nft"):
+        if (
+            counters
+            and table.family not in _ENDLESS
+            and not match[3]
+            and (policy != "-" or backend == "nft")
+        ):
             raise source.error(at, f"the policy of {name} has no counters", token=policy,
                                hint=f"write :{name} {policy} [0:0], or leave -c out")  # fmt: skip
     else:
         _check_name(source, table, at, name, backend)
-        if policy != "-" and backend == "legacy":
-            hint = suggest(name, BUILTIN[table.name]) or "write - for the policy"
+        if table.family == BRIDGE and policy not in (*_POLICIES, "RETURN"):
+            raise source.error(at, f"{policy!r} is no policy of the chain {name}", token=policy,
+                               hint="ACCEPT, DROP or RETURN")  # fmt: skip
+        if policy != "-" and backend == "legacy" and table.family not in _ENDLESS:
+            hint = suggest(name, table.builtin) or "write - for the policy"
             reason = f"{name} is not built into {table.name}, so it can have no policy"
             raise source.error(at, reason, token=policy, hint=hint)
         if table.spans and name not in table.declared:

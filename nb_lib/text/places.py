@@ -18,7 +18,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from nb_lib.errors import RulesetError
-from nb_lib.hooks import BUILTIN
+from nb_lib.hooks import builtin
 from nb_lib.options import Extension
 from nb_lib.rules import Rule, Table
 from nb_lib.targets import find_target
@@ -54,35 +54,38 @@ def misplaced(
     table: Table, text: Text, called: Called, family: int, backend: str
 ) -> list[Misplaced]:
     """Return what stands in the wrong place."""
-    return [*_interfaces(table, text), *_calls(table, called, family, backend)]
+    bases = builtin(family, backend)[table.name]
+    return [*_interfaces(table, text, bases), *_calls(table, called, bases, family, backend)]
 
 
-def _calls(table: Table, called: Called, family: int, backend: str) -> Iterator[Misplaced]:
+def _calls(
+    table: Table, called: Called, bases: tuple[str, ...], family: int, backend: str
+) -> Iterator[Misplaced]:
     """Find what must not be called: in a circle, too deep, or from there."""
     chains = frozenset(table.chains)
     ways = {chain: names & chains for chain, names in called.items()}
-    below, circle = _visit(table.name, ways)
+    below, circle = _visit(bases, ways)
     if circle:
         reason = f"these chains call each other without end: {' → '.join(circle)}"
         yield from _first_call(table, circle[-2], circle[-1], reason)
         return
-    for base in BUILTIN[table.name]:
+    for base in bases:
         if backend == "nft" and below[base] > MAX_CALLS:
             deepest = max(ways[base], key=below.__getitem__)
             reason = f"{below[base]} chains call one another below {base}: iptables-nft takes {MAX_CALLS}"
             yield from _first_call(table, base, deepest, reason)
     names = frozenset[str]().union(*called.values())
-    yield from _builtin(table, called, names)
-    yield from _targets(table, called, names - chains, _reached(table.name, ways, [*below]), family)
+    yield from _builtin(table, called, names & frozenset(bases))
+    yield from _targets(table, called, names - chains, _reached(bases, ways, [*below]), family)
 
 
-def _visit(table: str, ways: Called) -> tuple[dict[str, int], list[str]]:
+def _visit(bases: tuple[str, ...], ways: Called) -> tuple[dict[str, int], list[str]]:
     """Return for the chains that packets reach how many others are below; and a circle, if there is one.
 
     Callees come before their callers. A circle ends with the chain that it begins with.
     """
     below: dict[str, int] = {}
-    for base in BUILTIN[table]:
+    for base in bases:
         if base in below:
             continue
         depth = {base: 0}  # of the chains on the stack
@@ -108,15 +111,15 @@ def _visit(table: str, ways: Called) -> tuple[dict[str, int], list[str]]:
 
 def _builtin(table: Table, called: Called, names: AbstractSet[str]) -> Iterator[Misplaced]:
     """Find calls of built-in chains."""
-    for base in names & set(BUILTIN[table.name]):
+    for base in names:
         reason = f"{base} is a built-in chain: only the kernel calls it"
         for chain in [chain for chain in called if base in called[chain]]:
             yield from (Misplaced(chain, at, base, reason) for at in calls(table, chain, base))
 
 
-def _reached(table: str, ways: Called, order: list[str]) -> dict[str, frozenset[str]]:
+def _reached(bases: tuple[str, ...], ways: Called, order: list[str]) -> dict[str, frozenset[str]]:
     """Return for each chain the built-in chains from which packets come to it."""
-    found: dict[str, frozenset[str]] = {base: frozenset({base}) for base in BUILTIN[table]}
+    found: dict[str, frozenset[str]] = {base: frozenset({base}) for base in bases}
     nowhere: frozenset[str] = frozenset()
     for name in reversed(order):
         mine = found[name]
@@ -144,16 +147,16 @@ def _targets(
         for name in () if mine.isdisjoint(limited) else sorted(mine & limited.keys()):
             case = name, reached.get(chain, frozenset())
             if case not in reasons:
-                reasons[case] = _refusal(table.name, limited[name], case[1])
+                reasons[case] = _refusal(table.name, limited[name], case[1], family)
             if reasons[case]:
                 for at in calls(table, chain, name):
                     yield Misplaced(chain, at, name, reasons[case])
 
 
-def _refusal(table: str, target: Extension, hooks: frozenset[str]) -> str:
+def _refusal(table: str, target: Extension, hooks: frozenset[str], family: int) -> str:
     """Return why a chain that packets reach from ``hooks`` cannot use a target, or an empty string."""
     name = target.name
-    if table == "nat" and name == "DROP":
+    if table == "nat" and name == "DROP" and family in (4, 6):
         return "the nat table sees only the first packet of a connection: it is no place to drop"
     if target.tables and table not in target.tables:
         return f"{name} stands in table {' or '.join(target.tables)}, not in {table}"
@@ -165,9 +168,9 @@ def _refusal(table: str, target: Extension, hooks: frozenset[str]) -> str:
     return ""
 
 
-def _interfaces(table: Table, text: Text) -> Iterator[Misplaced]:
+def _interfaces(table: Table, text: Text, bases: tuple[str, ...]) -> Iterator[Misplaced]:
     """Find rules of built-in chains that ask for an interface that is not known there."""
-    for chain in text.chains() & _NO_INTERFACE.keys() & set(BUILTIN[table.name]):
+    for chain in text.chains() & _NO_INTERFACE.keys() & set(bases):
         option = _NO_INTERFACE[chain]
         if not text.search(_INTERFACES[option], chain):
             continue

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import HOOKS
 from nb_lib.matches import IMPLIED, find_match
+from nb_lib.matches import core as core_of
 from nb_lib.matches import known_names as match_names
-from nb_lib.matches.core import CORE
 from nb_lib.options import Extension, Option, Setting, Settings, Use, unknown
 from nb_lib.rules import Counters
 from nb_lib.targets import find_target
@@ -92,6 +92,7 @@ class Reader:
     def __init__(self, dialect: Dialect, found: list[Word], line: str, lineno: int) -> None:
         self.dialect = dialect
         self.family = dialect.family
+        self.every = core_of(dialect.family)
         self.words = found
         self.at = 0
         self.line = line
@@ -127,7 +128,7 @@ class Reader:
             if not (extension.known or raw or extension.name in _NOT_MODELLED):
                 raise self.no_chain(word)
             self.target = (extension, self.finish(extension, settings, word), raw, word)
-        self.core = self.finish(CORE, self.core, self.words[0]) if self.core else self.core
+        self.core = self.finish(self.every, self.core, self.words[0]) if self.core else self.core
 
     def word(self, word: Word) -> None:
         """Read what ``word`` begins."""
@@ -140,8 +141,8 @@ class Reader:
             self.load_target(self.value(word), word, goto=text in ("-g", "--goto"))
         elif text in ("-c", "--set-counters"):
             self.set_counters(word)
-        elif text in CORE.by_name and not self.claimed(text):
-            self.option(CORE, self.core, CORE.by_name[text], word)
+        elif text in self.every.by_name and not self.claimed(text):
+            self.option(self.every, self.core, self.every.by_name[text], word)
         elif text.startswith("-") and len(text) > 1:
             self.extension_option(word)
         else:
@@ -233,8 +234,10 @@ class Reader:
         while self.at < len(self.words):
             word = self.words[self.at]
             following = self.words[self.at + 1].text if self.at + 1 < len(self.words) else ""
-            begins = word.text in CORE.by_name or word.text in _RULE_WORDS
-            if not word.quoted and (begins or (word.text == "!" and following in CORE.by_name)):
+            begins = word.text in self.every.by_name or word.text in _RULE_WORDS
+            if not word.quoted and (
+                begins or (word.text == "!" and following in self.every.by_name)
+            ):
                 break
             taken.append(_quote(word))
             self.at += 1
@@ -267,9 +270,9 @@ class Reader:
         """Read a long option that is cut short, or joined to its value by ``=``, as getopt_long(3) does."""
         loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
         implied = self.implied()
-        full = _full_name(word.text, loaded)
+        full = _full_name(word.text, self.every, loaded)
         if not full and implied is not None:
-            full = _full_name(word.text, [*loaded, implied])
+            full = _full_name(word.text, self.every, [*loaded, implied])
         if not full or full == word.text:
             return False
         name, equals, value = word.text.partition("=")
@@ -297,7 +300,7 @@ class Reader:
             if match is not None and text in match.by_name and "-p" not in self.core:
                 name = "ipv6-icmp" if protocol == "icmp6" else protocol
                 return f"{text} comes with -p {name}: put it before"
-        known: dict[str, None] = dict.fromkeys(CORE.by_name)
+        known: dict[str, None] = dict.fromkeys(self.every.by_name)
         for extension, *_ in [*self.matches, *([self.target] if self.target else [])]:
             known |= dict.fromkeys(extension.by_name)
         implied = self.implied()
@@ -388,11 +391,11 @@ class Reader:
                             line=self.line, hint=hint)  # fmt: skip
 
 
-def _full_name(text: str, loaded: Iterable[Extension]) -> str:
+def _full_name(text: str, core: Extension, loaded: Iterable[Extension]) -> str:
     """Return the one long option that ``text`` can mean, or nothing if there are none or several."""
     name, equals, _ = text.partition("=")
     mine = {option: of for extension in loaded for option, of in extension.by_name.items()}
-    known: dict[str, object] = {**CORE.by_name, **{other: other for other in _LONG}, **mine}
+    known: dict[str, object] = {**core.by_name, **{other: other for other in _LONG}, **mine}
     found = {other: of for other, of in known.items() if other.startswith(name)}
     if name in mine:
         found = {name: mine[name]}
@@ -400,7 +403,7 @@ def _full_name(text: str, loaded: Iterable[Extension]) -> str:
         return ""
     full = next(iter(found))
     # iptables takes the value of its own options from the next word, whatever = says.
-    return full if full in mine or (not equals and full in (*CORE.by_name, *_RULE_WORDS)) else ""
+    return full if full in mine or (not equals and full in (*core.by_name, *_RULE_WORDS)) else ""
 
 
 def _quote(word: Word) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nb_lib.hooks import BUILTIN
+from nb_lib.hooks import builtin
 from nb_lib.kinds import IPV6
 from nb_lib.rules import ZERO, Chain, Rule, Ruleset, Table
 
@@ -20,8 +20,9 @@ def restored(ruleset: Ruleset, *, counters: bool = False) -> Ruleset:
     """Return the ruleset as an empty host would hold it after restoring the dump."""
     legacy = ruleset.backend == "legacy"
     forgets = not counters or (ruleset.family == IPV6 and not legacy)
+    bases = builtin(ruleset.family, ruleset.backend)
     tables = [
-        _table(table, policies=counters, counted=not forgets)
+        _table(table, bases[table.name], policies=counters, counted=not forgets)
         for table in ruleset
         if table.chains or legacy
     ]
@@ -30,9 +31,9 @@ def restored(ruleset: Ruleset, *, counters: bool = False) -> Ruleset:
     return replace(ruleset, tables={table.name: table for table in tables})
 
 
-def _table(table: Table, *, policies: bool, counted: bool) -> Table:
+def _table(table: Table, bases: tuple[str, ...], *, policies: bool, counted: bool) -> Table:
     chains = {chain.name: _chain(chain, policies, counted) for chain in table}
-    for name in BUILTIN[table.name]:
+    for name in bases:
         chains.setdefault(name, Chain(name, (), "ACCEPT"))
     return Table(table.name, chains)
 

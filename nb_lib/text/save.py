@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nb_lib.hooks import BUILTIN, NFT_TABLE_ORDER
-from nb_lib.kinds import octets
+from nb_lib.hooks import HOOKS, NFT_TABLE_ORDER
+from nb_lib.kinds import IPV4, octets
+from nb_lib.net import ARP, BRIDGE
 from nb_lib.options import Use
 from nb_lib.rules import Chain, Rule, Ruleset, Table
 
+_ORDER = {hook: place for place, hook in enumerate(HOOKS)}
+
 
 def rule_text(rule: Rule) -> str:
-    """Write a rule in the words of iptables-save, without ``-A CHAIN``."""
+    """Write a rule in the words of its family's save command, without ``-A CHAIN``."""
+    if rule.family == BRIDGE:
+        return _bridge_rule(rule)
+    if rule.family == ARP:
+        return _arp_rule(rule)
     pieces = [use_text(rule.core)] if rule.core.settings else []
     pieces += [_joined("-m", use) for use in rule.matches]
     if rule.jump:
@@ -22,6 +29,23 @@ def rule_text(rule: Rule) -> str:
     elif rule.target is not None:
         pieces.append(_joined("-j", rule.target))
     return " ".join(pieces)
+
+
+def _bridge_rule(rule: Rule) -> str:
+    """Core, matches without -m, and always a target: nft-bridge.c nft_bridge_save_rule()."""
+    pieces = [use_text(use) for use in (rule.core, *rule.matches) if use.settings]
+    target = f"{rule.target.name} {use_text(rule.target)}" if rule.target else rule.jump
+    if rule.target and not rule.target.extension.options:
+        target = rule.target.name
+    return " ".join([*pieces, f"-j {target or 'CONTINUE'}"])
+
+
+def _arp_rule(rule: Rule) -> str:
+    """The target's name, the core, the target's options: nft-arp.c nft_arp_save_rule()."""
+    name = rule.target.name if rule.target else rule.jump
+    pieces = [f"-j {name}" if name else "", use_text(rule.core)]
+    pieces.append(use_text(rule.target) if rule.target else "")
+    return " ".join(filter(None, pieces))
 
 
 def use_text(use: Use) -> str:
@@ -37,9 +61,10 @@ def use_text(use: Use) -> str:
         if setting is None or (option.hidden is not None and setting.value == option.hidden):
             continue
         value = option.kind.save(setting.value)
-        pieces.append(
-            ("! " if setting.inverted else "") + option.name + (f" {value}" if value else "")
-        )
+        words = [option.name, value] if value else [option.name]
+        if setting.inverted:
+            words.insert(1 if value and BRIDGE in extension.families else 0, "!")
+        pieces.append(" ".join(words))
     return " ".join(pieces)
 
 
@@ -58,26 +83,37 @@ def save(ruleset: Ruleset, *, counters: bool = False, order: Iterable[str] | Non
     if order is None:
         order = NFT_TABLE_ORDER if ruleset.backend == "nft" else tuple(ruleset.tables)
     return "".join(
-        table_text(ruleset[name], counters=counters) for name in order if name in ruleset
+        table_text(ruleset[name], counters=counters, family=ruleset.family)
+        for name in order
+        if name in ruleset
     )
 
 
-def table_text(table: Table, *, counters: bool = False) -> str:
+def table_text(table: Table, *, counters: bool = False, family: int = IPV4) -> str:
     """Write one table: its chains, built-in ones first, then their rules."""
     chains = ordered(table)
-    lines = [f"*{table.name}"]
-    lines += [
-        f":{c.name} {c.policy or '-'} [{c.counters.packets}:{c.counters.bytes}]" for c in chains
-    ]
+    link = family in (ARP, BRIDGE)
+    lines = [f"*{table.name}", *(_chain_line(chain, family) for chain in chains)]
     for chain in chains:
         for rule in chain.rules:
             count = f"[{rule.counters.packets}:{rule.counters.bytes}] " if counters else ""
-            lines.append(f"{count}-A {chain.name} {rule_text(rule)}".rstrip(" "))
-    return "\n".join([*lines, "COMMIT", ""])
+            line = f"{count}-A {chain.name} {rule_text(rule)}"
+            lines.append(line if link else line.rstrip(" "))
+    return "\n".join([*lines, *([""] if link else ["COMMIT", ""])])
+
+
+def _chain_line(chain: Chain, family: int) -> str:
+    """Write ``:CHAIN POLICY``, with counters in iptables' families."""
+    if family == BRIDGE:
+        return f":{chain.name} {chain.policy or chain.fallback or 'RETURN'}"
+    if family == ARP:
+        return f":{chain.name} {chain.policy or '-'}"
+    counters = f"[{chain.counters.packets}:{chain.counters.bytes}]"
+    return f":{chain.name} {chain.policy or '-'} {counters}"
 
 
 def ordered(table: Table) -> list[Chain]:
     """Return the chains as iptables-save lists them: built-in in hook order, then the others by name."""
-    builtin = BUILTIN.get(table.name, ())
-    mine = [table[name] for name in builtin if name in table]
-    return mine + sorted((c for c in table if c.name not in builtin), key=lambda c: octets(c.name))
+    chains = list(table)
+    builtin = sorted((c for c in chains if c.builtin), key=lambda c: _ORDER.get(c.name, 0))
+    return builtin + sorted((c for c in chains if not c.builtin), key=lambda c: octets(c.name))

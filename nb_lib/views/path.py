@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, SRC, stops
+from nb_lib.net import FAMILY_NAMES
 from nb_lib.rules import Ruleset
 from nb_lib.trace import AtHook, Trace
 from nb_lib.views import grid
@@ -76,7 +77,7 @@ def draw_map(ruleset: Ruleset | None = None) -> Drawing:
     ]
     title = "Netfilter's hooks, and the tables that hang on each, by priority"
     if ruleset:
-        title = f"Where the rules of this IPv{ruleset.family} ruleset hang"
+        title = f"Where the rules of this {FAMILY_NAMES[ruleset.family]} ruleset hang"
     return Drawing(join(body), title, plan.width, plan.floor + 34)
 
 

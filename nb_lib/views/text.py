@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 from itertools import islice
 
+from nb_lib.net import FAMILY_NAMES
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.text import rule_text
 from nb_lib.trace import (
@@ -63,7 +64,7 @@ def exploration_text(exploration: Exploration) -> str:
 
 def ruleset_text(ruleset: Ruleset) -> str:
     """List the tables of a ruleset with the size of each."""
-    lines = [f"A ruleset of IPv{ruleset.family}, backend {ruleset.backend}:"]
+    lines = [f"A ruleset of {FAMILY_NAMES[ruleset.family]}, backend {ruleset.backend}:"]
     for table in ruleset:
         chains = list(table)
         rules = sum(len(chain.rules) for chain in chains)
