@@ -14,22 +14,22 @@ __nf_conntrack_confirm(); nf_conntrack_proto_*.c; sysctl names: nf_conntrack_*.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from nb_lib import present
 from nb_lib.connection import Connection, Tracked, Tuple
 from nb_lib.engine import tcp
+from nb_lib.engine.timeouts import of_protocol
 from nb_lib.engine.tuples import invert, opens, tuple_of
 from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6, TCP, UDP, UDPLITE, checksum
 from nb_lib.packet import Packet
 
-TIMEOUTS = {UDP: 30, UDPLITE: 30, ICMP: 30, ICMPV6: 30}
-GENERIC_TIMEOUT = 600
-UDP_STREAM = 120
 STREAM_AFTER = 2  # seconds after which a UDP flow with replies counts as a stream
 _NEIGHBOUR_DISCOVERY = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
+
+Timeouts = Mapping[str, int]
 
 INVALID = Tracked("INVALID")
 UNTRACKED = Tracked("UNTRACKED")
@@ -110,11 +110,12 @@ class Conntrack:
 
 
 def track(
-    table: Conntrack, packet: Packet, now: float, *, arriving: bool
+    table: Conntrack, packet: Packet, now: float, timeouts: Timeouts, *, arriving: bool
 ) -> tuple[Packet, str, str]:
     """Look a packet up and return it with ``ct`` filled in, what was found, and a remark.
 
-    ``arriving`` is false for the host's own packets: their checksums are not verified.
+    ``timeouts`` are seconds, by sysctl (engine/timeouts.py). ``arriving`` is false for the host's
+    own packets: their checksums are not verified.
     """
     table.expire(now)
     if packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOUR_DISCOVERY:
@@ -128,8 +129,8 @@ def track(
     assert t is not None
     held = table.find(t)
     if held is None:
-        return _open(table, packet, t, now)
-    return _follow(table, packet, *held, now)
+        return _open(table, packet, t, now, timeouts)
+    return _follow(table, packet, held, now, timeouts)
 
 
 def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
@@ -176,15 +177,17 @@ def checksum_ok(packet: Packet) -> bool:
     return checksum(pseudo + body) == 0
 
 
-def _open(table: Conntrack, packet: Packet, t: Tuple, now: float) -> tuple[Packet, str, str]:
+def _open(
+    table: Conntrack, packet: Packet, t: Tuple, now: float, timeouts: Timeouts
+) -> tuple[Packet, str, str]:
     """Make a connection for a packet that belongs to none: init_conntrack()."""
     reply = invert(t)
     if reply is None or not opens(t):
         return replace(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
     state, window = "", None
-    expires = now + TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
+    expires = now + of_protocol(timeouts, packet.protocol)
     if packet.protocol == TCP:
-        first = tcp.opening(packet, now)
+        first = tcp.opening(packet, now, timeouts)
         if first is None:
             flags = ",".join(packet.flag_names) or "no flags"
             return replace(packet, ct=INVALID), "invalid", f"{flags} opens no connection"
@@ -195,16 +198,21 @@ def _open(table: Conntrack, packet: Packet, t: Tuple, now: float) -> tuple[Packe
 
 
 def _follow(
-    table: Conntrack, packet: Packet, connection: Connection, direction: str, now: float
+    table: Conntrack,
+    packet: Packet,
+    held: tuple[Connection, str],
+    now: float,
+    timeouts: Timeouts,
 ) -> tuple[Packet, str, str]:
-    """A packet of a connection that is known."""
-    followed = _step(connection, packet, direction, now)
+    """A packet of a connection that is known, with its direction."""
+    connection, direction = held
+    followed = _step(connection, packet, direction, now, timeouts)
     verdict, changed, note = followed
     if verdict == "reopen":
         table.delete(connection)
         t = tuple_of(packet)
         assert t is not None
-        return _open(table, packet, t, now)
+        return _open(table, packet, t, now, timeouts)
     if verdict == "invalid":
         table.update(changed)
         return replace(packet, ct=INVALID), "invalid", note
@@ -220,14 +228,16 @@ def _follow(
     return replace(packet, ct=Tracked(_state(status, side), direction, changed)), "known", note
 
 
-def _step(connection: Connection, packet: Packet, direction: str, now: float) -> tcp.Followed:
+def _step(
+    connection: Connection, packet: Packet, direction: str, now: float, timeouts: Timeouts
+) -> tcp.Followed:
     """What the protocol makes of one more packet."""
     if packet.protocol == TCP:
-        return tcp.follow(connection, packet, direction, now)
+        return tcp.follow(connection, packet, direction, now, timeouts)
     if packet.protocol in (UDP, UDPLITE):
-        return tcp.Followed("accept", _udp(connection, now))
-    timeout = TIMEOUTS.get(packet.protocol, GENERIC_TIMEOUT)
-    return tcp.Followed("accept", replace(connection, expires=now + timeout))
+        return tcp.Followed("accept", _udp(connection, now, timeouts))
+    expires = now + of_protocol(timeouts, packet.protocol)
+    return tcp.Followed("accept", replace(connection, expires=expires))
 
 
 def _state(status: frozenset[str], side: int) -> str:
@@ -237,11 +247,12 @@ def _state(status: frozenset[str], side: int) -> str:
     return "RELATED" if "EXPECTED" in status else "NEW"
 
 
-def _udp(connection: Connection, now: float) -> Connection:
+def _udp(connection: Connection, now: float, timeouts: Timeouts) -> Connection:
     """A UDP flow with replies that lives longer than two seconds is a stream: nf_conntrack_udp_packet()."""
     if "SEEN_REPLY" in connection.status and now > connection.created + STREAM_AFTER:
-        return replace(connection, expires=now + UDP_STREAM, status=connection.status | {"ASSURED"})
-    return replace(connection, expires=now + TIMEOUTS[UDP])
+        return replace(connection, expires=now + timeouts["udp_timeout_stream"],
+                       status=connection.status | {"ASSURED"})  # fmt: skip
+    return replace(connection, expires=now + timeouts["udp_timeout"])
 
 
 def _related(table: Conntrack, packet: Packet) -> tuple[Packet, str, str]:

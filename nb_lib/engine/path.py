@@ -206,7 +206,11 @@ class Path:
         if not self.tracking or self.packet.attached:
             return
         packet, what, note = track(
-            self.state.conntrack, self.packet, self.state.now, arriving=arriving
+            self.state.conntrack,
+            self.packet,
+            self.state.now,
+            self.routing.timeouts,
+            arriving=arriving,
         )
         self._set(packet)
         yield Looked(packet, what, packet.ct.connection if packet.ct else None, note)

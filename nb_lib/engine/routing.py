@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from nb_lib.connection import Address
+from nb_lib.engine import timeouts
 from nb_lib.errors import HostError
 from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
 from nb_lib.trace import Route
@@ -140,6 +141,15 @@ class Routing:
             return int(value)
         except ValueError:
             raise HostError(f"{name}={value}: a number is expected") from None
+
+    @cached_property
+    def timeouts(self) -> dict[str, int]:
+        """How long conntrack keeps silent connections: engine/timeouts.py."""
+        given = {name for name in timeouts.DEFAULTS if timeouts.PREFIX + name in self.sysctls}
+        return {
+            **timeouts.DEFAULTS,
+            **{name: self._setting(timeouts.PREFIX + name) for name in given},
+        }
 
     @property
     def forwarding(self) -> dict[int, bool]:

@@ -10,6 +10,7 @@ nf_conntrack_tcp_packet(); timeouts: tcp_timeouts[].
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -47,9 +48,6 @@ STATES = (
     SYN_SENT2,
 )
 
-TIMEOUTS = {SYN_SENT: 120, SYN_RECV: 60, ESTABLISHED: 432000, FIN_WAIT: 120, CLOSE_WAIT: 60,
-            LAST_ACK: 30, TIME_WAIT: 120, CLOSE: 10, SYN_SENT2: 120}  # fmt: skip
-UNACKNOWLEDGED = 300
 MAX_REPEATS = 3  # repeated acknowledgements after which a connection counts as unanswered
 
 _SHORT = dict(zip(("NO", "SS", "SR", "ES", "FW", "CW", "LA", "TW", "CL", "S2", "iv", "ig"),
@@ -111,7 +109,9 @@ class Followed(NamedTuple):
     note: str = ""
 
 
-def opening(packet: Packet, now: float) -> tuple[str, Window, float] | None:
+def opening(
+    packet: Packet, now: float, timeouts: Mapping[str, int]
+) -> tuple[str, Window, float] | None:
     """Return the state, window and expiry that a packet opens a connection with: tcp_new().
 
     None if it cannot open one.
@@ -122,7 +122,7 @@ def opening(packet: Packet, now: float) -> tuple[str, Window, float] | None:
         return None
     _, window, _ = windows.fits(windows.opened(packet), packet, 0, NONE, what)
     window = window._replace(last=window.last._replace(event=what, direction=0))
-    return state, window, now + min(_timeout(window, state, what), UNACKNOWLEDGED)
+    return state, window, now + _unanswered(timeouts, _timeout(timeouts, window, state, what))
 
 
 class _Case(NamedTuple):
@@ -133,6 +133,7 @@ class _Case(NamedTuple):
     here: int
     what: str
     now: float
+    timeouts: Mapping[str, int]
 
     @property
     def state(self) -> str:
@@ -162,9 +163,15 @@ class _Case(NamedTuple):
         return self._replace(connection=replace(self.connection, tcp=window))
 
 
-def follow(connection: Connection, packet: Packet, direction: str, now: float) -> Followed:
+def follow(
+    connection: Connection,
+    packet: Packet,
+    direction: str,
+    now: float,
+    timeouts: Mapping[str, int],
+) -> Followed:
     """Return the connection after one more packet: nf_conntrack_tcp_packet()."""
-    case = _Case(connection, packet, DIRECTIONS.index(direction), event(packet), now)
+    case = _Case(connection, packet, DIRECTIONS.index(direction), event(packet), now, timeouts)
     new = NEXT[direction, case.what][case.state]
     if new == INVALID:
         return Followed("invalid", connection, f"a connection in {case.state} has no place for it")
@@ -208,7 +215,7 @@ def _enter(case: _Case, new: str) -> Followed:
     if new == FIN_WAIT != old:
         window = window.put(here, window.sides[here]._replace(closer=True))
     moved = replace(case.connection, state=new, tcp=window)
-    timeout = _timeout(window, new, case.what)
+    timeout = _timeout(case.timeouts, window, new, case.what)
     if case.has("SEEN_REPLY"):
         if new == ESTABLISHED and old in (SYN_RECV, ESTABLISHED):
             moved = replace(moved, status=moved.status | {"ASSURED"})
@@ -217,19 +224,23 @@ def _enter(case: _Case, new: str) -> Followed:
     elif case.what == "syn" and old == SYN_SENT:  # a repeated SYN prolongs nothing
         return Followed("ignore", moved)
     elif new == ESTABLISHED:
-        timeout = min(timeout, UNACKNOWLEDGED)
+        timeout = _unanswered(case.timeouts, timeout)
     return Followed("accept", replace(moved, expires=case.now + timeout))
 
 
-def _timeout(window: Window, state: str, what: str) -> int:
+def _timeout(timeouts: Mapping[str, int], window: Window, state: str, what: str) -> int:
     """How long a connection lives without another packet."""
-    short = min(TIMEOUTS[state], UNACKNOWLEDGED)
+    usual = timeouts[f"tcp_timeout_{state.lower()}"]
     if window.repeats >= MAX_REPEATS:
-        return short
+        return min(usual, timeouts["tcp_timeout_max_retrans"])
     if what == "rst":
-        return TIMEOUTS[CLOSE]
+        return timeouts["tcp_timeout_close"]
     waiting = any(side.unacknowledged for side in window.sides) or not window.last.window
-    return short if waiting else TIMEOUTS[state]
+    return _unanswered(timeouts, usual) if waiting else usual
+
+
+def _unanswered(timeouts: Mapping[str, int], usual: int) -> int:
+    return min(usual, timeouts["tcp_timeout_unacknowledged"])
 
 
 def _ignore(case: _Case) -> Followed:
@@ -289,6 +300,6 @@ def _shorten(case: _Case) -> Connection:
     if case.what not in ("fin", "rst") or not case.has("ASSURED"):
         return case.connection
     if case.after("fin") or case.after("rst"):
-        soon = min(case.connection.expires, case.now + UNACKNOWLEDGED)
+        soon = min(case.connection.expires, case.now + case.timeouts["tcp_timeout_unacknowledged"])
         return replace(case.connection, expires=soon)
     return case.change(event=case.what, direction=case.here).connection

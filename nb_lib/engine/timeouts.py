@@ -1,0 +1,42 @@
+"""How long conntrack keeps a connection that is silent: seconds, by the name of the sysctl.
+
+Each is ``net.netfilter.nf_conntrack_`` and the name. Linux: Documentation/networking/
+nf_conntrack-sysctl.rst; net/netfilter/nf_conntrack_proto_*.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nb_lib.headers import ICMP, ICMPV6, UDP, UDPLITE
+
+PREFIX = "net.netfilter.nf_conntrack_"
+DEFAULTS: Mapping[str, int] = {
+    "generic_timeout": 600,
+    "icmp_timeout": 30,
+    "icmpv6_timeout": 30,
+    "udp_timeout": 30,
+    "udp_timeout_stream": 120,
+    "tcp_timeout_syn_sent": 120,
+    "tcp_timeout_syn_sent2": 120,  # the kernel has no sysctl for this one
+    "tcp_timeout_syn_recv": 60,
+    "tcp_timeout_established": 432_000,
+    "tcp_timeout_fin_wait": 120,
+    "tcp_timeout_close_wait": 60,
+    "tcp_timeout_last_ack": 30,
+    "tcp_timeout_time_wait": 120,
+    "tcp_timeout_close": 10,
+    "tcp_timeout_max_retrans": 300,
+    "tcp_timeout_unacknowledged": 300,
+}
+_OF_PROTOCOL = {
+    UDP: "udp_timeout",
+    UDPLITE: "udp_timeout",
+    ICMP: "icmp_timeout",
+    ICMPV6: "icmpv6_timeout",
+}
+
+
+def of_protocol(timeouts: Mapping[str, int], protocol: int) -> int:
+    """Return the seconds that a connection of a protocol without states lives."""
+    return timeouts[_OF_PROTOCOL.get(protocol, "generic_timeout")]
