@@ -81,9 +81,13 @@ class Note(NamedTuple):
 
 
 class SetMember(NamedTuple):
-    """Add the packet's fields to an ipset, or delete them."""
+    """Add the packet's fields to an ipset, or delete them.
+
+    ``timeout`` is in seconds, 0: for ever, None: the set's own; ``exist`` renews a member's.
+    """
 
     name: str
     fields: tuple[str, ...]
     add: bool
     timeout: int | None = None
+    exist: bool = False

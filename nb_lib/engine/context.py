@@ -115,9 +115,8 @@ class Meeting:
                 packet = self._mark_connection(packet, mark)
             case effects.Track(helper, zone):
                 self.events.append(Noted(packet, self.place, _tracking(helper, zone), self.depth))
-            case effects.SetMember(name, fields, add, timeout):
-                text = change_member(self.state.sets, name, fields, packet, add=add,
-                                     until=None if timeout is None else self.now + timeout)  # fmt: skip
+            case effects.SetMember():
+                text = change_member(self.state.sets, effect, packet, self.now)
                 self.events.append(Noted(packet, self.place, text, self.depth))
             case effects.Nat():
                 packet = self._translate(effect, packet)

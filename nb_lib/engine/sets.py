@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from nb_lib.effects import SetMember
 from nb_lib.headers import ICMP, ICMPV6
 from nb_lib.net import Net, parse_net
 from nb_lib.packet import Packet
@@ -92,20 +93,28 @@ def _port(text: str) -> tuple[int, int]:
     return number, int(kind) << 8 | int(code) if slash else int(port)
 
 
-def change_member(sets: dict[str, IpSet], name: str, sides: tuple[str, ...], packet: Packet, *,
-                  add: bool, until: float | None) -> str:  # fmt: skip
-    """Add the packet's fields to a set or delete them; return the sentence for the trace."""
-    found = sets.get(name)
+def change_member(sets: dict[str, IpSet], wish: SetMember, packet: Packet, now: float) -> str:
+    """Add the packet's fields to a set or delete them; return the sentence for the trace.
+
+    Linux: net/netfilter/ipset/ip_set_hash_gen.h mtype_add(), ip_set_core.h ip_set_adt_opt_timeout().
+    """
+    found = sets.get(wish.name)
     if found is None:
-        return f"the set {name} is not known: nothing changed"
-    member = tuple(_text(_value(p, s, packet)) for p, s in zip(found.parts, sides, strict=False))
-    members = dict(found.members)
-    if add:
-        members[member] = until
-    else:
+        return f"the set {wish.name} is not known: nothing changed"
+    sides = zip(found.parts, wish.fields, strict=False)
+    member = tuple(_text(_value(part, side, packet)) for part, side in sides)
+    members = {m: until for m, until in found.members.items() if until is None or until > now}
+    if not wish.add:
+        did = "leaves" if member in members else "was not in"
         members.pop(member, None)
-    sets[name] = replace(found, members=members)
-    return f"{','.join(member)} {'enters' if add else 'leaves'} the set {name}"
+    elif member in members and not wish.exist:
+        did = "is already in"  # and lives no longer for that
+    else:
+        did = "enters"
+        seconds = found.timeout if wish.timeout is None else wish.timeout
+        members[member] = now + seconds if seconds and found.timeout is not None else None
+    sets[wish.name] = replace(found, members=members)
+    return f"{','.join(member)} {did} the set {wish.name}"
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,9 @@
 """connlimit: how many connections an address or a network has open.
 
 Linux: net/netfilter/xt_connlimit.c connlimit_mt(), net/netfilter/nf_conncount.c. A rule counts the
-connections that it has seen and that conntrack still holds.
+connections that it has seen and that conntrack still holds. Those that ended are forgotten while the
+list is looked through for the packet's own, so some behind it may count a little longer. (The kernel
+looks through a list once in a tick of its clock; here each packet counts as a tick of its own.)
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nb_lib import addresses, kinds
+from nb_lib.connection import Tuple
 from nb_lib.matches.conntrack import no_tracking, tracked
 from nb_lib.net import BITS
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _CLOSED = ("TIME_WAIT", "CLOSE")
+_MOST_FORGOTTEN = 8  # at one look: CONNCOUNT_GC_MAX_NODES
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
@@ -38,13 +42,33 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     shift = BITS[packet.family] - use.value("--connlimit-mask")
     address = packet.dst if "--connlimit-daddr" in use.settings else packet.src
     key = ("connlimit", ctx.table, ctx.chain, ctx.number, ctx.part, int(address) >> shift)
-    alive = {entry.id for entry in ctx.connections() if entry.state not in _CLOSED}
-    seen = {one for one in ctx.recall(key, ()) if one in alive}
-    if ct.connection is not None:
-        seen.add(ct.connection.id)
-    ctx.remember(key, tuple(sorted(seen)))
+    own = ct.connection.original if ct.connection is not None else _tuple(packet)
+    states = {t: one.state for one in ctx.connections() for t in (one.original, one.reply)}
+    seen = _counted(ctx.recall(key, ()), own, states)
+    ctx.remember(key, seen)
     above = len(seen) > use.settings[option].value
     return HIT if above is (option == "--connlimit-above") else miss(option, len(seen))
+
+
+def _tuple(packet: Packet) -> Tuple:
+    """The tuple of a packet that has no connection: nf_ct_get_tuplepr()."""
+    if packet.icmp_type is not None:
+        kind = packet.icmp_type << 8 | (packet.icmp_code or 0)
+        return Tuple(packet.src, packet.dst, packet.protocol, packet.icmp_id or 0, kind)
+    return Tuple(packet.src, packet.dst, packet.protocol, packet.sport or 0, packet.dport or 0)
+
+
+def _counted(seen: tuple[Tuple, ...], own: Tuple, states: dict[Tuple, str]) -> tuple[Tuple, ...]:
+    """Return the connections that count, the packet's own among them: __nf_conncount_add()."""
+    kept: list[Tuple] = []
+    for place, one in enumerate(seen):
+        if place - len(kept) > _MOST_FORGOTTEN:
+            return (*kept, *seen[place:], own)
+        if one == own and one in states:
+            return (*kept, *seen[place:])
+        if one in states and states[one] not in _CLOSED:
+            kept.append(one)
+    return (*kept, own)
 
 
 _COUNT = kinds.Number(0, kinds.U32)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds, ports
 from nb_lib.connection import Connection, Tracked
+from nb_lib.matches.limit import HZ
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
 
 if TYPE_CHECKING:
@@ -143,7 +144,10 @@ def _status(connection: Connection, setting: Setting, _ctx: Context) -> tuple[An
 
 
 def _expiry(connection: Connection, setting: Setting, ctx: Context) -> tuple[Any, bool]:
-    left = max(0, int(connection.expires - ctx.now))
+    """nf_ct_expires() counts whole ticks; the time of an entry begins when it is confirmed."""
+    left = 0
+    if "CONFIRMED" in connection.status:
+        left = max(0, int(connection.expires * HZ) - int(ctx.now * HZ)) // HZ
     return (left, left), setting.value.low <= left <= setting.value.high
 
 

@@ -36,7 +36,8 @@ def _act(use: Use, _packet: Packet, _ctx: Context) -> Action:
         return Action("UNDECIDED", missing="nothing helps: marks kept in a set are not modelled")
     wishes = []
     if add := use.value("--add-set"):
-        wishes.append(SetMember(add.name, add.fields, add=True, timeout=use.value("--timeout")))
+        wishes.append(SetMember(add.name, add.fields, add=True, timeout=use.value("--timeout"),
+                                exist="--exist" in use.settings))  # fmt: skip
     if remove := use.value("--del-set"):
         wishes.append(SetMember(remove.name, remove.fields, add=False))
     return Action("CONTINUE", effects=tuple(wishes))

@@ -1,137 +1,197 @@
-"""Sends packets at measured times, and compares what the kernel's stateful matches count with ours.
+"""Time passes: what the kernel's rules count while packets come at measured times, and what ours count.
 
-A worker for test_over_time.py, run inside a network namespace of its own (``unshare -n``): it loads some
-rules, sends UDP packets over loopback at irregular times, and after each packet reads the rules'
-counters. It prints as JSON, for each packet, what the kernel and what nb_lib counted.
+A worker for test_over_time.py. It builds a lab, loads one chain for each kind of match, and sends
+the chains' packets at irregular times, all mixed; after each packet it reads the rules' counters. It
+prints as JSON, for each packet: what it was, and the rules that counted it, the kernel's and ours.
 """
 
 from __future__ import annotations
 
+import copy
+import ctypes
+import heapq
 import json
-import random
-import socket
+import os
+import re
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple
 
-from nb_lib.options import Outcome
-from nb_lib.packet import Packet, udp
-from nb_lib.rules import Rule
-from tests.extensions.world import World, rule
+from nb_lib.engine import Host
+from nb_lib.matches.limit import HZ
+from nb_lib.packet import Packet
+from nb_lib.text import parse
+from nb_lib.text.ipset import parse_ipsets
+from nb_lib.trace import Matched
+from tests.kernel.lab import PEER, Lab, run
+from tests.kernel.netlink import inside
+from tests.kernel.timed_rules import Chain, Step, chains
 
-_TO = "-p udp -d 127.0.0.9"
-_NAP = (0, 0, 0.02, 0.1, 0.25)
-# The kernel counts in jiffies of 4 ms and takes its time after ours: both sides of that are right.
-_SLACK = (0.0, 0.004, -0.004, 0.008)
-RULES: dict[str, tuple[str, ...]] = {
-    "limit": ("-m limit --limit 10/s --limit-burst 3", "-m limit --limit 200/min"),
-    "hashlimit": (
-        "-m hashlimit --hashlimit-upto 10/s --hashlimit-burst 3 --hashlimit-mode srcip --hashlimit-name a",
-        (
-            "-m hashlimit --hashlimit-above 200/min --hashlimit-burst 2 --hashlimit-mode srcip"
-            " --hashlimit-srcmask 31 --hashlimit-name b"
-        ),
-        "-m hashlimit --hashlimit-upto 1kb/s --hashlimit-mode dstip --hashlimit-name c",
-        "-m hashlimit --hashlimit-upto 1kb/s --hashlimit-burst 4kb --hashlimit-mode srcip --hashlimit-name d",
-        "-m hashlimit --hashlimit-above 5/s --hashlimit-rate-match --hashlimit-mode srcip --hashlimit-name e",
-    ),
-    "recent, hits": (
-        "-m recent --rcheck --seconds 1 --hitcount 4 --name r1",
-        "-m recent --set --name r1",
-        "-m recent --update --seconds 1 --hitcount 3 --name r2 --rttl",
-        "-m recent --set --name r2",
-    ),
-    "recent, gone": (
-        "-m recent --update --seconds 1 --reap --name r3",
-        "-m recent ! --rcheck --name r3",
-        "-m statistic --mode nth --every 3 --packet 1 -m recent --set --name r3",
-        "-m recent --remove --name r4 --mask 255.255.255.254",
-        "-m statistic --mode nth --every 4 --packet 0 -m recent --set --name r4 --mask 255.255.255.254",
-    ),
-    "statistic": (
-        "-m statistic --mode nth --every 3 --packet 2",
-        "-m statistic --mode nth ! --every 4 --packet 0",
-    ),
-    "quota": ("-m quota --quota 700", "-m quota ! --quota 300"),
-    # A match behind one that fails is not asked, so it spends nothing.
-    "order": ("-m length --length 28:60 -m limit --limit 5/s --limit-burst 2",),
+SYSCTLS = {
+    "net.netfilter.nf_conntrack_udp_timeout": 2,
+    "net.netfilter.nf_conntrack_udp_timeout_stream": 4,
+    "net.netfilter.nf_conntrack_tcp_timeout_close": 1,
 }
+_COUNTER = re.compile(r"\[(\d+):\d+\] -A (\S+) ")
+Counted = list[str]  # CHAIN:NUMBER of each rule that counted a packet
 
 
-def _count(backend: str) -> list[int]:
-    saved = subprocess.run(
-        [f"iptables-{backend}-save", "-c"], capture_output=True, text=True, check=True
-    ).stdout
-    return [int(line[1:].partition(":")[0]) for line in saved.splitlines() if line[:1] == "["]
+class Row(NamedTuple):
+    """One packet, and the rules that counted it."""
+
+    packet: str
+    kernel: Counted
+    ours: Counted
 
 
-def _send(packet: Packet) -> float:
-    """Send a packet, and return when."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        out.bind((str(packet.src), packet.sport))
-        out.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, packet.ttl)
+class Clock:
+    """The clock that the kernel's matches read: it stands still between two ticks."""
+
+    TICK = 1 / HZ
+    COARSE = 5  # CLOCK_REALTIME_COARSE: moves with the ticks
+
+    def __init__(self) -> None:
+        found = []
+        coarse = time.clock_gettime_ns(self.COARSE)
+        while len(found) < 25:
+            if (now := time.clock_gettime_ns(self.COARSE)) != coarse:
+                found.append(time.time() % self.TICK)
+                coarse = now
+        # Ticks come late sometimes: the middle one did not.
+        self.phase = sorted(found)[len(found) // 2]
+
+    def instants(self, before: float, after: float) -> tuple[float, ...]:
+        """Return when a packet met its rules, which was between two looks at the clock.
+
+        Ours counts fractions of a tick as well, and the kernel's seconds may end one tick late.
+        """
+        first, last = before - self.phase, after - self.phase
+        tick = (int(first * HZ) + 0.01) / HZ
+        return first, last, tick, tick - self.TICK
+
+
+class Router:
+    """The lab's router with its rules, and nb_lib's idea of it."""
+
+    def __init__(self, lab: Lab, backend: str, family: int, loaded: list[Chain]) -> None:
+        self.lab = lab
+        self.programs = f"ip{'6' * (family == 6)}tables-{backend}"
+        sets = "".join(f"{line}\n" for chain in loaded for line in chain.sets)
+        dump = _dump(loaded)
+        run("ipset", "restore", text=sets, namespace=lab.router)
+        run(f"{self.programs}-restore", text=dump, namespace=lab.router)
+        run("sysctl", "-q", *(f"{k}={v}" for k, v in SYSCTLS.items()), namespace=lab.router)
+        self.host = Host(
+            parse(dump, family=family, backend=backend),
+            addresses={
+                "r0": ["10.1.0.1/24", "fd00:1::1/64"],
+                "r1": ["10.2.0.1/24", "fd00:2::1/64"],
+            },
+            sysctls=SYSCTLS,
+            ipsets=parse_ipsets(sets),
+            facts={"minutes_west": minutes_west()},
+        )
+        self.clock = Clock()
+        self._before = self._counters()
+
+    def put(self, wire: str, packet: Packet) -> Row:
+        """Send a packet and compare who counted it."""
         before = time.time()
-        out.sendto(packet.payload, (str(packet.dst), packet.dport))
-        return (before + time.time()) / 2
+        self.lab.inject(wire, packet.data)
+        instants = self.clock.instants(before, time.time())
+        kernel = self._counted()
+        ours = self._ours(wire, packet, instants, kernel)
+        return Row(f"{wire} {packet} of {packet.length}", kernel, ours)
 
+    def _counters(self) -> dict[str, int]:
+        with inside(self.lab.router):
+            saved = subprocess.run([f"{self.programs}-save", "-c", "-t", "filter"], capture_output=True,
+                                   text=True, check=True).stdout  # fmt: skip
+        found: dict[str, int] = {}
+        numbers: dict[str, int] = {}
+        for packets, chain in _COUNTER.findall(saved):
+            numbers[chain] = numbers.get(chain, 0) + 1
+            found[f"{chain}:{numbers[chain]}"] = int(packets)
+        return found
 
-def _hits(rules: list[Rule], packet: Packet, world: World) -> list[int]:
-    """Let a packet meet the rules in order; return 1 for each that it matches."""
-    found = []
-    for world.number, one in enumerate(rules, 1):
-        matched = True
-        for world.part, use in enumerate((one.core, *one.matches)):
-            if use.extension.test(use, packet, world).outcome is not Outcome.HIT:
-                matched = False
+    def _counted(self) -> Counted:
+        before, self._before = self._before, self._counters()
+        return [rule for rule, count in self._before.items() if count > before[rule]]
+
+    def _ours(
+        self, wire: str, packet: Packet, instants: tuple[float, ...], kernel: Counted
+    ) -> Counted:
+        """Return the rules that match, at the instant that agrees with the kernel if one does."""
+        tries = []
+        for now in instants:
+            host = copy.copy(self.host)
+            host.state = self.host.state.fork()
+            host.state.now = now
+            trace = host.receive(packet, PEER[wire])
+            ours = [
+                f"{e.place.chain}:{e.place.number}" for e in trace.events if isinstance(e, Matched)
+            ]
+            tries.append((host, ours))
+            if ours == kernel:
                 break
-        found.append(int(matched))
-    return found
+        self.host, ours = tries[-1] if tries[-1][1] == kernel else tries[0]
+        return ours
 
 
-def _ours(
-    rules: list[Rule], packet: Packet, world: World, now: float, real: list[int]
-) -> list[int]:
-    """Return our hits, at the instant of ``_SLACK`` that agrees with the kernel if one does."""
-    tries = []
-    for slack in _SLACK:
-        trial = replace(world, now=now + slack, memory=dict(world.memory))
-        tries.append((_hits(rules, packet, trial), trial))
-        if tries[-1][0] == real:
-            break
-    hits, kept = tries[-1] if tries[-1][0] == real else tries[0]
-    world.memory, world.now = kept.memory, kept.now
-    return hits
+def _dump(loaded: list[Chain]) -> str:
+    lines = ["*filter", ":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT"]
+    lines += [f":{chain.name} -" for chain in loaded]
+    lines += [
+        f"-A FORWARD -p {protocol} -m multiport --ports {chain.port} -j {chain.name}"
+        for chain in loaded
+        for protocol in ("tcp", "udp")
+    ]
+    lines += [f"-A {chain.name} {rule}" for chain in loaded for rule in chain.rules]
+    return "\n".join([*lines, "COMMIT", ""])
 
 
-def compare(backend: str, name: str, packets: int) -> list[tuple[str, list[int], list[int]]]:
-    """Return, for each packet: its line, the kernel's counts, ours."""
-    texts = [f"{_TO} {text}" for text in RULES[name]]
-    dump = "*filter\n" + "".join(f"-A OUTPUT {text}\n" for text in texts) + "COMMIT\n"
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    subprocess.run([f"iptables-{backend}-restore"], input=dump, text=True, check=True)
-    chance = random.Random(name)
-    world = World(hook="OUTPUT", chain="OUTPUT", backend=backend, now=time.time())
-    rules, before, found = [rule(text) for text in texts], _count(backend), []
-    for _ in range(packets):
-        time.sleep(chance.choice(_NAP))
-        payload, ttl = bytes(chance.choice((0, 20, 200, 500))), chance.choice((64, 64, 63))
-        packet = udp(
-            f"127.0.0.{chance.randint(2, 4)}:4000",
-            "127.0.0.9:5000",
-            payload=payload,
-            ttl=ttl,
-            out_iface="lo",
-        )
-        now = _send(packet)
-        after = _count(backend)
-        real = [b - a for a, b in zip(before, after, strict=True)]
-        found.append(
-            (f"{packet} ttl {ttl} of {packet.length}", real, _ours(rules, packet, world, now, real))
-        )
-        before = after
-    return found
+def minutes_west() -> int:
+    """Return the kernel's time zone, which `--kerneltz` asks for: gettimeofday(2)."""
+    zone = (ctypes.c_int * 2)()
+    ctypes.CDLL(None).gettimeofday(None, zone)
+    return zone[0]
+
+
+def mixed(loaded: list[Chain], family: int) -> Iterator[Step]:
+    """Yield the packets of all chains in the order of their times; ``nap`` counts from the start."""
+    ways = [chain.packets(Random(f"{chain.name} {family}"), family) for chain in loaded]
+
+    def timed(way: Iterator[Step]) -> Iterator[Step]:
+        at = 0.0
+        for step in way:
+            at += step.nap
+            yield step._replace(nap=at)
+
+    return heapq.merge(*map(timed, ways), key=lambda step: step.nap)
+
+
+def compare(backend: str, family: int) -> list[Row]:
+    """Send everything; return a row a packet."""
+    while (
+        time.time() % 86_400 > 86_400 - 20
+    ):  # a day that ends meanwhile would turn the rules around
+        time.sleep(1)
+    with Lab() as lab:
+        loaded = chains(family, int(time.time()))
+        router = Router(lab, backend, family, loaded)
+        start, rows = time.monotonic(), []
+        for step in mixed(loaded, family):
+            time.sleep(max(0.0, start + step.nap - time.monotonic()))
+            rows.append(router.put(step.wire, step.packet))
+    return rows
 
 
 if __name__ == "__main__":
-    json.dump(compare(sys.argv[1], sys.argv[2], int(sys.argv[3])), sys.stdout)
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(
+        0, {cores[int(sys.argv[3]) % len(cores)]}
+    )  # the lab takes one core for itself
+    json.dump(compare(sys.argv[1], int(sys.argv[2])), sys.stdout)

@@ -1,46 +1,63 @@
-"""limit, hashlimit, recent, statistic and quota, by real packets at measured times."""
+"""Matches that time decides, or what came before: by real packets at measured times, both backends."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.kernel.over_time import RULES
+from tests.kernel.timed_rules import chains
 
 pytestmark = [
     pytest.mark.kernel,
-    pytest.mark.needs("iptables-nft-restore", "iptables-legacy-restore"),
+    pytest.mark.needs("iptables-nft-restore", "iptables-legacy-restore", "ipset", "sysctl"),
 ]
-PACKETS = 25
+RUNS = [(backend, family) for backend in ("nft", "legacy") for family in (4, 6)]
 
 
-def _run(backend: str, name: str) -> list[tuple[str, list[int], list[int]]]:
-    command = [
-        "unshare",
-        "-n",
-        sys.executable,
-        "-m",
-        "tests.kernel.over_time",
-        backend,
-        name,
-        str(PACKETS),
-    ]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _run(number: int) -> list[tuple[str, list[str], list[str]]]:
+    words = [*map(str, RUNS[number]), str(number)]
+    command = [sys.executable, "-m", "tests.kernel.over_time", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("backend", ["nft", "legacy"])
-def test_stateful_matches_count_as_the_kernel_counts(backend, figure) -> None:
-    with ThreadPoolExecutor(len(RULES)) as pool:  # they mostly wait
-        results = dict(zip(RULES, pool.map(lambda name: _run(backend, name), RULES), strict=True))
-    rows = [(name, *row) for name, found in results.items() for row in found]
+@pytest.fixture(scope="module")
+def runs() -> list[list[tuple[str, list[str], list[str]]]]:
+    with ThreadPoolExecutor(len(RUNS)) as pool:  # they mostly wait
+        return list(pool.map(_run, range(len(RUNS))))
+
+
+@pytest.mark.parametrize("number", range(len(RUNS)), ids=[f"{b}, IPv{f}" for b, f in RUNS])
+def test_rules_count_as_the_kernel_counts(number: int, runs, figure) -> None:
+    backend, family = RUNS[number]
+    rows = runs[number]
     wrong = [
-        f"{name}: {packet}\n  kernel {real}\n  nb_lib {mine}"
-        for name, packet, real, mine in rows
-        if real != mine
+        f"{packet}\n  kernel {kernel}\n  nb_lib {ours}"
+        for packet, kernel, ours in rows
+        if kernel != ours
     ]
-    figure(f"stateful matches, {backend}", len(rows) - len(wrong), len(rows), "packets")
+    figure(f"over time, {backend}, IPv{family}", len(rows) - len(wrong), len(rows), "packets")
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_rule_counts_some_packets_of_its_chain_and_not_others(runs) -> None:
+    """A rule that always matches, or never, compares little; only those of days and --set may."""
+    constant = []
+    for (backend, family), rows in zip(RUNS, runs, strict=True):
+        counts = Counter(rule for _, kernel, _ in rows for rule in kernel)
+        for chain in chains(family, 0):
+            entered = sum(f":{chain.port} " in packet for packet, _, _ in rows)
+            constant += [
+                (backend, family, rule)
+                for number, rule in enumerate(chain.rules, 1)
+                if not 0 < counts[f"{chain.name}:{number}"] < entered
+                and not re.search("--(set|weekdays|monthdays) ", rule)
+            ]
+    assert constant == []

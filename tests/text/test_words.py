@@ -58,6 +58,7 @@ SETS = """\
 create banned hash:ip family inet hashsize 1024 maxelem 65536 timeout 600
 add banned 192.0.2.1 timeout 595
 add banned 192.0.2.2
+add banned 192.0.2.3 timeout 0
 create services hash:ip,port family inet hashsize 1024
 add services 10.96.0.53,udp:53
 # a remark
@@ -75,7 +76,12 @@ def test_sets_are_read_with_their_members() -> None:
     assert {name: (found.parts, found.family) for name, found in sets.items()} == {
         "banned": (("ip",), 4), "services": (("ip", "port"), 4), "nets": (("net",), 6), "all": (("set",), 4),
     }  # fmt: skip
-    assert sets["banned"].members == {("192.0.2.1",): 1595, ("192.0.2.2",): None}
+    # A member without a timeout gets the set's; 0 is for ever.
+    assert sets["banned"].members == {
+        ("192.0.2.1",): 1595,
+        ("192.0.2.2",): 1600,
+        ("192.0.2.3",): None,
+    }
     assert sets["services"].members == {("10.96.0.53", "udp:53"): None}
     assert sets["nets"].excluded == {("fd00::/64",)}
 
