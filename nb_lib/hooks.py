@@ -30,11 +30,21 @@ class Stop(NamedTuple):
     function: str = ""
 
 
-RAW, CONNTRACK, MANGLE, DST, FILTER, SECURITY, SRC = -300, -200, -150, -100, 0, 50, 100
+DEFRAG, RAW, CONNTRACK, MANGLE, DST, FILTER, SECURITY, SRC = (
+    -400,
+    -300,
+    -200,
+    -150,
+    -100,
+    0,
+    50,
+    100,
+)
 CONFIRM = 2**31 - 1
 
 _COMMON: dict[str, tuple[Stop, ...]] = {
     PREROUTING: (
+        Stop(DEFRAG, "", "defrag"),
         Stop(RAW, "raw"),
         Stop(CONNTRACK, "", "conntrack"),
         Stop(MANGLE, "mangle"),
@@ -49,6 +59,7 @@ _COMMON: dict[str, tuple[Stop, ...]] = {
     ),
     FORWARD: (Stop(MANGLE, "mangle"), Stop(FILTER, "filter"), Stop(SECURITY, "security")),
     OUTPUT: (
+        Stop(DEFRAG, "", "defrag"),
         Stop(RAW, "raw"),
         Stop(CONNTRACK, "", "conntrack"),
         Stop(MANGLE, "mangle"),

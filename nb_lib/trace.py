@@ -71,6 +71,25 @@ class AtHook(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered(Event):
+    """A fragment met the others of its datagram.
+
+    ``what`` is ``kept`` (the others have not all come), ``whole`` (``packet`` is the datagram) or
+    ``passed`` (it goes on as it is).
+    """
+
+    what: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fragmented(Event):
+    """The packet leaves in pieces: ``parts``."""
+
+    parts: tuple[Packet, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Looked(Event):
     """Conntrack looked the packet up; ``packet.ct`` holds what it found.
 
@@ -233,7 +252,7 @@ class Answered(Event):
 
 
 class Fate(NamedTuple):
-    """How it ended: forward, local, drop, reject, lost, error, queue, stolen, undecided."""
+    """How it ended: forward, local, drop, reject, lost, error, queue, stolen, held, undecided."""
 
     kind: str
     device: str = ""
@@ -269,6 +288,14 @@ class Trace:
     def packet(self) -> Packet:
         """The packet as it ended: as it left, was delivered, or was dropped."""
         return self.events[-1].packet if self.events else self.sent
+
+    @property
+    def outgoing(self) -> tuple[Packet, ...]:
+        """What left by ``fate.device``: the packet, or the fragments of it; nothing if it did not."""
+        if self.fate.kind != "forward":
+            return ()
+        last = self.events[-1]
+        return last.parts if isinstance(last, Fragmented) else (self.packet,)
 
     @property
     def replies(self) -> tuple[Packet, ...]:

@@ -152,8 +152,12 @@ def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
 
 def _malformed(packet: Packet, *, arriving: bool) -> str:
     """What makes a packet INVALID whatever the table holds: the protocols' error functions."""
+    if packet.fragment_offset:
+        return "a later fragment"
     if tuple_of(packet) is None:
         return "the transport header is cut off"
+    if packet.protocol == UDP and (wrong := _udp_length(packet)):
+        return wrong
     if packet.protocol == TCP and (wrong := tcp.malformed(packet)):
         return wrong
     if arriving and not checksum_ok(packet):
@@ -161,9 +165,17 @@ def _malformed(packet: Packet, *, arriving: bool) -> str:
     return ""
 
 
+def _udp_length(packet: Packet) -> str:
+    """What is wrong with the length that a UDP header states: udp_error()."""
+    at, data = packet.header_end, packet.data
+    stated = data[at + 4] << 8 | data[at + 5] if packet.whole else 0
+    fits = 8 <= stated <= packet.length - at
+    return "" if fits else f"the UDP header states a length of {stated} bytes"
+
+
 def checksum_ok(packet: Packet) -> bool:
-    """Whether the transport checksum of a whole packet is right."""
-    if packet.more_fragments or packet.fragment_offset:
+    """Whether the transport checksum is right; that of a first fragment cannot be."""
+    if packet.fragment_offset:
         return True
     body = packet.data[packet.header_end : packet.length]
     if packet.protocol == UDP and body[6:8] == b"\0\0":

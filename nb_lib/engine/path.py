@@ -1,12 +1,14 @@
-"""A packet goes through a host: hooks, routing, conntrack and translation in the kernel's order.
+"""A packet goes through a host: from hook to hook, with routing between them, to its end.
 
 In English: a packet from a wire meets PREROUTING, is routed, and either meets INPUT and is
 delivered, or loses one from its TTL, meets FORWARD and POSTROUTING and leaves. A packet of the
 host's own is routed, meets OUTPUT (and is routed again if a rule changed what routing looks at)
-and POSTROUTING. A packet from the host to itself then starts over at PREROUTING.
+and POSTROUTING. A packet from the host to itself then starts over at PREROUTING. What the host answers
+of its own goes such a way too, and may be answered on it: a RST is, by an ICMP error; an ICMP message
+is not, for the kernel makes no second one while it sends one (``busy``).
 
 Linux: net/ipv4/ip_input.c ip_rcv(), ip_local_deliver(); ip_forward.c ip_forward();
-ip_output.c __ip_local_out(), ip_output(); net/ipv4/netfilter.c ip_route_me_harder().
+ip_output.c __ip_local_out(), ip_output(); icmp.c icmp_xmit_lock().
 """
 
 from __future__ import annotations
@@ -15,70 +17,49 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from nb_lib.connection import Address
-from nb_lib.engine import nat, reject
-from nb_lib.engine.conntrack import confirm, track
+from nb_lib.engine import reject
 from nb_lib.engine.context import Meeting
-from nb_lib.engine.index import ChainIndex
-from nb_lib.engine.routing import Refused, Routing
-from nb_lib.engine.state import State
-from nb_lib.engine.walk import Ending, walk
-from nb_lib.headers import ICMP_ERRORS
-from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
+from nb_lib.engine.crossing import Crossing
+from nb_lib.engine.fragment import cut, too_big
+from nb_lib.engine.routing import Refused
+from nb_lib.engine.walk import Ending
+from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from nb_lib.packet import Packet
-from nb_lib.rules import Ruleset
-from nb_lib.trace import (
-    Answered,
-    AtHook,
-    Entered,
-    Event,
-    Fate,
-    Looked,
-    Lost,
-    Rewritten,
-    Route,
-    Routed,
-)
+from nb_lib.trace import Answered, Event, Fate, Fragmented, Lost, Rewritten, Route, Routed
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
+_LOOPBACK_MTU = 65_536
 Events = Generator[Event, None, "Fate | None"]
 
 
-class Path:
-    """One packet's way. ``packet`` is always its present form."""
+class Path(Crossing):
+    """One packet's way."""
 
-    def __init__(self, ruleset: Ruleset, routing: Routing, state: State, meeting: Meeting, *, tracking: bool,
-                 indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
-        self.ruleset = ruleset
-        self.routing = routing
-        self.state = state
-        self.meeting = meeting
-        self.tracking = tracking
-        self.indexes = indexes
-        self.packet: Packet
-        self.route: Route
-        self.device = ""
-        self.last = "start"  # the last chain that was met, for packets that get lost
-        self.answering = False
+    device = ""  # by which it came
+    parts: tuple[Packet, ...] = ()  # what left, if it left in fragments
+    busy = False  # it is an ICMP message of the host's own, or answers one
 
     def receive(self, packet: Packet, device: str) -> Events:
         """The packet comes in by ``device``, in a frame addressed as its destination suggests."""
         link = packet.link or _FRAMES.get(self.routing.address_type(packet.dst), "HOST")
-        self._set(replace(packet, in_iface=device, out_iface="", link=link))
+        self.set(replace(packet, in_iface=device, out_iface="", link=link))
         self.device = device
         fate = yield from self._hook(PREROUTING)
         if fate:
             return fate
-        return (yield from self._route_input(device))
+        packet = self.packet
+        route = self.routing.input(packet.src, packet.dst, device, packet.mark)
+        if isinstance(route, Refused):
+            return (yield from self._lose(route, PREROUTING))
+        yield Routed(packet, route)
+        if route.kind == "LOCAL":
+            return (yield from self._deliver())
+        return (yield from self._forward(route))
 
     def send(self, packet: Packet, *, broadcast: bool = False) -> Events:
         """The host sends the packet. ``broadcast`` is the socket's SO_BROADCAST."""
-        self._set(replace(packet, link=packet.link or "HOST"))
-        kind = self.routing.address_type(packet.dst)
-        if kind == "BROADCAST" and int(packet.dst) and not broadcast:
-            self.last = "None"
-            reason = f"{packet.dst} is a broadcast address and the socket has no SO_BROADCAST"
-            return (yield from self._lose(Refused(reason, "send(…, broadcast=True)"), OUTPUT))
-        route = self.routing.output(packet.src, packet.dst, packet.mark)
+        self.set(replace(packet, link=packet.link or "HOST"))
+        route = self._first_route(broadcast=broadcast)
         if isinstance(route, Refused):
             self.last = "None"
             return (yield from self._lose(route, OUTPUT))
@@ -88,36 +69,45 @@ class Path:
         if fate:
             return fate
         self._leave_by(self.route)
-        fate = yield from self._hook(POSTROUTING)
-        if fate:
+        fate = yield from self._leave()
+        if fate is None or fate.device != "lo":
             return fate
-        if self.packet.out_iface != "lo":
-            return Fate("forward", self.packet.out_iface)
-        return (yield from self._come_back(self.route))
+        return (yield from self._come_back())
 
-    def _come_back(self, route: Route) -> Events:
-        """A packet to the host itself comes in by lo with the route it left by: it is not routed again."""
-        self._set(replace(self.packet, in_iface="lo", out_iface=""))
-        self.device = "lo"
-        fate = yield from self._hook(PREROUTING)
-        if fate:
-            return fate
-        yield Routed(self.packet, Route("LOCAL", "lo", rule=route.rule))
-        fate = yield from self._hook(INPUT)
-        return fate or Fate("local", "lo")
-
-    # --- routing ---
-
-    def _route_input(self, device: str) -> Events:
+    def _first_route(self, *, broadcast: bool) -> Route | Refused:
         packet = self.packet
-        route = self.routing.input(packet.src, packet.dst, device, packet.mark)
-        if isinstance(route, Refused):
-            return (yield from self._lose(route, PREROUTING))
-        yield Routed(packet, route)
-        if route.kind == "LOCAL":
-            fate = yield from self._hook(INPUT)
-            return fate or Fate("local", device)
-        return (yield from self._forward(route))
+        kind = self.routing.address_type(packet.dst)
+        if kind == "BROADCAST" and int(packet.dst) and not broadcast:
+            reason = f"{packet.dst} is a broadcast address and the socket has no SO_BROADCAST"
+            return Refused(reason, "send(…, broadcast=True)")
+        return self.routing.output(packet.src, packet.dst, packet.mark)
+
+    def _come_back(self) -> Events:
+        """A packet to the host itself comes in by lo with the route it left by: it is not routed again.
+
+        Its fragments, if it was cut up, come one by one, each known to conntrack already.
+        """
+        self.busy, self.device, self.pieces = False, "lo", None
+        rule = self.route.rule
+        fate = None
+        for part in self.parts:
+            self.set(replace(part, in_iface="lo", out_iface=""))
+            fate = yield from self._hook(PREROUTING)
+            if fate is None:
+                yield Routed(self.packet, Route("LOCAL", "lo", rule=rule))
+                fate = yield from self._deliver()
+        return fate
+
+    # --- the ways on ---
+
+    def _deliver(self) -> Events:
+        """net/ipv4/ip_input.c ip_local_deliver(): IPv4 is put together before INPUT, IPv6 behind it."""
+        if self.packet.family == 4:
+            fate = yield from self._ended((yield from self.gather(INPUT)), INPUT)
+            if fate:
+                return fate
+        fate = yield from self._hook(INPUT)
+        return fate or Fate("local", self.device)
 
     def _forward(self, route: Route) -> Events:
         packet = self.packet
@@ -126,14 +116,36 @@ class Path:
             return (yield from self._lose(refused, PREROUTING))
         self.meeting.next_hop = route.via
         before = packet
-        self._set(replace(packet, out_iface=route.interface).change(ttl=packet.ttl - 1))
+        self.set(replace(packet, out_iface=route.interface).change(ttl=packet.ttl - 1))
         yield Rewritten(self.packet, before, "forwarding")
         fate = yield from self._hook(FORWARD)
         if fate:
             return fate
-        self._set(replace(self.packet, in_iface=""))
+        self.set(replace(self.packet, in_iface=""))
+        return (yield from self._leave())
+
+    def _leave(self) -> Events:
+        """Meet POSTROUTING and go, in fragments if need be."""
         fate = yield from self._hook(POSTROUTING)
-        return fate or Fate("forward", route.interface)
+        if fate:
+            return fate
+        packet = self.packet
+        self.parts = cut(packet, self._mtu(), self.pieces, lambda: self.meeting.draw(1, 2**32 - 1))
+        if len(self.parts) > 1:
+            yield Fragmented(packet, self.parts)
+        return Fate("forward", packet.out_iface)
+
+    def _leave_by(self, route: Route) -> None:
+        self.route = route
+        self.meeting.next_hop = route.via
+        self.set(replace(self.packet, out_iface=route.interface, in_iface=""))
+
+    # --- what does not fit ---
+
+    def _mtu(self) -> int:
+        if self.packet.out_iface == "lo":
+            return _LOOPBACK_MTU
+        return int(self.state.facts.get("mtu") or _LOOPBACK_MTU)
 
     def _too_old(self, packet: Packet) -> Refused | None:
         if packet.ttl > 1:
@@ -143,167 +155,41 @@ class Path:
 
     def _too_big(self, packet: Packet) -> Refused | None:
         """net/ipv4/ip_forward.c ip_exceeds_mtu(); IPv6 routers never cut a packet up."""
-        mtu = self.state.facts.get("mtu")
-        whole = packet.dont_fragment or packet.family == 6
-        if mtu is None or packet.length <= mtu or not whole:
+        mtu = self._mtu()
+        if not too_big(packet, mtu, self.pieces):
             return None
         reason = f"it has {packet.length} bytes and may not be cut up for an MTU of {mtu}"
         answer = (3, 4) if packet.family == 4 else (2, 0)
-        return Refused(reason, "facts={'mtu': …}", answer, int(mtu).to_bytes(4, "big"))
+        return Refused(reason, "facts={'mtu': …}", answer, mtu.to_bytes(4, "big"))
 
-    def _leave_by(self, route: Route) -> None:
-        self.route = route
-        self.meeting.next_hop = route.via
-        self._set(replace(self.packet, out_iface=route.interface, in_iface=""))
+    # --- ends ---
 
-    def _route_again(self, before: Packet) -> Events:
-        """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out.
+    def _hook(self, hook: str) -> Events:
+        """Meet a hook; return the packet's fate if that ends its way."""
+        return (yield from self._ended((yield from self.meet(hook)), hook))
 
-        The chains that are left at this hook still see the device of the first route: nf_hook_state
-        is not touched.
-        """
-        packet = self.packet
-        route = self.routing.output(packet.src, packet.dst, packet.mark)
-        if isinstance(route, Refused):
-            return (yield from self._lose(route, OUTPUT))
-        self.route = route
-        if route.interface != before.out_iface or packet.dst != before.dst:
-            yield Routed(self.packet, route, again=True)
-        return None
+    def _ended(self, stopped: Ending | Refused | None, hook: str) -> Events:
+        if isinstance(stopped, Refused):
+            return (yield from self._lose(stopped, hook))
+        return (yield from self._end(stopped)) if stopped else None
 
     def _lose(self, refused: Refused, hook: str) -> Events:
         """The kernel drops the packet itself, with an ICMP error perhaps."""
         yield Lost(self.packet, refused.reason, hook, refused.setting)
-        if refused.answer is not None and not self.answering:
-            speaker = self._speaker()
-            made = reject.unreachable(self.packet, *refused.answer, speaker, refused.rest)
+        if refused.answer is not None and not self.busy:
+            made = reject.unreachable(self.packet, *refused.answer, self._speaker(), refused.rest)
             if made is not None:
                 yield self._answered(made, "the host's own stack")
                 kind, code = refused.answer
                 return Fate("error", detail=f"icmp {kind}/{code}")
         return Fate("lost", detail=self.last)
 
-    # --- hooks ---
-
-    def _hook(self, hook: str) -> Events:
-        """Meet everything that is registered at a hook, in order."""
-        self.meeting.hook = hook
-        yield AtHook(self.packet, hook)
-        for stop in stops(hook, self.ruleset.backend):
-            if stop.function == "conntrack":
-                yield from self._conntrack(arriving=hook == PREROUTING)
-            elif stop.function == "confirm":
-                fate = yield from self._confirm(hook)
-            elif stop.table == "nat":
-                fate = yield from self._nat(hook)
-            else:
-                fate = yield from self._table(stop.table, hook)
-            if stop.function != "conntrack" and fate:
-                return fate
-        return None
-
-    def _conntrack(self, *, arriving: bool) -> Generator[Event, None, None]:
-        if not self.tracking or self.packet.attached:
-            return
-        packet, what, note = track(
-            self.state.conntrack,
-            self.packet,
-            self.state.now,
-            self.routing.timeouts,
-            arriving=arriving,
-        )
-        self._set(packet)
-        yield Looked(packet, what, packet.ct.connection if packet.ct else None, note)
-
-    def _confirm(self, hook: str) -> Events:
-        tracked = self.packet.ct
-        packet, fine = confirm(self.state.conntrack, self.packet)
-        if not fine:
-            yield Looked(packet, "clash", packet.ct.connection if packet.ct else None)
-            return (yield from self._lose(Refused("another connection has taken its tuple"), hook))
-        if packet.ct is not tracked:
-            self._set(packet)
-            yield Looked(packet, "confirmed", packet.ct.connection if packet.ct else None)
-        return None
-
-    def _table(self, name: str, hook: str) -> Events:
-        """Walk a table's base chain at this hook."""
-        if name not in self.ruleset or hook not in self.ruleset[name]:
-            return None
-        before = self.packet
-        ending = yield from self._walk(name, hook)
-        if ending.verdict == "ACCEPT":
-            if name == "mangle" and hook == OUTPUT and _routed_differently(before, self.packet):
-                return (yield from self._route_again(before))
-            return None
-        return (yield from self._end(ending))
-
-    def _nat(self, hook: str) -> Events:
-        """net/netfilter/nf_nat_core.c nf_nat_inet_fn(): rules for the first packet, the record for all."""
-        tracked = self.packet.ct
-        if tracked is None or tracked.connection is None:
-            return None
-        by, place, side = "conntrack", None, nat.SIDE[hook]
-        error = self.packet.icmp_type in ICMP_ERRORS[self.packet.family]
-        if (
-            tracked.state in ("NEW", "RELATED")
-            and not error
-            and not nat.initialised(tracked.connection, side)
-        ):
-            if "nat" in self.ruleset and hook in self.ruleset["nat"]:
-                ending = yield from self._walk("nat", hook)
-                if ending.verdict != "ACCEPT":
-                    return (yield from self._end(ending))
-                by, place = ending.by or by, ending.place
-            self._settle(side)
-        before = self.packet
-        after = nat.translate(before, hook)
-        if after is not before and after.data != before.data:
-            self._set(after)
-            yield Rewritten(after, before, by, place)
-            if hook == OUTPUT and after.dst != before.dst:
-                return (yield from self._route_again(before))
-        return None
-
-    def _settle(self, side: str) -> None:
-        """Bind a side that no rule translated."""
-        tracked = self.packet.ct
-        assert tracked is not None
-        assert tracked.connection is not None
-        if nat.initialised(tracked.connection, side):
-            return
-        connection = nat.settle(self.state.conntrack, tracked.connection, side, self.meeting.draw)
-        self._set(replace(self.packet, ct=tracked._replace(connection=connection)))
-
-    def _walk(self, table: str, hook: str) -> Generator[Event, None, Ending]:
-        chains = self.ruleset[table]
-        ending = yield from self._noting(
-            walk(chains, chains[hook], self.packet, self.meeting, self.indexes)
-        )
-        self._set(ending.packet)
-        return ending
-
-    def _noting(self, events: Generator[Event, None, Ending]) -> Generator[Event, None, Ending]:
-        """Pass events on and remember the last chain met."""
-        try:
-            while True:
-                event = next(events)
-                if isinstance(event, Entered):
-                    self.last = event.chain if event.caller is None else self.last
-                yield event
-        except StopIteration as stop:
-            ending: Ending = stop.value
-            return ending
-
-    # --- ends ---
-
     def _end(self, ending: Ending) -> Events:
         """A verdict other than ACCEPT."""
         if ending.verdict == "UNDECIDED":
             return Fate("undecided", place=ending.place, detail=ending.by)
-        silent = self.routing.address_type(self.packet.dst) in ("BROADCAST", "MULTICAST")
-        if ending.reject is not None and not self.answering and not silent:
-            made = reject.answer(self.packet, ending.reject.how, self._speaker())
+        if ending.reject is not None:
+            made = self._rejection(ending.reject.how)
             if made is not None:
                 yield self._answered(made, "REJECT")
                 detail = (
@@ -312,10 +198,14 @@ class Path:
                     else f"icmp {made.icmp_type}/{made.icmp_code}"
                 )
                 return Fate("reject", place=ending.place, detail=detail)
-        kind = {"DROP": "drop", "QUEUE": "queue", "STOLEN": "stolen"}.get(
-            ending.verdict, ending.verdict.lower()
-        )
-        return Fate(kind, place=ending.place)
+        return Fate(ending.verdict.lower(), place=ending.place)
+
+    def _rejection(self, how: str) -> Packet | None:
+        """REJECT's answer, if it gives one."""
+        if self.routing.address_type(self.packet.dst) in ("BROADCAST", "MULTICAST"):
+            return None
+        made = reject.answer(self.packet, how, self._speaker())
+        return None if made is not None and made.icmp_type is not None and self.busy else made
 
     def _speaker(self) -> Address | None:
         """The address that the host answers with: the one asked for if it is its own."""
@@ -331,17 +221,13 @@ class Path:
         """Send the host's answer on its own way through OUTPUT and POSTROUTING."""
         way = Path(self.ruleset, self.routing, self.state, self._fresh_meeting(), tracking=self.tracking,
                    indexes=self.indexes)  # fmt: skip
-        way.answering = True
+        way.busy = self.busy or made.icmp_type is not None
         made = _attached(made, self.packet)
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
     def _fresh_meeting(self) -> Meeting:
         family, backend = self.packet.family, self.ruleset.backend
         return Meeting(family, backend, self.routing, self.state, self.meeting.chooser)
-
-    def _set(self, packet: Packet) -> None:
-        self.packet = packet
-        self.meeting.packet = packet
 
 
 def _attached(answer: Packet, cause: Packet) -> Packet:
@@ -351,13 +237,3 @@ def _attached(answer: Packet, cause: Packet) -> Packet:
         return answer
     back = "REPLY" if tracked.direction == "ORIGINAL" else "ORIGINAL"
     return replace(answer, ct=tracked._replace(state="RELATED", direction=back))
-
-
-def _routed_differently(before: Packet, after: Packet) -> bool:
-    """Whether mangle OUTPUT changed what routing looks at: ipt_mangle_out()."""
-    return (before.src, before.dst, before.tos, before.mark) != (
-        after.src,
-        after.dst,
-        after.tos,
-        after.mark,
-    )

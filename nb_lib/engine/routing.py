@@ -132,11 +132,12 @@ class Routing:
         ``accept_local`` either (include/linux/inetdevice.h IN_DEV_MAXCONF, IN_DEV_ORCONF).
         """
         if not device:
-            return self._setting(f"net.ipv{family}.{name}")
-        return max(self._setting(f"net.ipv{family}.conf.{d}.{name}") for d in ("all", device))
+            return self.setting(f"net.ipv{family}.{name}")
+        return max(self.setting(f"net.ipv{family}.conf.{d}.{name}") for d in ("all", device))
 
-    def _setting(self, name: str) -> int:
-        value = self.sysctls.get(name, "0")
+    def setting(self, name: str, default: int = 0) -> int:
+        """Return a setting by its full name. Raise HostError if it is no number."""
+        value = self.sysctls.get(name, default)
         try:
             return int(value)
         except ValueError:
@@ -148,14 +149,14 @@ class Routing:
         given = {name for name in timeouts.DEFAULTS if timeouts.PREFIX + name in self.sysctls}
         return {
             **timeouts.DEFAULTS,
-            **{name: self._setting(timeouts.PREFIX + name) for name in given},
+            **{name: self.setting(timeouts.PREFIX + name) for name in given},
         }
 
     @property
     def forwarding(self) -> dict[int, bool]:
         """Whether the host forwards, by family."""
         names = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-        return {family: self._setting(name) != 0 for family, name in names.items()}
+        return {family: self.setting(name) != 0 for family, name in names.items()}
 
     def is_local(self, address: Address) -> bool:
         """Whether the address is one of the host's own."""

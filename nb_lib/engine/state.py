@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nb_lib.engine.conntrack import Conntrack
+from nb_lib.engine.defrag import Fragments
 from nb_lib.text.ipset import IpSet
 from nb_lib.trace import Place
 
 
 @dataclass
 class State:
-    """Conntrack, the memory of matches, sets, counters, clock and luck.
+    """Conntrack, waiting fragments, the memory of matches, sets, counters, clock and luck.
 
     ``memory`` and ``sets`` hold immutable values, so a fork copies only the dictionaries.
     """
 
     conntrack: Conntrack = field(default_factory=Conntrack)
+    fragments: Fragments = field(default_factory=Fragments)
     memory: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     sets: dict[str, IpSet] = field(default_factory=dict)
     counters: dict[Place, tuple[int, int]] = field(default_factory=dict)
@@ -30,8 +32,8 @@ class State:
         """Return a copy for a look at what might happen."""
         generator = random.Random()
         generator.setstate(self.random.getstate())
-        return State(self.conntrack.fork(), dict(self.memory), dict(self.sets), dict(self.counters),
-                     dict(self.facts), self.now, generator)  # fmt: skip
+        return State(self.conntrack.fork(), self.fragments.fork(), dict(self.memory), dict(self.sets),
+                     dict(self.counters), dict(self.facts), self.now, generator)  # fmt: skip
 
     def count(self, place: Place, size: int) -> None:
         """Count a packet of ``size`` bytes at a rule or a policy."""

@@ -1,8 +1,9 @@
 """tcp and udp: ports, and the flags and options of TCP.
 
-Linux: net/netfilter/xt_tcpudp.c tcp_mt(), udp_mt(). iptables-nft writes ports and flags as
-expressions of nftables, which do not match where the header is cut short; the match itself (legacy,
-or with ``--tcp-option``) drops such a packet at once.
+Linux: net/netfilter/xt_tcpudp.c tcp_mt(), udp_mt(). A packet that ends within its header is dropped by
+the match. iptables-nft writes ports and flags as expressions of nftables instead (unless there is
+``--tcp-option``), which read no more than they compare, and know nothing of fragments: a later
+fragment's bytes are taken for ports and flags (Linux 6.18, nf_tables_core.c nft_payload_fast_eval()).
 """
 
 from __future__ import annotations
@@ -73,49 +74,72 @@ def _combined(use: Use, ctx: Context) -> bool:
     return single and "--tcp-option" not in use.settings and ctx.backend == "nft"
 
 
-def _ports(use: Use, packet: Packet, ctx: Context) -> Answer:
+def _ports(use: Use, sport: int, dport: int, ctx: Context) -> Answer:
     """Compare the ports that the rule names; the source first, as the kernel does."""
     if len(use.settings) > 1 and _combined(use, ctx):
-        pair = (packet.sport, packet.dport)
-        both = pair == (use.value("--sport").low, use.value("--dport").low)
-        return miss("--dport", (pair[1], pair[1])) if both else HIT
+        both = (sport, dport) == (use.value("--sport").low, use.value("--dport").low)
+        return miss("--dport", (dport, dport)) if both else HIT
     setting = use.settings.get("--sport")
     if setting:
-        port, (low, high) = packet.sport, setting.value
-        assert port is not None, "the callers look first"
-        if (low <= port <= high) is setting.inverted:
-            return Answer(Outcome.MISS, "--sport", (port, port))
+        low, high = setting.value
+        if (low <= sport <= high) is setting.inverted:
+            return Answer(Outcome.MISS, "--sport", (sport, sport))
     setting = use.settings.get("--dport")
     if setting:
-        port, (low, high) = packet.dport, setting.value
-        assert port is not None, "the callers look first"
-        if (low <= port <= high) is setting.inverted:
-            return Answer(Outcome.MISS, "--dport", (port, port))
+        low, high = setting.value
+        if (low <= dport <= high) is setting.inverted:
+            return Answer(Outcome.MISS, "--dport", (dport, dport))
     return HIT
 
 
-def _unreadable(packet: Packet, ctx: Context, *, native: bool) -> Answer:
-    """Answer a packet that is a later fragment or ends within its header."""
-    native = native and ctx.backend == "nft"
-    if packet.fragment_offset:
-        # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
-        attack = (
-            packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == headers.TCP
-        )
-        return _HOTDROP if attack and not native else miss("a later fragment has no ports")
-    return miss("the header is cut short") if native else _HOTDROP
+def _native(use: Use, ctx: Context) -> bool:
+    """Whether iptables-nft writes the match as expressions of nftables."""
+    settings = use.settings
+    if ctx.backend != "nft" or "--tcp-option" in settings:
+        return False
+    return any(setting.value != _EVERY for setting in settings.values())
+
+
+def _unreadable(packet: Packet) -> Answer:
+    """What the match itself answers to a later fragment, or a packet that ends within its header."""
+    if not packet.fragment_offset:
+        return _HOTDROP
+    # A fragment that would overwrite the TCP flags is an attack: tcp_mt() drops it.
+    attack = (
+        packet.family == IPV4 and packet.fragment_offset == 8 and packet.protocol == headers.TCP
+    )
+    return _HOTDROP if attack else miss("a later fragment has no ports")
+
+
+def _as_bytes(packet: Packet) -> tuple[int, int, int | None] | None:
+    """Return what nftables takes for ports and flags, whatever is there; None where the packet ends.
+
+    Behind the fragment header of IPv6 it finds no transport header, and reads the IPv6 header itself.
+    """
+    data = packet.data
+    at = 0 if packet.fragment_offset and packet.family != IPV4 else packet.header_end
+    if len(data) < at + 4:
+        return None
+    flags = data[at + 13] if len(data) > at + 13 else None
+    return data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3], flags
 
 
 def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
-    flags = packet.flags
+    sport, dport, flags = packet.sport, packet.dport, packet.flags
     if packet.protocol != headers.TCP:
         return miss("protocol", packet.protocol_name)
     if flags is None:
-        return _unreadable(packet, ctx, native="--tcp-option" not in use.settings)
+        if not _native(use, ctx):
+            return _unreadable(packet)
+        sport, dport, flags = _as_bytes(packet) or (None, None, None)
+    if sport is None or dport is None:
+        return miss("the header is cut short")
     settings = use.settings
-    answer = _ports(use, packet, ctx)
+    answer = _ports(use, sport, dport, ctx)
     if answer is not HIT or len(settings) == ("--sport" in settings) + ("--dport" in settings):
         return answer
+    if flags is None:
+        return miss("the header is cut short")
     setting = settings.get("--tcp-flags")
     if setting and (flags & setting.value.mask == setting.value.value) is setting.inverted:
         return miss("--tcp-flags", flags)
@@ -142,11 +166,17 @@ def tcp_options(packet: Packet) -> dict[int, int]:
 
 
 def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
-    if packet.sport is None or packet.protocol != headers.UDP:
-        if packet.protocol != headers.UDP:
-            return miss("protocol", packet.protocol_name)
-        return _unreadable(packet, ctx, native=True)
-    return _ports(use, packet, ctx)
+    sport, dport = packet.sport, packet.dport
+    if packet.protocol != headers.UDP:
+        return miss("protocol", packet.protocol_name)
+    if sport is None or dport is None:
+        if not _native(use, ctx):
+            return _unreadable(packet)
+        found = _as_bytes(packet)
+        if found is None:
+            return miss("the header is cut short")
+        sport, dport, _ = found
+    return _ports(use, sport, dport, ctx)
 
 
 def _tidy_tcp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:

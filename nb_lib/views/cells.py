@@ -45,6 +45,8 @@ def texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:
 def _looked(step: Step) -> str:
     if step.lane == "confirm":
         return "entry confirmed"
+    if step.lane == "defrag":
+        return "fragments"
     ct = step.packet.ct
     return f"{ct.state}{', reply' * (ct.direction == 'REPLY')}" if ct else "untracked"
 

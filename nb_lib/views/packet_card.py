@@ -25,6 +25,7 @@ _ENDS = {
     "reject": "was rejected",
     "lost": "was lost",
     "error": "got no further",
+    "held": "is held",
     "undecided": "is undecided",
 }
 

@@ -33,8 +33,9 @@ def hue(table: str) -> Shade:
 
 
 def hue_of(lane: str) -> str:
-    """Return the table whose hue a lane has: ``nat.src`` is nat's, ``confirm`` is conntrack's."""
-    return lane.partition(".")[0].replace("confirm", "conntrack")
+    """Return the table whose hue a lane has: nat's for ``nat.src``, conntrack's for what serves it."""
+    name = lane.partition(".")[0]
+    return "conntrack" if name in ("confirm", "defrag") else name
 
 
 def shape(verdict: str, x: float, y: float) -> Markup:

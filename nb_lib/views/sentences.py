@@ -15,6 +15,8 @@ from nb_lib.trace import (
     Entered,
     Event,
     Fate,
+    Fragmented,
+    Gathered,
     Left,
     Looked,
     Lost,
@@ -38,6 +40,11 @@ LOOKED = {
     "confirmed": "conntrack confirms the connection: its entry enters the table.",
     "clash": "conntrack finds that another packet was faster and entered the same connection.",
 }
+GATHERED = {
+    "kept": "It is a fragment: it is kept until the others of its datagram have come.",
+    "whole": "It was the last fragment to come: the datagram goes on whole.",
+    "passed": "It is a fragment that fits no datagram: it goes on alone.",
+}
 FATES = {
     "forward": "It leaves by {device} as {packet}.",
     "local": "It is delivered to this host as {packet}.",
@@ -47,6 +54,7 @@ FATES = {
     "error": "It goes no further; the sender is told {detail}.",
     "queue": "It waits in a queue for a program: {place}.",
     "stolen": "{place} takes it away.",
+    "held": "It is held until the other fragments have come.",
     "undecided": "Its way cannot be told further: {detail}.",
 }
 FATE_WORDS = {
@@ -56,6 +64,7 @@ FATE_WORDS = {
     "reject": "rejected by {place}",
     "lost": "lost after {detail}",
     "error": "answered by {detail}",
+    "held": "held, a fragment",
     "undecided": "undecided at {place}",
 }
 MARKS = {"ACCEPT": "●", "DROP": "■", "REJECT": "▲", "RETURN": "↩", "JUMP": "⤷", "GOTO": "⤷",
@@ -67,6 +76,13 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
     match event:
         case AtHook():
             return f"The packet meets the hook {event.hook}."
+        case Gathered():
+            said = GATHERED[event.what]
+            return f"{said[:-1]} ({event.note})." if event.note else said
+        case Fragmented():
+            return (
+                f"It is too large, or came in fragments: it leaves in {len(event.parts)} fragments."
+            )
         case Looked():
             return _looked(event)
         case Entered():

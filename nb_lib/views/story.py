@@ -15,6 +15,8 @@ from nb_lib.trace import (
     Chance,
     Entered,
     Event,
+    Fragmented,
+    Gathered,
     Left,
     Looked,
     Lost,
@@ -99,10 +101,14 @@ class _Teller:
                        changes=last.changes + step.changes,
                        events=(*last.events, event))  # fmt: skip
 
-    def step(self, event: Event) -> Step | None:  # noqa: C901 - one case for a kind of event
+    def step(self, event: Event) -> Step | None:  # noqa: C901, PLR0912 - one case for a kind of event
         """Return the step that ``event`` makes, or None if it waits for one."""
         said = sentence(event)
         match event:
+            case Gathered():
+                return self.make("look", said, event, lane="defrag")
+            case Fragmented():
+                return self.make("route", said, event, lane="route")
             case Looked(what="confirmed" | "clash"):
                 return self.make("look", said, event, lane="confirm")
             case Looked():

@@ -321,6 +321,18 @@ def test_fragments_without_conntrack_pass_one_by_one() -> None:
         assert trace.steps[0][2] == number
 
 
+def test_fragments_meet_conntrack_together() -> None:
+    whole = udp(C, S, sport=4020, dport=9, payload=b"z" * 1552, ident=500).data
+    head, body = whole[:20], whole[20:]
+    machine = host(tracked(4), 4, "nft")
+    found = recorded("hook_order")["nft"]["ipv4 fragment: first + second fragment (UDP 1480+80)"]
+    first = put(machine, "c0", fragment(head, body[:1480], 0x2000))
+    last = put(machine, "c0", fragment(head, body[1480:], 185))
+    assert (first.fate.kind, first.steps) == ("held", ())
+    assert [once(visited(last))] == kernel_steps({"packets": found["packets"][1:]})
+    assert [(p.fragment_offset, p.length) for p in last.outgoing] == [(0, 1500), (1480, 100)]
+
+
 def fragment(head: bytes, body: bytes, place: int) -> Packet:
     """Put a part of a packet's body behind its IPv4 header."""
     data = bytearray(head + body)

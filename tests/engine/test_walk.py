@@ -138,14 +138,14 @@ def test_a_rule_that_misses_says_why() -> None:
 
 
 @pytest.mark.parametrize(("packet", "backend", "expected"), [
-    (CUT, "legacy", ["INPUT 1 DROP"]),  # hotdrop: the match itself drops what it cannot read
-    (CUT, "nft", ["INPUT policy ACCEPT"]),  # iptables-nft compares ports without the match
-    (LATER, "legacy", ["INPUT policy ACCEPT"]),  # a later fragment has no ports
-    (LATER, "nft", ["INPUT policy ACCEPT"]),
+    (CUT, "legacy", ["PREROUTING 1 DROP"]),  # hotdrop: the match itself drops what it cannot read
+    (CUT, "nft", ["PREROUTING 1 ACCEPT"]),  # nftables reads no more than the ports
+    (LATER, "legacy", ["PREROUTING policy ACCEPT"]),  # a later fragment has no ports
+    (LATER, "nft", ["PREROUTING 1 ACCEPT"]),
 ])  # fmt: skip
 def test_a_header_that_cannot_be_read(packet: Packet, backend: str, expected: list[str]) -> None:
-    trace = arrive(table("-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"), packet, backend=backend)
-    assert steps(trace) == expected, trace
+    rules = table("-A PREROUTING -p tcp -m tcp --dport 80 -j ACCEPT", "mangle", chain="PREROUTING")
+    assert steps(arrive(rules, packet, backend=backend)) == expected
 
 
 # what cannot be decided → what the trace says is missing

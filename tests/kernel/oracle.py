@@ -83,8 +83,11 @@ class Oracle:
         raise TimeoutError("the sentinel's trace event did not come")
 
     def _sort(self, events: list[TraceEvent], found: dict[int, Seen]) -> None:
-        """Give each event to its packet: the first of a base chain carries the header."""
-        current: Seen | None = None
+        """Give each event to its packet: the first of a base chain carries the header.
+
+        Only a later fragment of IPv6 has none there: it must share its batch with its like alone.
+        """
+        current: Seen | None = next(iter(found.values())) if len(found) == 1 else None
         for event in events:
             if event.header:
                 current = found.get(identity(event.header))

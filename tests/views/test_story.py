@@ -16,6 +16,8 @@ from nb_lib.trace import (
     Entered,
     Event,
     Fate,
+    Fragmented,
+    Gathered,
     Left,
     Looked,
     Lost,
@@ -59,6 +61,14 @@ SAID = [
     (
         Looked(P, "invalid", note="a checksum is wrong"),
         "conntrack can make no sense of it: it is INVALID (a checksum is wrong).",
+    ),
+    (
+        Gathered(P, "whole", "from 2 fragments"),
+        "It was the last fragment to come: the datagram goes on whole (from 2 fragments).",
+    ),
+    (
+        Fragmented(P, (P, P)),
+        "It is too large, or came in fragments: it leaves in 2 fragments.",
     ),
     (
         Entered(P, "nat", "INPUT", policy="ACCEPT", length=1),

@@ -1,0 +1,221 @@
+"""A packet meets one hook: conntrack, tables and translation in the kernel's order.
+
+What stops it there is returned and not acted upon: a verdict (``Ending``), or the kernel's own reason
+to drop it (``Refused``). ``engine/path.py`` strings the hooks together and deals with the ends.
+
+Linux: net/netfilter/core.c nf_hook_slow(); net/ipv4/netfilter.c ip_route_me_harder().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from nb_lib.engine import nat
+from nb_lib.engine.conntrack import confirm, track
+from nb_lib.engine.context import Meeting
+from nb_lib.engine.defrag import Pieces, is_fragment
+from nb_lib.engine.index import ChainIndex
+from nb_lib.engine.routing import Refused, Routing
+from nb_lib.engine.state import State
+from nb_lib.engine.walk import Ending, walk
+from nb_lib.headers import ICMP_ERRORS
+from nb_lib.hooks import OUTPUT, PREROUTING, Stop, stops
+from nb_lib.packet import Packet
+from nb_lib.rules import Ruleset
+from nb_lib.trace import AtHook, Entered, Event, Gathered, Looked, Rewritten, Route, Routed
+
+# How long a datagram may wait for its fragments: the setting, and its default in seconds.
+_FRAGMENT_TIME = {
+    4: ("net.ipv4.ipfrag_time", 30),
+    6: ("net.netfilter.nf_conntrack_frag6_timeout", 60),
+}
+Stopped = Generator[Event, None, "Ending | Refused | None"]
+
+
+class Crossing:
+    """A packet and the host that it crosses. ``packet`` is always its present form."""
+
+    def __init__(self, ruleset: Ruleset, routing: Routing, state: State, meeting: Meeting, *, tracking: bool,
+                 indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
+        self.ruleset = ruleset
+        self.routing = routing
+        self.state = state
+        self.meeting = meeting
+        self.tracking = tracking
+        self.indexes = indexes
+        self.packet: Packet
+        self.route: Route
+        self.pieces: Pieces | None = None  # how the packet came, if it came in fragments
+        self.last = "start"  # the last chain that was met, for packets that get lost
+
+    def set(self, packet: Packet) -> None:
+        """Go on with another form of the packet."""
+        self.packet = packet
+        self.meeting.packet = packet
+
+    def meet(self, hook: str) -> Stopped:
+        """Meet everything that is registered at a hook, in order."""
+        self.meeting.hook = hook
+        yield AtHook(self.packet, hook)
+        for stop in stops(hook, self.ruleset.backend):
+            stopped = yield from self._stop(stop, hook)
+            if stopped:
+                return stopped
+        return None
+
+    def _stop(self, stop: Stop, hook: str) -> Stopped:
+        match stop.function or stop.table:
+            case "defrag":
+                return (yield from self._defrag(hook))
+            case "conntrack":
+                return (yield from self._conntrack(arriving=hook == PREROUTING))
+            case "confirm":
+                return (yield from self._confirm())
+            case "nat":
+                return (yield from self._nat(hook))
+        return (yield from self._table(stop.table, hook))
+
+    def _defrag(self, hook: str) -> Stopped:
+        """Hold fragments until the datagram is whole, for conntrack's sake.
+
+        Those that come back by lo are known: IPv6 lets them pass, IPv4 gathers them once more, so that
+        their translation can be reverted (ipv6_defrag(); ipv4_conntrack_defrag() with CONFIG_NF_NAT).
+        """
+        tracked = self.packet.ct
+        known = tracked is not None and (tracked.connection is None or self.packet.family == 6)
+        if not self.tracking or (known and self.packet.attached):
+            return None
+        return (yield from self.gather(hook))
+
+    def gather(self, hook: str) -> Stopped:
+        """Put a fragment to the others of its datagram; go on with the whole, or not at all."""
+        if not is_fragment(self.packet):
+            return None
+        timeout = self.routing.setting(*_FRAGMENT_TIME[self.packet.family])
+        found = self.state.fragments.gather(self.packet, hook, self.state.now, timeout)
+        if found.what == "dropped":
+            return Refused(found.note)
+        self.set(found.packet)
+        yield Gathered(found.packet, found.what, found.note)
+        self.pieces = found.pieces
+        return Ending("HELD", found.packet) if found.what == "kept" else None
+
+    def _conntrack(self, *, arriving: bool) -> Stopped:
+        if not self.tracking or self.packet.attached:
+            return None
+        packet, what, note = track(
+            self.state.conntrack,
+            self.packet,
+            self.state.now,
+            self.routing.timeouts,
+            arriving=arriving,
+        )
+        self.set(packet)
+        yield Looked(packet, what, packet.ct.connection if packet.ct else None, note)
+        return None
+
+    def _confirm(self) -> Stopped:
+        tracked = self.packet.ct
+        packet, fine = confirm(self.state.conntrack, self.packet)
+        if not fine:
+            yield Looked(packet, "clash", packet.ct.connection if packet.ct else None)
+            return Refused("another connection has taken its tuple")
+        if packet.ct is not tracked:
+            self.set(packet)
+            yield Looked(packet, "confirmed", packet.ct.connection if packet.ct else None)
+        return None
+
+    def _table(self, name: str, hook: str) -> Stopped:
+        """Walk a table's base chain at this hook."""
+        if name not in self.ruleset or hook not in self.ruleset[name]:
+            return None
+        before = self.packet
+        ending = yield from self._walk(name, hook)
+        if ending.verdict == "ACCEPT":
+            if name == "mangle" and hook == OUTPUT and _routed_differently(before, self.packet):
+                return (yield from self._route_again(before))
+            return None
+        return ending
+
+    def _nat(self, hook: str) -> Stopped:
+        """net/netfilter/nf_nat_core.c nf_nat_inet_fn(): rules for the first packet, the record for all."""
+        tracked = self.packet.ct
+        if tracked is None or tracked.connection is None:
+            return None
+        by, place, side = "conntrack", None, nat.SIDE[hook]
+        error = self.packet.icmp_type in ICMP_ERRORS[self.packet.family]
+        if (
+            tracked.state in ("NEW", "RELATED")
+            and not error
+            and not nat.initialised(tracked.connection, side)
+        ):
+            if "nat" in self.ruleset and hook in self.ruleset["nat"]:
+                ending = yield from self._walk("nat", hook)
+                if ending.verdict != "ACCEPT":
+                    return ending
+                by, place = ending.by or by, ending.place
+            self._settle(side)
+        before = self.packet
+        after = nat.translate(before, hook)
+        if after is not before and after.data != before.data:
+            self.set(after)
+            yield Rewritten(after, before, by, place)
+            if hook == OUTPUT and after.dst != before.dst:
+                return (yield from self._route_again(before))
+        return None
+
+    def _settle(self, side: str) -> None:
+        """Bind a side that no rule translated."""
+        tracked = self.packet.ct
+        assert tracked is not None
+        assert tracked.connection is not None
+        if nat.initialised(tracked.connection, side):
+            return
+        connection = nat.settle(self.state.conntrack, tracked.connection, side, self.meeting.draw)
+        self.set(replace(self.packet, ct=tracked._replace(connection=connection)))
+
+    def _walk(self, table: str, hook: str) -> Generator[Event, None, Ending]:
+        chains = self.ruleset[table]
+        ending = yield from self._noting(
+            walk(chains, chains[hook], self.packet, self.meeting, self.indexes)
+        )
+        self.set(ending.packet)
+        return ending
+
+    def _noting(self, events: Generator[Event, None, Ending]) -> Generator[Event, None, Ending]:
+        """Pass events on and remember the last chain met."""
+        try:
+            while True:
+                event = next(events)
+                if isinstance(event, Entered):
+                    self.last = event.chain if event.caller is None else self.last
+                yield event
+        except StopIteration as stop:
+            ending: Ending = stop.value
+            return ending
+
+    def _route_again(self, before: Packet) -> Stopped:
+        """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out.
+
+        The chains that are left at this hook still see the device of the first route: nf_hook_state
+        is not touched.
+        """
+        packet = self.packet
+        route = self.routing.output(packet.src, packet.dst, packet.mark)
+        if isinstance(route, Refused):
+            return route
+        self.route = route
+        if route.interface != before.out_iface or packet.dst != before.dst:
+            yield Routed(self.packet, route, again=True)
+        return None
+
+
+def _routed_differently(before: Packet, after: Packet) -> bool:
+    """Whether mangle OUTPUT changed what routing looks at: ipt_mangle_out()."""
+    return (before.src, before.dst, before.tos, before.mark) != (
+        after.src,
+        after.dst,
+        after.tos,
+        after.mark,
+    )
