@@ -84,11 +84,32 @@ _NFT_INPUT = (
 )
 
 
-def stops(hook: str, backend: str = "nft") -> tuple[Stop, ...]:
-    """Return what a packet meets at ``hook``, in the kernel's order.
+# A bridge's own hooks (include/uapi/linux/netfilter_bridge.h, enum nf_br_hook_priorities).
+# ``iptables`` stands for the chains of IPv4 or IPv6 at the hook of the same name, which br_netfilter
+# calls from here: net/bridge/br_netfilter_hooks.c br_nf_ops.
+_IPTABLES = Stop(0, "", "iptables")
+_BRIDGE: dict[str, tuple[Stop, ...]] = {
+    PREROUTING: (Stop(-300, "nat"), _IPTABLES),
+    INPUT: (Stop(-200, "filter"),),
+    FORWARD: (Stop(-200, "filter"), _IPTABLES),
+    OUTPUT: (Stop(-200, "filter"), Stop(100, "nat")),
+    POSTROUTING: (Stop(300, "nat"), Stop(CONFIRM, "", "iptables")),
+}
+# ebtables-nft asks for priority -200 on OUTPUT as well: its filter comes before nat there.
+_LEGACY_BRIDGE_OUTPUT = (Stop(100, "nat"), Stop(200, "filter"))
+_ARP = (Stop(FILTER, "filter"),)
 
-    ``backend`` is ``nft`` or ``legacy``; they differ only in where ``security`` stands on INPUT.
+
+def stops(hook: str, backend: str = "nft", family: int = 4) -> tuple[Stop, ...]:
+    """Return what a packet meets at ``hook`` of a family, in the kernel's order.
+
+    ``backend`` is ``nft`` or ``legacy``; they differ in where ``security`` stands on INPUT, and in
+    where a bridge's ``filter`` stands on OUTPUT.
     """
+    if family == BRIDGE:
+        return _LEGACY_BRIDGE_OUTPUT if (hook, backend) == (OUTPUT, "legacy") else _BRIDGE[hook]
+    if family == ARP:
+        return _ARP
     if hook == INPUT and backend == "nft":
         return _NFT_INPUT
     return _COMMON[hook]

@@ -65,9 +65,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class AtHook(Event):
-    """The packet arrives at a hook."""
+    """The packet arrives at a hook; ``layer`` is ``bridge`` or ``arp`` if it is not one of IP's."""
 
     hook: str
+    layer: str = ""
+
+    @property
+    def name(self) -> str:
+        """``PREROUTING``, or ``bridge PREROUTING``."""
+        return f"{self.layer} {self.hook}".lstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +222,10 @@ class Noted(Event):
 
 
 class Route(NamedTuple):
-    """A routing decision: ``kind`` is LOCAL, FORWARD, OUTPUT or BROADCAST (delivered here as well)."""
+    """A routing decision: ``kind`` is LOCAL, FORWARD, OUTPUT or BROADCAST (delivered here as well).
+
+    BRIDGE is a bridge's own: out by the port ``interface``, or up to the bridge's host.
+    """
 
     kind: str
     interface: str
@@ -231,6 +240,13 @@ class Routed(Event):
 
     route: Route
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone(Event):
+    """A frame leaves a bridge by the port ``device``; others of its copies may still be on their way."""
+
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +317,11 @@ class Trace:
     def replies(self) -> tuple[Packet, ...]:
         """What the host itself answered."""
         return tuple(e.answer for e in self.events if isinstance(e, Answered))
+
+    @property
+    def frames(self) -> tuple[tuple[str, Packet], ...]:
+        """What left the bridges, as (port, frame), without the host's own answers."""
+        return tuple((e.device, e.packet) for e in self.events if isinstance(e, Gone))
 
     @cached_property
     def steps(self) -> tuple[tuple[str, str, int | str, str], ...]:
@@ -377,11 +398,15 @@ class Exploration:
         return present.bundle(self)
 
 
+_FIELDS = ("src", "sport", "dst", "dport", "icmp_id", "ttl", "tos")
+_LINK_FIELDS = ("mac_src", "mac_dst", "sender_mac", "target_mac")
+
+
 def changes(before: Packet, after: Packet) -> tuple[tuple[str, str, str], ...]:
     """Return what differs between two packets, as (field, old, new) texts."""
     found = []
-    for name in ("src", "sport", "dst", "dport", "icmp_id", "ttl", "tos"):
-        old, new = getattr(before, name), getattr(after, name)
+    for name in (*_FIELDS, *_LINK_FIELDS):
+        old, new = getattr(before, name, None), getattr(after, name, None)
         if old != new:
             found.append((name, str(old), str(new)))
     if before.mark != after.mark:

@@ -16,6 +16,7 @@ from nb_lib.connection import Address, Connection
 from nb_lib.engine import nat
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.sets import change_member, contains
+from nb_lib.frame import BROADCAST, is_group
 from nb_lib.packet import Packet
 from nb_lib.trace import Chance, Event, Noted, Place, Rewritten
 
@@ -43,6 +44,8 @@ class Meeting:
         self.packet: Packet | None = None
         self.next_hop: Address | None = None
         self.events: list[Event] = []
+        self.own_mac = ""  # the bridge's, while a frame passes its chains
+        self.messages: list[Packet] = []  # what a target wants to be sent at once
 
     @property
     def place(self) -> Place:
@@ -118,9 +121,27 @@ class Meeting:
             case effects.SetMember():
                 text = change_member(self.state.sets, effect, packet, self.now)
                 self.events.append(Noted(packet, self.place, text, self.depth))
+            case effects.Redirect(mac):
+                before, packet = packet, self._redirect(packet, mac)
+                self.events.append(
+                    Rewritten(packet, before, "dnat" if mac else "redirect", self.place)
+                )
+            case effects.Respond(message):
+                self.messages.append(message)
             case effects.Nat():
                 packet = self._translate(effect, packet)
         return packet
+
+    def _redirect(self, packet: Packet, mac: str) -> Packet:
+        """Address a frame anew: net/bridge/netfilter/ebt_dnat.c, ebt_redirect.c."""
+        mac = mac or self.own_mac
+        if is_group(mac):
+            link = "BROADCAST" if mac == BROADCAST else "MULTICAST"
+        elif self.hook == "OUTPUT":
+            link = packet.link  # its port is chosen already
+        else:
+            link = "HOST" if mac == self.own_mac else "OTHERHOST"
+        return replace(packet, mac_dst=mac, link=link)
 
     def _mark_connection(self, packet: Packet, mark: int) -> Packet:
         tracked = packet.ct

@@ -10,13 +10,15 @@ from typing import Any
 
 from nb_lib.engine.chance import Chooser, Script, Seeded
 from nb_lib.engine.conntrack import Conntrack
-from nb_lib.engine.context import Meeting
+from nb_lib.engine.entry import Entry
 from nb_lib.engine.index import ChainIndex
-from nb_lib.engine.path import Events, Path
+from nb_lib.engine.link import layer_name, make_links
+from nb_lib.engine.path import Events
 from nb_lib.engine.propose import propose
 from nb_lib.engine.routing import Interface, RouteEntry, Routing, make_interface, make_route
 from nb_lib.engine.state import State
 from nb_lib.errors import HostError, LimitError
+from nb_lib.net import BITS
 from nb_lib.packet import Packet
 from nb_lib.rules import Counters, Ruleset, Table
 from nb_lib.text import uses
@@ -37,8 +39,11 @@ class Host:
     addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what ``read_addresses`` returned; ``routes`` maps
     a network to a device, ``"DEVICE"`` or ``"DEVICE via GATEWAY"``, or is what ``read_routes``
     returned. Where no address is given, addresses and routes are proposed from the rules and the
-    packet, and each trace lists what was assumed. ``sysctls`` are named as sysctl(8) does. ``facts``
-    are what no header holds: ``uid`` of the sender, ``mtu`` (1500 unless given) and the like.
+    packet, and each trace lists what was assumed. ``bridges`` maps a bridge to its Ethernet address and
+    its ports (``{"br0": {"mac": "02:00:00:00:0c:00", "ports": ["p0", "p1"]}}``; a mapping gives the
+    ports' own addresses), ``neighbours`` an IP address to an Ethernet address. ``sysctls`` are named as
+    sysctl(8) does. ``facts`` are what no header holds: ``uid`` of the sender, ``mtu`` (1500 unless
+    given) and the like.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
     Raises HostError for facts that do not fit together.
@@ -52,6 +57,8 @@ class Host:
         routes: Mapping[str, str] | Iterable[RouteEntry] = (),
         sysctls: Mapping[str, str | int] | None = None,
         ipsets: Mapping[str, IpSet] | None = None,
+        bridges: Mapping[str, Mapping[str, Any]] | None = None,
+        neighbours: Mapping[str, str] | None = None,
         facts: Mapping[str, Any] | None = None,
         seed: int = 0,
         now: float = 1_700_000_000.0,
@@ -64,6 +71,7 @@ class Host:
         self.routing = Routing(_interfaces(addresses), _routes(routes), settings)
         self.state = State(sets=dict(ipsets or {}), facts={**FACTS, **(facts or {})}, now=now,
                            random=random.Random(seed))  # fmt: skip
+        self.links = make_links(bridges or {}, neighbours or {})
         self._indexes: dict[int, dict[tuple[str, str], ChainIndex]] = {}
         self._tracking: dict[int, bool] = {}
 
@@ -83,6 +91,14 @@ class Host:
     def now(self) -> float:
         """The host's clock, in seconds since the epoch."""
         return self.state.now
+
+    def family(self, family: int) -> Ruleset:
+        """Return the ruleset of a family, an empty one if there is none."""
+        return self.rulesets.get(family) or Ruleset(family, backend=self.ruleset.backend)
+
+    def indexes(self, family: int) -> dict[tuple[str, str], ChainIndex]:
+        """Return what is known of where a packet has to look in long chains."""
+        return self._indexes.setdefault(family, {})
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -115,7 +131,8 @@ class Host:
         """Return the ruleset with the counters that this host's packets have moved."""
         ruleset = self.rulesets[family]
         for table in ruleset:
-            ruleset = ruleset.replace(_counted(table, self.state.counters))
+            name = layer_name(family, table.name)
+            ruleset = ruleset.replace(_counted(table, name, self.state.counters))
         return ruleset
 
     # --- what it does ---
@@ -148,16 +165,16 @@ class Host:
     def _run(self, packet: Packet, interface: str, state: State, chooser: Chooser, *,
              broadcast: bool = False) -> Trace:  # fmt: skip
         family = packet.family
-        ruleset = self.rulesets.get(family) or Ruleset(family)
         routing = self.routing
         assumed: tuple[str, ...] = ()
-        if not any(i.address.version == family for i in routing.interfaces):
-            routing, assumed = propose(routing, ruleset, packet, interface)
-        meeting = Meeting(family, ruleset.backend, routing, state, chooser)
-        path = Path(ruleset, routing, state, meeting, tracking=self.tracks(family),
-                    indexes=self._indexes.setdefault(family, {}))  # fmt: skip
+        known = any(i.address.version == family for i in routing.interfaces)
+        if family in BITS and not (known or self.links.bridge_of(interface)):
+            routing, assumed = propose(routing, self.family(family), packet, interface)
+        entry = Entry(self, routing, state, chooser)
         way = (
-            path.receive(packet, interface) if interface else path.send(packet, broadcast=broadcast)
+            entry.receive(packet, interface)
+            if interface
+            else entry.send(packet, broadcast=broadcast)
         )
         events, fate = _collect(way)
         assert fate is not None
@@ -196,14 +213,14 @@ def _routes(given: Mapping[str, str] | Iterable[RouteEntry]) -> tuple[RouteEntry
     return tuple(found)
 
 
-def _counted(table: Table, counters: Mapping[Place, tuple[int, int]]) -> Table:
+def _counted(table: Table, name: str, counters: Mapping[Place, tuple[int, int]]) -> Table:
     for chain in table:
         rules = list(chain.rules)
         for number, rule in enumerate(rules, 1):
-            more = counters.get(Place(table.name, chain.name, number))
+            more = counters.get(Place(name, chain.name, number))
             if more:
                 rules[number - 1] = rule._replace(counters=_add(rule.counters, more))
-        policy = counters.get(Place(table.name, chain.name, 0), (0, 0))
+        policy = counters.get(Place(name, chain.name, 0), (0, 0))
         table = table.replace(
             replace(chain, rules=tuple(rules), counters=_add(chain.counters, policy))
         )

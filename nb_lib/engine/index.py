@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from heapq import merge
 
+from nb_lib.net import Net
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule
 from nb_lib.text.parse import LazyRules
@@ -68,7 +69,7 @@ def _key_of_text(rules: Sequence[Rule], number: int) -> tuple[str, str]:
 
 def _key_of_rule(rules: Sequence[Rule], number: int) -> tuple[str, str]:
     setting = rules[number].core.settings.get("-d")
-    if setting is None or setting.inverted:
+    if setting is None or setting.inverted or not isinstance(setting.value, Net):
         return "", ""
     host = setting.value.host
     return (str(host) if host is not None else ""), ""

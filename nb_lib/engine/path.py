@@ -13,7 +13,7 @@ ip_output.c __ip_local_out(), ip_output(); icmp.c icmp_xmit_lock().
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from nb_lib.connection import Address
@@ -33,18 +33,29 @@ Events = Generator[Event, None, "Fate | None"]
 
 
 class Path(Crossing):
-    """One packet's way."""
+    """One packet's way. ``onward`` takes it where IP has done with it: into a bridge, perhaps."""
 
     device = ""  # by which it came
+    onward: Callable[[Path], Events] | None = None
     parts: tuple[Packet, ...] = ()  # what left, if it left in fragments
     busy = False  # it is an ICMP message of the host's own, or answers one
 
     def receive(self, packet: Packet, device: str) -> Events:
         """The packet comes in by ``device``, in a frame addressed as its destination suggests."""
         link = packet.link or _FRAMES.get(self.routing.address_type(packet.dst), "HOST")
-        self.set(replace(packet, in_iface=device, out_iface="", link=link))
+        packet = replace(packet, in_iface=device, out_iface="", link=link)
+        return (yield from self.arrive(packet, device))
+
+    def visit(self, packet: Packet, hook: str) -> Events:
+        """Meet one hook alone: a bridge shows the packet to it."""
+        self.set(packet)
+        return (yield from self._hook(hook))
+
+    def arrive(self, packet: Packet, device: str, *, seen: bool = False) -> Events:
+        """The packet is here; ``seen``: a bridge has shown it to PREROUTING already."""
+        self.set(packet)
         self.device = device
-        fate = yield from self._hook(PREROUTING)
+        fate = None if seen else (yield from self._hook(PREROUTING))
         if fate:
             return fate
         packet = self.packet
@@ -130,10 +141,15 @@ class Path(Crossing):
         if fate:
             return fate
         packet = self.packet
+        yield from self.cut(packet)
+        fate = (yield from self.onward(self)) if self.onward else None
+        return fate or Fate("forward", packet.out_iface)
+
+    def cut(self, packet: Packet) -> Generator[Event, None, None]:
+        """Find the ``parts`` in which the packet leaves: it is too large, or came in fragments."""
         self.parts = cut(packet, self._mtu(), self.pieces, lambda: self.meeting.draw(1, 2**32 - 1))
         if len(self.parts) > 1:
             yield Fragmented(packet, self.parts)
-        return Fate("forward", packet.out_iface)
 
     def _leave_by(self, route: Route) -> None:
         self.route = route
@@ -221,6 +237,7 @@ class Path(Crossing):
         """Send the host's answer on its own way through OUTPUT and POSTROUTING."""
         way = Path(self.ruleset, self.routing, self.state, self._fresh_meeting(), tracking=self.tracking,
                    indexes=self.indexes)  # fmt: skip
+        way.onward = self.onward
         way.busy = self.busy or made.icmp_type is not None
         made = _attached(made, self.packet)
         return Answered(self.packet, made, by, tuple(way.send(made)))

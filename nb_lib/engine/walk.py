@@ -100,6 +100,8 @@ class _Walker:
             )
             found = yield from self._next_match()
             if found is None:
+                if self.chain.fallback:
+                    return (yield from self._fallback())
                 if self.frames:
                     yield self._leave()
                     continue
@@ -249,6 +251,12 @@ class _Walker:
             depth,
             Place(self.table.name, self.chain.name, self.index),
         )
+
+    def _fallback(self) -> Generator[Event, None, Ending]:
+        """A user chain of ebtables has a policy of its own."""
+        verdict, name = self.chain.fallback, self.chain.name
+        yield PolicyApplied(self.packet, self.table.name, name, verdict)
+        return Ending(verdict, self.packet, Place(self.table.name, name, 0))
 
     def _policy(self) -> Generator[Event, None, Ending]:
         if self.chain is not self.base:

@@ -17,6 +17,7 @@ from nb_lib.trace import (
     Fate,
     Fragmented,
     Gathered,
+    Gone,
     Left,
     Looked,
     Lost,
@@ -75,7 +76,7 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
     """Say what happened, in one sentence."""
     match event:
         case AtHook():
-            return f"The packet meets the hook {event.hook}."
+            return f"The packet meets the hook {event.name}."
         case Gathered():
             said = GATHERED[event.what]
             return f"{said[:-1]} ({event.note})." if event.note else said
@@ -110,6 +111,8 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
         case Lost():
             hint = f" ({event.setting})" if event.setting else ""
             return f"The kernel drops it, no rule is to blame: {event.reason}{hint}."
+        case Gone():
+            return f"It leaves the bridge by {event.device}."
         case Answered():
             return f"The host answers by {event.by}: {event.answer}."
     raise AssertionError(f"no sentence for {type(event).__name__}")
@@ -144,9 +147,8 @@ def arrival(trace: Trace) -> str:
 
 def rewrites(before: Packet, after: Packet) -> tuple[tuple[str, str, str], ...]:
     """Return what differs as (field, old, new); an address is shown with its port."""
-    return tuple((n, old, new) for n, old, new in
-                 ((n, a, fields(after).get(n, "")) for n, a in fields(before).items())
-                 if old != new)  # fmt: skip
+    old, new = (fields(packet) | _macs(packet) for packet in (before, after))
+    return tuple((n, text, new.get(n, "")) for n, text in old.items() if text != new.get(n, ""))
 
 
 def fields(packet: Packet) -> dict[str, str]:
@@ -161,6 +163,15 @@ def fields(packet: Packet) -> dict[str, str]:
     if packet.icmp_id is not None:
         found["icmp id"] = str(packet.icmp_id)
     return found
+
+
+def _macs(packet: Packet) -> dict[str, str]:
+    """Return the Ethernet addresses of a frame, and those that an ARP message tells."""
+    found = {
+        name: getattr(packet, name, "")
+        for name in ("mac_src", "mac_dst", "sender_mac", "target_mac")
+    }
+    return {name.replace("_", " "): text for name, text in found.items() if text}
 
 
 def misses(event: Missed, most: int = 4) -> Iterator[tuple[str, str]]:
@@ -219,6 +230,8 @@ def _routed(event: Routed) -> str:
     route, again = event.route, "Routing again" if event.again else "Routing"
     by = f", says the route “{route.rule}”" if route.rule else ""
     via = f" via {route.via}" if route.via else ""
+    if route.kind == "BRIDGE":
+        return f"Bridging: to {route.interface} ({route.rule})."
     if route.kind == "LOCAL":
         return f"{again}: the destination is this host itself{by}."
     if route.kind == "BROADCAST":

@@ -118,7 +118,7 @@ def _events(  # noqa: C901, PLR0912 - one case for a kind of event
         match event:
             case AtHook():
                 yield ""
-                yield indent + event.hook
+                yield indent + event.name
                 depth = 0
             case Entered(caller=None):
                 policy = f", policy {event.policy}" if event.policy else ""

@@ -18,6 +18,7 @@ from nb_lib.trace import (
     Fate,
     Fragmented,
     Gathered,
+    Gone,
     Left,
     Looked,
     Lost,
@@ -116,6 +117,7 @@ SAID = [
         Routed(P, Route("FORWARD", "eth1", rule="10.0.0.0/8 dev eth1"), again=True),
         "Routing again: forward it out of eth1, says the route “10.0.0.0/8 dev eth1”.",
     ),
+    (Gone(P, "p1"), "It leaves the bridge by p1."),
     (
         Lost(P, "no route to 9.9.9.9", "PREROUTING", "ip route add"),
         "The kernel drops it, no rule is to blame: no route to 9.9.9.9 (ip route add).",
