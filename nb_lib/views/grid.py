@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from nb_lib.hooks import FORWARD, HOOKS, OUTPUT, POSTROUTING, PREROUTING, SRC, Stop, stops
+from nb_lib.net import ARP, BRIDGE
 
 LABELS, WIDE, SLIM, GUTTER, EDGE = 98, 164, 80, 38, 12
 BUS, NAMES, TOP = 12, 34, 44
@@ -100,24 +101,47 @@ class Grid(NamedTuple):
         return min((self.gutter(h) for h in HOOKS if self.gutter(h) > x), default=x)
 
 
-def lane(stop: Stop) -> str:
+# The layers that a map may show, IP's own without a name: whose hooks, and whose personality of them.
+_LAYERS = {"": (4, "legacy"), "arp": (ARP, "nft"), "bridge": (BRIDGE, "nft")}
+
+
+def lane(stop: Stop, layer: str = "") -> str:
     """Return the lane of a stop; nat has two, one for destinations and one for sources."""
-    if stop.table == "nat" and stop.priority == SRC:
-        return "nat.src"
-    return stop.table or stop.function
+    name = (
+        "nat.src" if stop.table == "nat" and stop.priority >= SRC else stop.table or stop.function
+    )
+    return f"{layer} {name}".lstrip()
 
 
-def lanes() -> tuple[tuple[str, int], ...]:
-    """Return every lane with its priority, in the order of priorities."""
+def layer_of(family: int) -> str:
+    """Return the layer whose lanes a ruleset's tables have."""
+    return next((name for name, (known, _) in _LAYERS.items() if known == family), "")
+
+
+def layers_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return IP's layer, and those of the lanes of these names."""
+    return tuple(dict.fromkeys(["", *(name.rpartition(" ")[0] for name in names)]))
+
+
+def _stops(hook: str, layer: str) -> list[Stop]:
+    family, backend = _LAYERS[layer]
+    return [stop for stop in stops(hook, backend, family) if stop.function != "iptables"]
+
+
+def lanes(layers: Iterable[str] = ("",)) -> tuple[tuple[str, int], ...]:
+    """Return every lane of some layers with its priority, in the order of priorities."""
     found: dict[str, int] = {}
-    for hook in HOOKS:
-        for stop in stops(hook, "legacy"):
-            found[lane(stop)] = stop.priority
+    for layer in sorted(layers, reverse=True):
+        for hook in HOOKS:
+            for stop in _stops(hook, layer):
+                found[lane(stop, layer)] = stop.priority
     return tuple(sorted(found.items(), key=lambda pair: pair[1]))
 
 
-def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float = WIDE) -> Grid:
+def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float = WIDE,
+         layers: Iterable[str] = ("",)) -> Grid:  # fmt: skip
     """Lay the map out: ``lines`` of text in each cell, ``wide`` the hooks that matter."""
+    layers = tuple(layers)
     columns, at = {}, float(LABELS + EDGE)
     for hook in HOOKS:
         size = width if hook in wide else SLIM
@@ -125,14 +149,15 @@ def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float
         at += size + GUTTER
     total = at - GUTTER + EDGE + 26
     rows, down = {}, float(TOP)
-    for name, _ in lanes():
+    for name, _ in lanes(layers):
         most = max((n for (_, where), n in lines.items() if where == name), default=0)
         height = PAD + LINE * most if most else THIN
         rows[name] = Box(0, down, total, height)
         down += height + 5
     cells = {}
     for hook in HOOKS:
-        for stop in stops(hook):
-            row, column = rows[lane(stop)], columns[hook]
-            cells[hook, lane(stop)] = Box(column.x, row.y, column.w, row.h)
+        for layer in layers:
+            for stop in _stops(hook, layer):
+                row, column = rows[lane(stop, layer)], columns[hook]
+                cells[hook, lane(stop, layer)] = Box(column.x, row.y, column.w, row.h)
     return Grid(columns, rows, cells, down + 6, total)

@@ -34,7 +34,7 @@ def hue(table: str) -> Shade:
 
 def hue_of(lane: str) -> str:
     """Return the table whose hue a lane has: nat's for ``nat.src``, conntrack's for what serves it."""
-    name = lane.partition(".")[0]
+    name = lane.partition(".")[0].rpartition(" ")[2]
     return "conntrack" if name in ("confirm", "defrag") else name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, SRC, stops
+from nb_lib.hooks import CONFIRM, FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
 from nb_lib.net import FAMILY_NAMES
 from nb_lib.rules import Ruleset
 from nb_lib.trace import AtHook, Trace
@@ -30,11 +30,12 @@ def draw_path(trace: Trace) -> Drawing:
     widest = max((len(line.text) for lines in words.values() for line in lines), default=0)
     width = min(max(grid.WIDE, widest * SIZE * MONO + 26), 270.0)
     room = int((width - 26) / (SIZE * MONO))
-    plan = grid.make({key: len(lines) for key, lines in words.items()}, hooks, width)
+    layers = grid.layers_of(lane for _, lane in words)
+    plan = grid.make({key: len(lines) for key, lines in words.items()}, hooks, width, layers)
     spots = _spots(plan, story, trace)
     cards = draw_cards(plan, trace, story, spots)
     body = [
-        _lanes(plan, {lane for _, lane in words}),
+        _lanes(plan, layers, {lane for _, lane in words}),
         _map(plan),
         _trail(plan, story, spots),
         _names(plan, hooks),
@@ -59,14 +60,16 @@ def _says(story: Sequence[Step]) -> str:
 
 def draw_map(ruleset: Ruleset | None = None) -> Drawing:
     """Draw the map alone: hooks, tables, priorities; of a ruleset, how many rules are where."""
-    backend = ruleset.backend if ruleset else "nft"
-    words = {(hook, grid.lane(stop)): [line] for hook in HOOKS for stop in stops(hook, backend)
-             if (line := stop_line(stop, hook, ruleset))}  # fmt: skip
-    plan = grid.make(dict.fromkeys(words, 1), HOOKS, 124)
+    family, backend = (ruleset.family, ruleset.backend) if ruleset else (4, "nft")
+    layer = grid.layer_of(family)
+    words = {(hook, grid.lane(stop, layer)): [line] for hook in HOOKS
+             for stop in stops(hook, backend, family)
+             if stop.function != "iptables" and (line := stop_line(stop, hook, ruleset))}  # fmt: skip
+    plan = grid.make(dict.fromkeys(words, 1), HOOKS, 124, (layer,))
     used = {lane for _, lane in words}
     middle = plan.columns[FORWARD].cx
     body = [
-        _lanes(plan, used),
+        _lanes(plan, (layer,), used),
         _map(plan),
         _crossings(plan, (), ()),
         _names(plan, set(HOOKS)),
@@ -81,8 +84,8 @@ def draw_map(ruleset: Ruleset | None = None) -> Drawing:
     return Drawing(join(body), title, plan.width, plan.floor + 34)
 
 
-def _lanes(plan: Grid, used: set[str]) -> Markup:
-    return tag("g", [_lane(plan, name, prio, name in used) for name, prio in grid.lanes()],
+def _lanes(plan: Grid, layers: Sequence[str], used: set[str]) -> Markup:
+    return tag("g", [_lane(plan, name, prio, name in used) for name, prio in grid.lanes(layers)],
                font_size=10.5)  # fmt: skip
 
 
@@ -90,14 +93,14 @@ def _lane(plan: Grid, name: str, priority: int, used: bool) -> Markup:
     box, table = plan.lanes[name], hue_of(name)
     y = box.y + min(box.h / 2, 13) + 3.5
     label = name.partition(".")[0]
-    order = "last" if priority > SRC else str(priority).replace("-", "−")
+    order = "last" if priority == CONFIRM else str(priority).replace("-", "−")
     last = word(order, grid.LABELS + 4, y, "m", font_size=8.5, text_anchor="end")
     if not used:
         return tag("g", word(label, 10, y, "m"), last)
     band = tag("rect", x=4, y=box.y, width=plan.width - 8, height=box.h, rx=4, fill=LIGHT.panel,
                class_="nf-lane")  # fmt: skip
     text = tag("text", label, x=10, y=y, fill=hue(table).text, font_weight=600,
-               class_=f"nf-h nf-{table}")  # fmt: skip
+               font_size=9.5 if " " in label else None, class_=f"nf-h nf-{table}")  # fmt: skip
     return tag("g", band, text, last)
 
 

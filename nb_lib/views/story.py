@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from nb_lib.hooks import INPUT, POSTROUTING
+from nb_lib.hooks import INPUT, POSTROUTING, PREROUTING
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule
 from nb_lib.trace import (
@@ -157,7 +157,7 @@ class _Teller:
         for one in waited:
             if isinstance(one, Chance) and one.taken:
                 chance = one.probability
-        lane = lane or (nat_lane(self.hook) if self.table == "nat" else self.table)
+        lane = lane or _lane(self.table, self.hook)
         return Step(kind, said, event.packet, hook=self.hook, lane=lane, table=self.table,
                     chain=self.chain, before=waited, events=(event,), chance=chance)  # fmt: skip
 
@@ -165,6 +165,13 @@ class _Teller:
 def moves(story: Sequence[Step]) -> list[dict[str, dict[str, str]] | None]:
     """Return the old values of what each step rewrites: so the script finds the next rewrite."""
     return [{"o": {n: old for n, old, _ in s.changes}} if s.changes else None for s in story]
+
+
+def _lane(table: str, hook: str) -> str:
+    """Return the lane of a table's chain at a hook."""
+    if table == "bridge nat":
+        return table if hook == PREROUTING else f"{table}.src"
+    return nat_lane(hook) if table == "nat" else table
 
 
 def nat_lane(hook: str) -> str:
