@@ -10,7 +10,24 @@ from typing import Any
 
 from nb_lib.connection import Address
 from nb_lib.engine.conntrack import checksum_ok
-from nb_lib.headers import ACK, FIN, ICMP, ICMP_ERRORS, ICMPV6, RST, SYN, TCP
+from nb_lib.headers import (
+    ACK,
+    AH,
+    DCCP,
+    ESP,
+    FIN,
+    GRE,
+    ICMP,
+    ICMPV6,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    UDPLITE,
+    checksum,
+    pseudo_header,
+)
 from nb_lib.packet import Packet, icmp, tcp
 
 # --reject-with → (type, code)
@@ -23,6 +40,8 @@ ICMP6 = {
     "icmp6-no-route": (1, 0), "icmp6-adm-prohibited": (1, 1), "icmp6-addr-unreachable": (1, 3),
     "icmp6-port-unreachable": (1, 4), "icmp6-policy-fail": (1, 5), "icmp6-reject-route": (1, 6),
 }  # fmt: skip
+_UNSUMMED = frozenset({GRE, AH, ESP, SCTP, UDPLITE, DCCP})
+_ANSWERED = frozenset({0, 8, 13, 14, 15, 16, 17, 18})  # to the kernel all other types are errors
 _QUOTE = {4: 576, 6: 1280}  # an error is no longer than this
 
 
@@ -34,7 +53,29 @@ def answer(packet: Packet, how: str, speaker: Address | None) -> Packet | None:
     if how in ("tcp-reset", "tcp-rst"):
         return reset(packet)
     kind = (ICMP4 if packet.family == 4 else ICMP6)[how]
-    return unreachable(packet, *kind, speaker)
+    return unreachable(packet, *kind, speaker) if _sum_fits(packet) else None
+
+
+def _sum_fits(packet: Packet) -> bool:
+    """Whether the packet is whole enough for REJECT to quote it: nf_reject.h nf_reject_verify_csum().
+
+    The kernel sums up whatever protocol it does not know, too; so most of those get no answer.
+    """
+    body = packet.data[packet.header_end : packet.length]
+    if packet.protocol in _UNSUMMED or (packet.protocol == UDP and body[6:8] == b"\0\0"):
+        return True
+    if packet.family == 4 and packet.protocol not in (TCP, UDP):
+        return checksum(body) == 0
+    return checksum(pseudo_header(packet.src, packet.dst, packet.protocol, len(body)) + body) == 0
+
+
+def _answers_nothing(packet: Packet) -> bool:
+    """Whether it is an ICMP message that no error may answer: icmp.c __icmp_send(), icmp6_send()."""
+    if packet.protocol == ICMP and packet.family == 4:
+        return packet.icmp_type is None or packet.icmp_type not in _ANSWERED
+    if packet.protocol == ICMPV6 and packet.family == 6:
+        return packet.icmp_type is None or packet.icmp_type < 128
+    return False
 
 
 def reset(packet: Packet) -> Packet | None:
@@ -74,7 +115,7 @@ def unreachable(
         or packet.src.is_unspecified
     ):
         return None
-    if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
+    if _answers_nothing(packet):
         return None
     header = 28 if packet.family == 4 else 48
     quote = packet.data[: _QUOTE[packet.family] - header]

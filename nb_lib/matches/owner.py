@@ -68,7 +68,8 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     facts = dict(packet.facts)
-    socket = facts.get("socket", ctx.fact("socket"))
+    # Who has a sender has a socket; the host's own fact is about packets of which nothing is said.
+    socket = facts.get("socket", True if facts.keys() & {"uid", "gid"} else ctx.fact("socket"))
     if packet.in_iface or socket is False:
         return _no_socket(use)
     settings = use.settings

@@ -1,7 +1,7 @@
 """Targets whose work lies beside the packet's way: queues, copies, timers, labels, priorities.
 
 NFQUEUE, TEE, AUDIT, IDLETIMER, RATEEST, CLASSIFY, SECMARK, CONNSECMARK. The trace tells what they
-ask for. Linux: net/netfilter/xt_NFQUEUE.c, xt_TEE.c, xt_AUDIT.c, xt_IDLETIMER.c, xt_RATEEST.c,
+ask for. The fact ``queues`` lists the queues that programs listen to. Linux: net/netfilter/xt_NFQUEUE.c, xt_TEE.c, xt_AUDIT.c, xt_IDLETIMER.c, xt_RATEEST.c,
 xt_CLASSIFY.c, xt_SECMARK.c, xt_CONNSECMARK.c.
 """
 
@@ -30,11 +30,11 @@ class _Cut(kinds.Word):
         return kinds.cut(word, _NAME)
 
 
-def _tell(words: Callable[[Use], str], verdict: str = "CONTINUE") -> Act:
+def _tell(words: Callable[[Use], str]) -> Act:
     """Return an ``act`` that only tells something."""
 
     def act(use: Use, _packet: Packet, _ctx: Context) -> Action:
-        return Action(verdict, effects=(Note(words(use)),))
+        return Action("CONTINUE", effects=(Note(words(use)),))
 
     return act
 
@@ -71,6 +71,16 @@ def _queue_words(use: Use) -> str:
     return f"NFQUEUE: to a program, by {which}{bypass}"
 
 
+def _queue(use: Use, _packet: Packet, ctx: Context) -> Action:
+    """Queue the packet; where it is known that nobody listens, it is lost, or goes on unseen."""
+    told = (Note(_queue_words(use)),)
+    first, last = use.value("--queue-balance") or (use.value("--queue-num", 0),) * 2
+    listeners = ctx.fact("queues")
+    if listeners is None or any(first <= queue <= last for queue in listeners):
+        return Action("QUEUE", effects=told)
+    return Action("ACCEPT" if "--queue-bypass" in use.settings else "DROP", effects=told)
+
+
 NFQUEUE = Extension(
     "NFQUEUE",
     (
@@ -82,7 +92,7 @@ NFQUEUE = Extension(
                help="let the packet through if nobody listens"),
         Option("--queue-cpu-fanout", kinds.FLAG, label="fanout", help="choose the queue by CPU"),
     ),
-    act=_tell(_queue_words, "QUEUE"), tidy=_tidy_nfqueue,
+    act=_queue, tidy=_tidy_nfqueue,
     summary="hand the packet to a program in user space, which decides",
     source="net/netfilter/xt_NFQUEUE.c nfqueue_tg_v3(); iptables-extensions(8) NFQUEUE",
 )  # fmt: skip

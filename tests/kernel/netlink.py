@@ -27,6 +27,7 @@ _NF_TABLES, _CONNTRACK = 10 << 8, 1 << 8
 _GET_RULE, _TRACE = _NF_TABLES | 7, _NF_TABLES | 17
 TRACE_GROUP = 9
 
+_CT_STATES = {1: "INVALID", 2: "ESTABLISHED", 4: "RELATED", 8: "NEW", 64: "UNTRACKED"}
 _VERDICTS = {0: "DROP", 1: "ACCEPT", 2: "STOLEN", 3: "QUEUE", -1: "CONTINUE", -2: "BREAK",
              -3: "JUMP", -4: "GOTO", -5: "RETURN"}  # fmt: skip
 _KINDS = {1: "policy", 2: "return", 3: "rule"}
@@ -61,7 +62,7 @@ def attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]
         start += (length + 3) & ~3
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield (type, body) of the messages in one datagram; the body begins behind struct nlmsghdr."""
     at = 0
     while at + 16 <= len(data):
@@ -87,14 +88,16 @@ class Netlink:
         """Give the socket back."""
         self._socket.close()
 
-    def request(self, kind: int, flags: int, family: int = 0) -> list[bytes]:
-        """Send a request without attributes and return the answers' bodies behind nfgenmsg."""
+    def request(
+        self, kind: int, flags: int, family: int = 0, body: bytes = b"", group: int = 0
+    ) -> list[bytes]:
+        """Send a request with attributes ``body``; return the answers' bodies behind nfgenmsg."""
         self._sequence += 1
-        head = struct.pack("IHHII", 20, kind, _REQUEST | flags, self._sequence, 0)
-        self._socket.send(head + struct.pack(">BBH", family, 0, 0))
+        head = struct.pack("IHHII", 20 + len(body), kind, _REQUEST | flags, self._sequence, 0)
+        self._socket.send(head + struct.pack(">BBH", family, 0, group) + body)
         found: list[bytes] = []
         while True:
-            for answer, body in _messages(self._socket.recv(1 << 20)):
+            for answer, body in messages(self._socket.recv(1 << 20)):
                 if answer == _ERROR:
                     code = struct.unpack_from("i", body)[0]
                     if code:
@@ -136,6 +139,7 @@ class Netlink:
 class TraceEvent:
     """One NFT_MSG_TRACE: what the kernel says about a packet in a chain."""
 
+    id: bytes  # tells packets apart that are in the kernel at once; used again afterwards
     family: int
     table: str
     chain: str
@@ -144,22 +148,33 @@ class TraceEvent:
     handle: int
     target: str  # the chain of a jump
     header: bytes  # the network header, in the first event of a base chain
+    transport: bytes  # the first 20 bytes of the transport header, there too
     out: int  # index of the outgoing device
+    ct: str  # conntrack's state and direction, "NEW/original"; empty if the kernel says nothing
 
 
 def trace_events(datagram: bytes) -> Iterator[TraceEvent]:
     """Yield the trace events of a datagram."""
-    for kind, body in _messages(datagram):
+    for kind, body in messages(datagram):
         if kind != _TRACE:
             continue
         held = dict(attributes(body, 4, len(body)))
         verdict = dict(attributes(held.get(5, b""), 0, len(held.get(5, b""))))
         code = _signed(verdict[1]) if 1 in verdict else _signed(held[16]) if 16 in held else None
         yield TraceEvent(
-            body[0], _text(held[1]), _text(held.get(2, b"\0")), _KINDS[_signed(held[4])],
+            held[6], body[0], _text(held[1]), _text(held.get(2, b"\0")), _KINDS[_signed(held[4])],
             _VERDICTS.get(code, "") if code is not None else "", int.from_bytes(held.get(3, b""), "big"),
-            _text(verdict.get(2, b"\0")), held.get(8, b""), _signed(held[12]) if 12 in held else 0,
+            _text(verdict.get(2, b"\0")), held.get(8, b""), held.get(9, b""),
+            _signed(held[12]) if 12 in held else 0, _conntrack(held),
         )  # fmt: skip
+
+
+def _conntrack(held: dict[int, bytes]) -> str:
+    """NFTA_TRACE_CT_STATE and CT_DIRECTION, which kernels before 6.16 do not send."""
+    if 21 not in held:
+        return ""
+    state = _CT_STATES.get(_signed(held[21]), "?")
+    return f"{state}/{'reply' if held[19][-1] else 'original'}" if 19 in held else state
 
 
 def _text(data: bytes) -> str:

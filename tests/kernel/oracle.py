@@ -1,30 +1,50 @@
 """What the live kernel does with packets, in the words of nb_lib's trace.
 
-Packets of a batch are told apart by their IPv4 identification or IPv6 flow label; nft's own trace
-ids repeat. A sentinel packet ends the batch: when its event has been read, all others have been.
+Packets of a batch are told apart by their IPv4 identification or IPv6 flow label; the trace's own
+ids repeat. What the router sends by itself (REJECT's answers) is traced while its cause is on its
+way. A sentinel packet ends the batch: when its event has been read, all others have been.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from nb_lib.hooks import BUILTIN
 from nb_lib.packet import Packet, udp
 from tests.kernel.lab import Lab
 from tests.kernel.netlink import TRACE_GROUP, Netlink, TraceEvent, trace_events
+from tests.kernel.nflog import TraceLine, TraceLog
 
 SENTINEL = 0xFFFE
 MAX_WAIT = 2.0  # seconds for a batch; a lost sentinel must not hang the test
+_NOISE = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})  # ICMPv6 that keeps a link going
+
+Step = tuple[str, str, int | str, str]
+Frames = list[tuple[str, bytes]]
 
 
 @dataclass
 class Seen:
-    """What the kernel did with one packet: steps, fate, and the bytes that left by a wire."""
+    """What the kernel did with one packet.
 
-    steps: list[tuple[str, str, int | str, str]] = field(default_factory=list)
-    end: str = ""  # local, forward DEVICE, or nothing
-    out: list[tuple[str, bytes]] = field(default_factory=list)
+    ``steps`` are (table, chain, number or ``policy``, verdict), the verdict empty where the kernel
+    does not tell it (legacy); ``ct`` is conntrack's word at each of them, None where the kernel does
+    not say it: it does for the first rule that matches in a base chain and what that calls.
+    ``end`` is ``local``, ``forward DEVICE`` or empty; ``out`` are the packets that left by a wire;
+    ``delivered`` is the packet's beginning as it reached the host itself.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    ct: list[str | None] = field(default_factory=list)
+    end: str = ""
+    out: Frames = field(default_factory=list)
+    delivered: bytes = b""
+    drawn: set[int] = field(default_factory=set)  # addresses and ports that it had on its way
     error: int = 0  # errno of a local send
+    answers: list[Seen] = field(default_factory=list)
 
 
 class Oracle:
@@ -34,42 +54,54 @@ class Oracle:
         self.lab = lab
         self._trace = Netlink(lab.router, TRACE_GROUP)
         self._ask = Netlink(lab.router)
+        self._log = TraceLog(lab.router) if lab.backend == "legacy" else None
         self._handles: dict[tuple[str, str, int], int] = {}
+        self._lengths: dict[tuple[str, str], int] = {}
+        self._out_rule = self._guards_rule_for_answers()
         self.family = 4
 
     def close(self) -> None:
         """Give the sockets back."""
-        self._trace.close()
-        self._ask.close()
+        for link in filter(None, (self._trace, self._ask, self._log)):
+            link.close()
 
     def load(self, text: str, family: int = 4) -> None:
         """Give the router a ruleset and forget its connections."""
+        if family != self.family and self._log:
+            self.lab.load("", self.family)
         self.lab.load(text, family)
         self.family = family
-        self._handles = self._ask.handles(2 if family == 4 else 10)
+        if self._log:
+            self._lengths = _lengths(text)
+        else:
+            self._handles = self._ask.handles(2 if family == 4 else 10)
+            self._out_rule = self._guards_rule_for_answers()
         list(self._trace.drain())
         self.lab.left()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all connections."""
         self._ask.flush_conntrack()
 
     def send(self, batch: list[tuple[str, bytes]]) -> list[Seen]:
         """Send (device, packet) pairs, ``local`` being the router itself; return what was seen."""
-        found = {identity(packet): Seen() for _, packet in batch}
-        for device, packet in batch:
+        found = [Seen() for _ in batch]
+        for seen, (device, packet) in zip(found, batch, strict=True):
             try:
                 if device == "local":
                     self.lab.send(packet)
                 else:
                     self.lab.inject(device, packet)
             except OSError as error:
-                found[identity(packet)].error = error.errno or -1
+                seen.error = error.errno or -1
         self.lab.inject("c0", udp("10.1.0.2:1", "10.1.0.2:1", ident=SENTINEL).data)
-        self._sort(self._events(), found)
-        for wire, packet in self.lab.left():
-            # REJECT's errors have identities of their own, which may be those of a packet.
-            if identity(packet) in found and Packet(data=packet).inner is None:
-                found[identity(packet)].out.append((wire, packet))
-        self._ask.flush_conntrack()
-        return [found[identity(packet)] for _, packet in batch]
+        sorting = _Sorting(self, zip((identity(packet) for _, packet in batch), found, strict=True))
+        sorting.events(self._events())
+        if self._log:
+            sorting.lines(self._log.lines())
+        sorting.frames(self.lab.left())
+        return found
 
     def _events(self) -> list[TraceEvent]:
         """Read trace events up to the sentinel's."""
@@ -82,30 +114,147 @@ class Oracle:
                 return events
         raise TimeoutError("the sentinel's trace event did not come")
 
-    def _sort(self, events: list[TraceEvent], found: dict[int, Seen]) -> None:
-        """Give each event to its packet: the first of a base chain carries the header.
+    def _guards_rule_for_answers(self) -> int:
+        """Return the handle of the guard's rule that only the router's own packets meet."""
+        rules = self._ask.handles(1)
+        return max(handle for (table, chain, handle) in rules if (table, chain) == ("guard", "out"))
 
-        Only a later fragment of IPv6 has none there: it must share its batch with its like alone.
-        """
-        current: Seen | None = next(iter(found.values())) if len(found) == 1 else None
+    def step(self, event: TraceEvent) -> Step | None:
+        """Return a trace event as a step; None for the end of a user chain."""
+        if event.kind == "policy":
+            return event.table, event.chain, "policy", event.verdict
+        number = self._handles.get((event.table, event.chain, event.handle))
+        if event.kind != "rule" or number is None:
+            return None
+        return event.table, event.chain, number, f"{event.verdict} {event.target}".strip()
+
+    def logged(self, line: TraceLine) -> Step | None:
+        """Return a legacy TRACE line as a step; None for the end of a user chain."""
+        if line.kind == "rule" or line.number <= self._lengths.get((line.table, line.chain), 0):
+            return line.table, line.chain, line.number, ""
+        return (line.table, line.chain, "policy", "") if line.kind == "policy" else None
+
+    def answers_begin(self, event: TraceEvent) -> bool:
+        """Whether the event is the first of a packet that the router made itself."""
+        return event.table == "guard" and event.chain == "out" and event.handle == self._out_rule
+
+
+class _Sorting:
+    """Gives events, lines and frames of one batch to their packets."""
+
+    def __init__(self, oracle: Oracle, batch: Iterable[tuple[int, Seen]]) -> None:
+        self.oracle = oracle
+        self.waiting: dict[int, list[Seen]] = {}
+        for key, seen in batch:
+            self.waiting.setdefault(key, []).append(seen)
+        self.begun: dict[int, Seen] = {}  # by identity: the last packet that started
+        self.by_id: dict[bytes, Seen | None] = {}
+        self.own: dict[int, Seen] = {}  # answers, by an identity that no packet of the batch has
+        self.latest: Seen | None = None
+        self.answers: list[Seen] = []
+
+    def events(self, events: Iterable[TraceEvent]) -> None:
+        """The first event of each chain carries the header; the others follow by their id."""
         for event in events:
             if event.header:
-                current = found.get(identity(event.header))
-            if current is None:
+                self.by_id[event.id] = self._owner(event)
+            seen = self.by_id.get(event.id)
+            if seen is None:
                 continue
+            if event.header:
+                seen.drawn |= ends(event.header, event.transport)
             if event.table == "guard":
-                if event.chain == "inp":
-                    current.end = "local"
-                elif event.chain == "post":
-                    device = self.lab.devices.get(event.out, "?")
-                    current.end = f"forward {device}" if device != "lo" else ""  # it comes back
-            elif event.kind == "rule":
-                number = self._handles.get((event.table, event.chain, event.handle))
-                if number is not None:
-                    verdict = f"{event.verdict} {event.target}".strip()
-                    current.steps.append((event.table, event.chain, number, verdict))
-            elif event.kind == "policy":
-                current.steps.append((event.table, event.chain, "policy", event.verdict))
+                self._guard(seen, event)
+            elif (step := self.oracle.step(event)) is not None:
+                seen.steps.append(step)
+                seen.ct.append(event.ct if event.header and event.kind == "rule" else None)
+
+    def _owner(self, event: TraceEvent) -> Seen | None:
+        key = identity(event.header)
+        if event.table == "guard" and event.chain in ("pre", "out"):
+            if self.oracle.answers_begin(event):
+                return self._answer(event)
+            if self.waiting.get(key):
+                self.latest = self.begun[key] = self.waiting[key].pop(0)
+                return self.latest
+            return None if key == SENTINEL else self.begun.get(key) or self.own.get(key)
+        known = self.by_id.get(event.id)
+        if any(known is answer for answer in self.answers):
+            return known
+        return self.begun.get(key) or self.own.get(key)
+
+    def _answer(self, event: TraceEvent) -> Seen | None:
+        if event.header[0] >> 4 == 6 and event.header[6] in (0, 58) and (
+            event.header[6] == 0 or event.transport[:1] and event.transport[0] in _NOISE
+        ):  # fmt: skip
+            return None
+        answer = Seen()
+        if self.latest is not None:
+            self.latest.answers.append(answer)
+            self.answers.append(answer)
+            self.own[identity(event.header)] = answer
+        return answer
+
+    def _guard(self, seen: Seen, event: TraceEvent) -> None:
+        if event.chain == "inp":
+            seen.end = "local"
+            seen.delivered = seen.delivered or event.header + event.transport
+        elif event.chain == "post":
+            device = self.oracle.lab.devices.get(event.out, "?")
+            seen.end = f"forward {device}" if device != "lo" else ""  # it comes back
+
+    def lines(self, lines: Iterable[TraceLine]) -> None:
+        """Legacy's lines; those of a packet that nobody sent belong to the last one's answer."""
+        current: Seen | None = None
+        for line in lines:
+            seen = self.begun.get(identity(line.packet))
+            if seen is not None:
+                current = seen
+            elif current is not None and current.answers:
+                seen = current.answers[0]
+            if seen is not None and (step := self.oracle.logged(line)) is not None:
+                seen.steps.append(step)
+
+    def frames(self, frames: Frames) -> None:
+        """What left by a wire; an answer has an identity of its own, which may be a packet's too."""
+        answers = [seen for seen in self.answers if seen.end.startswith("forward")]
+        for wire, data in frames:
+            mine = self.begun.get(identity(data))
+            if mine is not None and mine.end and not _quotes(data, mine):
+                mine.out.append((wire, data))
+                continue
+            device = f"forward {WIRES[wire]}"
+            owner = next((seen for seen in answers if seen.end == device and not seen.out), None)
+            if owner is not None:
+                owner.out.append((wire, data))
+
+
+WIRES = {"c0": "r0", "s0": "r1"}
+
+
+def ends(header: bytes, transport: bytes) -> set[int]:
+    """Return the addresses and ports (or the echo's identifier) in the headers."""
+    span = (12, 16, 20) if header[0] >> 4 == 4 else (8, 24, 40)
+    found = {int.from_bytes(header[a:b], "big") for a, b in pairwise(span)}
+    return found | {int.from_bytes(transport[at : at + 2], "big") for at in (0, 2, 4)}
+
+
+def _quotes(data: bytes, seen: Seen) -> bool:
+    """Whether a frame is an ICMP error that answers a packet of the same identity."""
+    return bool(seen.answers) and Packet(data=data).inner is not None
+
+
+def _lengths(dump: str) -> dict[tuple[str, str], int]:
+    """Return how many rules each chain of a dump has."""
+    found = {(table, chain): 0 for table, chains in BUILTIN.items() for chain in chains}
+    table = ""
+    for line in dump.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith("-A "):
+            chain = line.split()[1]
+            found[table, chain] = found.get((table, chain), 0) + 1
+    return found
 
 
 def identity(packet: bytes) -> int:

@@ -1,0 +1,211 @@
+"""One ruleset, some conversations: what the kernel did, and whether nb_lib does the same.
+
+``Played`` holds everything that a comparison needs, as text and bytes; it can be written to a file and
+compared again where there is no kernel to ask.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nb_lib.engine import Host
+from nb_lib.packet import Packet
+from nb_lib.text import parse
+from nb_lib.text.ipset import parse_ipsets
+from nb_lib.trace import AtHook, Event, Matched, PolicyApplied, Trace
+from tests.engine.router import ADDRESSES, PEERS, ROUTES, WIRES
+from tests.kernel.lab import MAC
+from tests.kernel.oracle import Frames, Seen, Step, ends
+
+MAX_PLANS = 64  # ways that chance may have gone, for one packet
+# What the lab's router is, besides rules, addresses and routes.
+SYSCTLS = {"net.ipv4.conf.all.accept_local": 1, "net.netfilter.nf_conntrack_acct": 1}
+FACTS = {
+    "cpu": 0, "cgroup": 0, "realm": 0, "ipsec": (), "socket": False, "queues": (),
+    "device_groups": {"r0": 0, "r1": 0, "lo": 0},
+}  # fmt: skip
+SENDER = (("uid", 0), ("gid", 0))
+
+
+@dataclass
+class Played:
+    """A ruleset, the packets that were sent, in order, and what the kernel made of each."""
+
+    family: int
+    backend: str
+    dump: str
+    ipsets: str = ""
+    cpu: int = 0
+    now: float = 0.0  # when it began, in seconds since the epoch
+    packets: list[tuple[str, bytes, Seen]] = field(default_factory=list)
+
+
+@dataclass
+class Difference:
+    """A packet that nb_lib sees differently."""
+
+    at: int  # its place among the packets
+    trace: Trace
+    seen: Seen
+    text: str
+
+
+def host_of(played: Played) -> Host:
+    """The lab's router with these rules, as nb_lib knows it."""
+    return Host(
+        parse(played.dump, family=played.family, backend=played.backend),
+        addresses=ADDRESSES, routes=ROUTES, sysctls=SYSCTLS, facts={**FACTS, "cpu": played.cpu},
+        ipsets=parse_ipsets(played.ipsets), now=played.now,
+    )  # fmt: skip
+
+
+def follow(played: Played) -> Iterator[tuple[Trace, Difference | None]]:
+    """Let nb_lib's router meet the same packets; stop at the first difference, for it spoils what follows."""
+    host = host_of(played)
+    chancy = "--mode random" in played.dump
+    for at, (device, data, seen) in enumerate(played.packets):
+        trace, text = _follow_one(host, device, data, seen, chancy=chancy)
+        if text:
+            yield trace, Difference(at, trace, seen, text)
+            return
+        yield trace, None
+
+
+def _follow_one(
+    host: Host, device: str, data: bytes, seen: Seen, *, chancy: bool
+) -> tuple[Trace, str]:
+    """Trace one packet; where chance decides, look for a way that is the kernel's."""
+    before = host.state.fork() if chancy else host.state
+    own = ends(data, data[Packet(data=data).header_end :])
+    plan: tuple[bool, ...] | None = ()
+    first: tuple[Trace, str] | None = None
+    for _ in range(MAX_PLANS):
+        host.state.random = luck = Luck(plan or (), seen.drawn, own)
+        trace = _put(host, device, data)
+        text = difference(trace, seen)
+        first = first or (trace, text)
+        plan = luck.following()
+        if not text or not chancy or plan is None:
+            return (trace, text) if not text else first
+        host.state = before.fork()
+    assert first is not None
+    return first
+
+
+def _put(host: Host, device: str, data: bytes) -> Trace:
+    if device == "local":
+        return host.send(Packet(data=data, facts=SENDER))
+    return host.receive(Packet(data=data, mac_src=MAC[device]), PEERS[device])
+
+
+class Luck(random.Random):
+    """Draws what the kernel drew, where that can be seen; takes planned ways where it cannot."""
+
+    def __init__(self, plan: tuple[bool, ...], drawn: set[int], own: set[int]) -> None:
+        super().__init__(0)
+        self._plan = plan
+        self._drawn = [*sorted(drawn - own), *sorted(own)]  # what is new was drawn
+        self._taken: list[bool] = []
+
+    def randint(self, low: int, high: int) -> int:
+        return next((n for n in self._drawn if low <= n <= high), low)
+
+    def random(self) -> float:
+        at = len(self._taken)
+        self._taken.append(self._plan[at] if at < len(self._plan) else True)
+        return 0.0 if self._taken[-1] else 1.0
+
+    def following(self) -> tuple[bool, ...] | None:
+        """Return the plan of the next way, None after the last."""
+        plan = list(self._taken)
+        while plan and not plan[-1]:
+            plan.pop()
+        return (*plan[:-1], False) if plan else None
+
+
+# --- one packet ---
+
+
+def difference(trace: Trace, seen: Seen) -> str:
+    """Say what differs between our trace and what the kernel did, or nothing."""
+    rows = [*_steps(list(trace.events), seen), *_ends(trace, seen)]
+    answers = [event for event in trace.events if type(event).__name__ == "Answered"]
+    if len(answers) != len(seen.answers):
+        rows.append(("answers", len(answers), len(seen.answers)))
+    for ours, theirs in zip(answers, seen.answers, strict=False):
+        rows += _steps(list(ours.events), theirs)
+        left = _left(ours.events, ours.answer)
+        rows.append(("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out]))
+    if all(a == b for _, a, b in rows):
+        return ""
+    return "\n".join(
+        f"  {'=' if a == b else '≠'} {what:9} {_short(a)} | {_short(b)}" for what, a, b in rows
+    )
+
+
+Row = tuple[str, Any, Any]  # what is compared, ours, the kernel's
+
+
+def _steps(events: list[Event], seen: Seen) -> list[Row]:
+    mine = [(step, word) for event in events if (step := _step(event)) for word in [_word(event)]]
+    tells_ct = any(seen.ct)
+    rows: list[Row] = []
+    for place in range(max(len(mine), len(seen.steps))):
+        ours = mine[place] if place < len(mine) else None
+        theirs = seen.steps[place] if place < len(seen.steps) else None
+        if ours and theirs and not theirs[3]:  # legacy tells no verdicts
+            rows.append(("step", ours[0][:3], theirs[:3]))
+        else:
+            rows.append(("step", ours and ours[0], theirs))
+        if tells_ct and ours and theirs and seen.ct[place] is not None:
+            rows.append(("conntrack", ours[1], seen.ct[place]))
+    return rows
+
+
+def _step(event: Event) -> Step | None:
+    if isinstance(event, Matched):
+        return (*event.place, event.verdict)
+    if isinstance(event, PolicyApplied):
+        return event.table, event.chain, "policy", event.verdict
+    return None
+
+
+def _word(event: Event) -> str:
+    """Conntrack's state and direction as the kernel's trace tells them: nothing for an INVALID packet."""
+    ct = event.packet.ct
+    if ct is None or ct.state == "INVALID":
+        return ""
+    return ct.state if ct.connection is None else f"{ct.state}/{ct.direction.lower()}"
+
+
+def _ends(trace: Trace, seen: Seen) -> list[Row]:
+    fate = trace.fate
+    end = str(fate) if fate.kind in ("forward", "local") else ""
+    out: Frames = [(WIRES[fate.device], trace.packet.data)] if fate.kind == "forward" else []
+    rows: list[Row] = [("end", end or f"({fate})", seen.end or f"({fate})" if not end else seen.end)]
+    rows.append(("bytes", out, seen.out))
+    if fate.kind == "local" and seen.delivered:
+        rows.append(("delivered", trace.packet.data[: len(seen.delivered)], seen.delivered))
+    return rows
+
+
+def _left(events: tuple[Event, ...], answer: Packet) -> Frames:
+    """Where an answer left, if it did."""
+    last = events[-1].packet if events else answer
+    hooks = [event.hook for event in events if isinstance(event, AtHook)]
+    gone = hooks[-1:] == ["POSTROUTING"] and last.out_iface in WIRES
+    return [(WIRES[last.out_iface], last.data)] if gone else []
+
+
+def blank(packet: bytes) -> bytes:
+    """Blank what the stack chooses for an answer: its IPv4 identification, and with it the checksum."""
+    if packet[0] >> 4 == 6:
+        return packet
+    return packet[:4] + bytes(2) + packet[6:10] + bytes(2) + packet[12:]
+
+
+def _short(value: Any) -> str:
+    return str([(w, p.hex()) for w, p in value]) if isinstance(value, list) else str(value)
