@@ -173,7 +173,8 @@ class Routing:
             return "MULTICAST"
         if device:
             mine = any(i.address == address and i.device == device for i in self.interfaces)
-            return "LOCAL" if mine or (device == "lo" and self.is_local(address)) else "UNICAST"
+            loopback = device == "lo" and address.is_loopback
+            return "LOCAL" if mine or loopback else "UNICAST"
         return "LOCAL" if self.is_local(address) else "UNICAST"
 
     def joined(self, group: Address) -> bool:

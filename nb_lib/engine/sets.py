@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from nb_lib.effects import SetMember
-from nb_lib.headers import ICMP, ICMPV6
+from nb_lib.headers import DCCP, ICMP, ICMPV6, WITH_PORTS
+from nb_lib.matches.icmp import TYPE_NAMES
+from nb_lib.names import protocol_numbers
 from nb_lib.net import Net, parse_net
 from nb_lib.packet import Packet
 from nb_lib.text.ipset import IpSet
@@ -33,6 +36,8 @@ def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packe
     wanted = [_value(part, side, packet) for part, side in zip(found.parts, sides, strict=False)]
     if None in wanted:
         return None
+    if "" in wanted:
+        return False
     best, hit = -1, False
     for member, until in found.members.items():
         if until is not None and until <= now:
@@ -53,6 +58,8 @@ def _value(part: str, side: str, packet: Packet) -> object:
     if part == "iface":
         return packet.in_iface if side == "src" else packet.out_iface
     if part == "mac":
+        if packet.in_iface == "lo" or not packet.in_iface:
+            return ""  # no Ethernet header, and so in no set
         return (packet.mac_src if side == "src" else packet.mac_dst).lower() or None
     return packet.mark if part == "mark" else None
 
@@ -67,7 +74,7 @@ def _fits(found: IpSet, member: tuple[str, ...], wanted: list[object]) -> int:
                 return -1
             size += net.prefix or 0
         elif part == "port":
-            if _port(text) != value:
+            if not _port_fits(found, text, value):
                 return -1
         elif part == "mark":
             if int(text, 0) != value:
@@ -77,20 +84,30 @@ def _fits(found: IpSet, member: tuple[str, ...], wanted: list[object]) -> int:
     return size
 
 
+@lru_cache(maxsize=1 << 16)
 def _net(text: str, family: int) -> Net:
     return parse_net(text, family)
 
 
+def _port_fits(found: IpSet, text: str, value: object) -> bool:
+    """A bitmap holds ports of whatever protocol has them; a hash holds protocols and ports."""
+    if found.method != "bitmap":
+        return _port(text) == value
+    assert isinstance(value, tuple)
+    return value[0] in WITH_PORTS - {DCCP} and int(text) == value[1]
+
+
+@lru_cache(maxsize=1 << 16)
 def _port(text: str) -> tuple[int, int]:
-    """Read ``80``, ``udp:53`` or ``icmp:8/0``."""
-    protocol, _, port = text.rpartition(":")
-    number = {"": 6, "tcp": 6, "udp": 17, "sctp": 132, "udplite": 136, "icmp": 1, "icmpv6": 58}.get(
-        protocol
-    )
-    if number is None:
-        number = int(protocol)
-    kind, slash, code = port.partition("/")
-    return number, int(kind) << 8 | int(code) if slash else int(port)
+    """Read ``80``, ``udp:53``, ``gre:0``, ``icmp:8/0`` or ``icmp:echo-request``."""
+    name, _, port = text.rpartition(":")
+    protocol = protocol_numbers().get(name or "tcp")
+    number = int(name) if protocol is None else protocol
+    if number in (ICMP, ICMPV6) and port[:1].isalpha():
+        kind, code = (*TYPE_NAMES[4 if number == ICMP else 6][port], 0)[:2]
+        return number, kind << 8 | code
+    high, slash, low = port.partition("/")
+    return number, int(high) << 8 | int(low) if slash else int(port)
 
 
 def change_member(sets: dict[str, IpSet], wish: SetMember, packet: Packet, now: float) -> str:

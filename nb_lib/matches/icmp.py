@@ -109,7 +109,7 @@ def _test(use: Use, packet: Packet, option: str, protocol: int) -> Answer:
     if packet.fragment_offset:
         return miss("a later fragment has no ICMP type")
     kind, code = packet.icmp_type, packet.icmp_code
-    if kind is None or code is None:
+    if kind is None or code is None or not packet.whole:
         return Answer(Outcome.HOTDROP)
     setting = use.settings.get(option)
     if setting is None:

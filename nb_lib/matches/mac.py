@@ -32,6 +32,8 @@ class MacKind(kinds.Word):
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     if not packet.in_iface:
         return miss("the packet came in by no interface")
+    if packet.in_iface == "lo":
+        return miss("loopback has no Ethernet addresses")
     if not packet.mac_src:
         return undecided("--mac-source", "the sender's Ethernet address (mac_src=…)")
     setting = use.settings["--mac-source"]

@@ -27,6 +27,7 @@ class IpSet:
     name: str
     parts: tuple[str, ...]
     family: int = 4
+    method: str = "hash"  # or bitmap, list: how the kernel stores it, which decides what a port is
     members: Mapping[tuple[str, ...], float | None] = field(default_factory=dict)
     excluded: frozenset[tuple[str, ...]] = frozenset()
     timeout: int | None = None
@@ -48,8 +49,9 @@ def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
         except ValueError:
             words = [words[0]]  # as little a line of ipset's as any other
         if words[0] == "create" and len(words) >= 3:
-            parts = tuple(words[2].partition(":")[2].split(","))
-            made[words[1]] = IpSet(words[1], parts, 6 if "inet6" in words else 4, timeout=timeout)
+            method, _, parts = words[2].partition(":")
+            family = 6 if "inet6" in words else 4
+            made[words[1]] = IpSet(words[1], tuple(parts.split(",")), family, method, timeout=timeout)
             members[words[1]], excluded[words[1]] = {}, set()
         elif words[0] == "add" and len(words) >= 3 and words[1] in made:
             found = made[words[1]]

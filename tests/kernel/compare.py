@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nb_lib.engine import Host
+from nb_lib.engine.conntrack import checksum_ok
+from nb_lib.headers import TCP
 from nb_lib.packet import Packet
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
@@ -98,7 +100,9 @@ def _follow_one(
 def _put(host: Host, device: str, data: bytes) -> Trace:
     if device == "local":
         return host.send(Packet(data=data, facts=SENDER))
-    return host.receive(Packet(data=data, mac_src=MAC[device]), PEERS[device])
+    return host.receive(
+        Packet(data=data, mac_src=MAC[device], mac_dst=MAC[PEERS[device]]), PEERS[device]
+    )
 
 
 class Luck(random.Random):
@@ -139,6 +143,7 @@ def difference(trace: Trace, seen: Seen) -> str:
         rows += _steps(list(ours.events), theirs)
         left = _left(ours.events, ours.answer)
         rows.append(("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out]))
+        rows.append(("its sum", all(checksum_ok(Packet(data=p)) for _, p in left), True))
     if all(a == b for _, a, b in rows):
         return ""
     return "\n".join(
@@ -156,11 +161,14 @@ def _steps(events: list[Event], seen: Seen) -> list[Row]:
     for place in range(max(len(mine), len(seen.steps))):
         ours = mine[place] if place < len(mine) else None
         theirs = seen.steps[place] if place < len(seen.steps) else None
-        if ours and theirs and not theirs[3]:  # legacy tells no verdicts
+        if ours and theirs and theirs[3] in ("", "QUEUE"):
+            # Legacy tells no verdicts; and what becomes of QUEUE, the listener's absence decides.
             rows.append(("step", ours[0][:3], theirs[:3]))
         else:
             rows.append(("step", ours and ours[0], theirs))
-        if tells_ct and ours and theirs and seen.ct[place] is not None:
+        # In raw, a template for the connection to come looks like one: -j CT attached it.
+        template = theirs is not None and theirs[0] == "raw" and seen.ct[place] == "NEW/original"
+        if tells_ct and ours and theirs and seen.ct[place] is not None and not template:
             rows.append(("conntrack", ours[1], seen.ct[place]))
     return rows
 
@@ -174,8 +182,14 @@ def _step(event: Event) -> Step | None:
 
 
 def _word(event: Event) -> str:
-    """Conntrack's state and direction as the kernel's trace tells them: nothing for an INVALID packet."""
+    """Conntrack's state and direction as the kernel's trace tells them: nothing for an INVALID packet.
+
+    It tells them after the target has done its work.
+    """
     ct = event.packet.ct
+    if isinstance(event, Matched) and event.rule.target and ct is None:
+        if event.rule.target.name == "NOTRACK" or "--notrack" in event.rule.target.settings:
+            return "UNTRACKED"
     if ct is None or ct.state == "INVALID":
         return ""
     return ct.state if ct.connection is None else f"{ct.state}/{ct.direction.lower()}"
@@ -201,10 +215,15 @@ def _left(events: tuple[Event, ...], answer: Packet) -> Frames:
 
 
 def blank(packet: bytes) -> bytes:
-    """Blank what the stack chooses for an answer: its IPv4 identification, and with it the checksum."""
-    if packet[0] >> 4 == 6:
-        return packet
-    return packet[:4] + bytes(2) + packet[6:10] + bytes(2) + packet[12:]
+    """Blank what the stack fills in: an answer's identification, and the checksums that wait for a device."""
+    data = bytearray(packet)
+    v4 = data[0] >> 4 == 4
+    if v4:
+        data[4:6] = data[10:12] = bytes(2)
+    at = 20 if v4 else 40
+    if (data[9] if v4 else data[6]) == TCP:
+        data[at + 16 : at + 18] = bytes(2)
+    return bytes(data)
 
 
 def _short(value: Any) -> str:

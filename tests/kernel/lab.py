@@ -6,7 +6,7 @@
     s0 ─── r1  10.2.0.1/24  fd00:2::1/64     the server is 10.2.0.2, fd00:2::2, the default route
 
 Client and server have no addresses: packet sockets speak for them, so they never answer by
-themselves. The router's neighbours (.2 to .9 and .77 on either side) are permanent. Its rate limits for
+themselves. The router's neighbours (.2 to .15 and .77 on either side) are permanent. Its rate limits for
 ICMP are off, or REJECT's answers would vanish. A guard table at the very outside of the hooks
 switches tracing on and drops what would reach a socket, so that nothing answers but the rules.
 """
@@ -26,11 +26,13 @@ from tests.kernel.netlink import inside
 MAC = {"c0": "02:00:00:00:01:02", "r0": "02:00:00:00:01:01",
        "s0": "02:00:00:00:02:02", "r1": "02:00:00:00:02:01"}  # fmt: skip
 PEER = {"c0": "r0", "s0": "r1"}
+SENTINEL = 0xFFFE  # the IP identification of the packet that ends a batch
 OURS = 0x4B4F  # the priority by which packets of the injector are known
 GUARD = f"""
 table inet guard {{
  chain pre {{ type filter hook prerouting priority -1000;
-   iifname {{ "r0", "r1" }} meta nftrace set 1; }}
+   iifname {{ "r0", "r1" }} meta nftrace set 1;
+   ip id {SENTINEL} drop; }}
  chain out {{ type filter hook output priority -1000;
    meta priority {OURS:#x} meta nftrace set 1 accept;
    meta nftrace set 1; }}
@@ -44,7 +46,7 @@ EMPTY = {
     table: f"*{table}\n" + "".join(f":{chain} ACCEPT\n" for chain in chains) + "COMMIT\n"
     for table, chains in BUILTIN.items()
 }
-_NEIGHBOURS = [*range(2, 10), 77]  # .1 is the router
+_NEIGHBOURS = [*range(2, 16), 77]  # .1 is the router
 _LABS = itertools.count()
 _DEVICE_SETTINGS = {
     "net/ipv4/conf/{}/rp_filter": "0",
@@ -127,9 +129,9 @@ class Lab:
                 f"addr add 10.{net}.0.1/24 dev {device}",
                 f"addr add fd00:{net}::1/64 dev {device} nodad",
             ]
-            for prefix in (f"10.{net}.0.", f"fd00:{net}::"):
+            for prefix, kind in ((f"10.{net}.0.", "d"), (f"fd00:{net}::", "x")):
                 lines += [
-                    f"neigh add {prefix}{host} lladdr {MAC[wire]} dev {device} nud permanent"
+                    f"neigh add {prefix}{host if host == 77 else format(host, kind)} lladdr {MAC[wire]} dev {device} nud permanent"
                     for host in _NEIGHBOURS
                 ]
         lines += ["route add default via 10.2.0.2", "route add default via fd00:2::2"]

@@ -14,11 +14,10 @@ from itertools import pairwise
 
 from nb_lib.hooks import BUILTIN
 from nb_lib.packet import Packet, udp
-from tests.kernel.lab import Lab
+from tests.kernel.lab import SENTINEL, Lab
 from tests.kernel.netlink import TRACE_GROUP, Netlink, TraceEvent, trace_events
 from tests.kernel.nflog import TraceLine, TraceLog
 
-SENTINEL = 0xFFFE
 MAX_WAIT = 2.0  # seconds for a batch; a lost sentinel must not hang the test
 _NOISE = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})  # ICMPv6 that keeps a link going
 
@@ -177,6 +176,8 @@ class _Sorting:
             if self.waiting.get(key):
                 self.latest = self.begun[key] = self.waiting[key].pop(0)
                 return self.latest
+            if event.chain == "out":
+                return self._answer(event)  # TEE's copy of a packet of ours
             return None if key == SENTINEL else self.begun.get(key) or self.own.get(key)
         known = self.by_id.get(event.id)
         if any(known is answer for answer in self.answers):
@@ -234,9 +235,11 @@ WIRES = {"c0": "r0", "s0": "r1"}
 
 def ends(header: bytes, transport: bytes) -> set[int]:
     """Return the addresses and ports (or the echo's identifier) in the headers."""
-    span = (12, 16, 20) if header[0] >> 4 == 4 else (8, 24, 40)
+    v4 = header[0] >> 4 == 4
+    span = (12, 16, 20) if v4 else (8, 24, 40)
     found = {int.from_bytes(header[a:b], "big") for a, b in pairwise(span)}
-    return found | {int.from_bytes(transport[at : at + 2], "big") for at in (0, 2, 4)}
+    places = (4,) if (header[9] if v4 else header[6]) in (1, 58) else (0, 2)
+    return found | {int.from_bytes(transport[at : at + 2], "big") for at in places}
 
 
 def _quotes(data: bytes, seen: Seen) -> bool:
