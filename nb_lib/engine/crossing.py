@@ -132,7 +132,7 @@ class Crossing:
             return None
         before = self.packet
         ending = yield from self._walk(name, hook)
-        if ending.verdict == "ACCEPT":
+        if ending.verdict in ("ACCEPT", "BYPASS"):
             if name == "mangle" and hook == OUTPUT and _routed_differently(before, self.packet):
                 return (yield from self._route_again(before))
             return None
@@ -152,6 +152,8 @@ class Crossing:
         ):
             if "nat" in self.ruleset and hook in self.ruleset["nat"]:
                 ending = yield from self._walk("nat", hook)
+                if ending.verdict == "BYPASS":
+                    return None  # nothing is settled: the next packet asks again
                 if ending.verdict != "ACCEPT":
                     return ending
                 by, place = ending.by or by, ending.place

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nb_lib.headers import WITH_PORTS
+from nb_lib.headers import AH, ESP, WITH_PORTS
 from nb_lib.matches.limit import HZ
 from nb_lib.net import BITS
 from nb_lib.options import HIT, Answer, Context, Outcome, Use, miss
 from nb_lib.packet import Packet
 
+_PORTS_AT = {**dict.fromkeys(WITH_PORTS | {ESP}, 0), AH: 4}
 SCALE = 1_000_000  # XT_HASHLIMIT_SCALE_v2
 _PER_JIFFY = 1 << ((2**64 - 1) // (HZ * 86_400)).bit_length() - 1
 _PER_JIFFY_BYTES = 1 << ((2**32 - 1) // HZ).bit_length() - 1
@@ -97,12 +98,26 @@ def _key(use: Use, packet: Packet) -> tuple[Any, ...] | None:
     ):
         if mode in modes:
             found.append(int(address) >> bits - use.value(name, bits))
-    for mode, port in (("srcport", packet.sport), ("dstport", packet.dport)):
-        if mode in modes:
-            if port is None and packet.protocol in WITH_PORTS:
-                return None
-            found.append(port or 0)
+    names = [mode for mode in ("srcport", "dstport") if mode in modes]
+    if names:
+        ports = _ports(packet)
+        if ports is None:
+            return None
+        found += [ports[mode == "dstport"] for mode in names]
     return tuple(found)
+
+
+def _ports(packet: Packet) -> tuple[int, int] | None:
+    """Return what counts as ports, (0, 0) if the protocol has none, None if the packet ends before them.
+
+    Of ESP and AH it is the SPI: include/net/ip.h proto_ports_offset().
+    """
+    at = _PORTS_AT.get(packet.protocol)
+    if at is None or packet.fragment_offset:
+        return 0, 0
+    at += packet.header_end
+    data = packet.data[at : at + 4]
+    return (data[0] << 8 | data[1], data[2] << 8 | data[3]) if len(data) == 4 else None
 
 
 def _new(use: Use, rate: HashRate, now: int) -> _Bucket:

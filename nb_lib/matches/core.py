@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds, ports
+from nb_lib.headers import AH
 from nb_lib.kinds import IPV6
 from nb_lib.net import Net
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 MISS = Outcome.MISS
 
 
-def _test(use: Use, packet: Packet, _ctx: Context | None = None) -> Answer:
-    """Compare what the rule names, in the kernel's order; the packet alone decides."""
+def _test(use: Use, packet: Packet, ctx: Context | None = None) -> Answer:
+    """Compare what the rule names, in the kernel's order."""
     get = use.settings.get
     if (rule := get("-s")) and (packet.src in rule.value) is rule.inverted:
         return Answer(MISS, "-s", packet.src)
@@ -30,11 +31,21 @@ def _test(use: Use, packet: Packet, _ctx: Context | None = None) -> Answer:
         return Answer(MISS, "-i", packet.in_iface or "none")
     if (rule := get("-o")) and addresses.fits(packet.out_iface, rule.value) is rule.inverted:
         return Answer(MISS, "-o", packet.out_iface or "none")
-    if (rule := get("-p")) and (packet.protocol == rule.value) is rule.inverted:
-        return Answer(MISS, "-p", packet.protocol)
+    if (rule := get("-p")) and ((have := _protocol(packet, ctx)) == rule.value) is rule.inverted:
+        return Answer(MISS, "-p", have)
     if (rule := get("-f")) and bool(packet.fragment_offset) is rule.inverted:
         return Answer(MISS, "-f")
     return HIT
+
+
+def _protocol(packet: Packet, ctx: Context | None) -> int:
+    """The protocol that the backend sees: nf_tables stops at an authentication header of IPv6.
+
+    ip6tables-legacy looks behind it: nf_tables_ipv6.h nft_set_pktinfo_ipv6(), ip6_packet_match().
+    """
+    if packet.extensions and ctx is not None and ctx.backend == "nft":
+        return AH if any(kind == AH for kind, _ in packet.extensions) else packet.protocol
+    return packet.protocol
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:

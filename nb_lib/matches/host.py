@@ -32,8 +32,7 @@ def _test_cpu(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 def _test_cgroup(use: Use, packet: Packet, ctx: Context) -> Answer:
     """A packet that no socket of this host sent has no control group, whatever the rule negates."""
-    facts = dict(packet.facts)
-    if packet.in_iface or (not facts and ctx.fact("socket") is False):
+    if packet.in_iface or (not packet.facts and ctx.fact("socket") is False):
         return miss("no socket sent the packet")
     option = "--path" if "--path" in use.settings else "--cgroup"
     name = "cgroup_path" if option == "--path" else "cgroup"

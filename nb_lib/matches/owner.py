@@ -69,12 +69,15 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     facts = dict(packet.facts)
     # Who has a sender has a socket; the host's own fact is about packets of which nothing is said.
-    socket = facts.get("socket", True if facts.keys() & {"uid", "gid"} else ctx.fact("socket"))
+    named = facts.keys() & {"uid", "gid", "sender"}
+    socket = facts.get("socket", True if named else ctx.fact("socket"))
     if packet.in_iface or socket is False:
         return _no_socket(use)
     settings = use.settings
     if (setting := settings.get("--socket-exists")) and setting.inverted:
         return miss("--socket-exists")
+    if facts.get("sender") == "kernel":
+        return _no_user(use)
     for option, name in (("--uid-owner", "uid"), ("--gid-owner", "gid")):
         setting = settings.get(option)
         if setting is None:
@@ -99,6 +102,15 @@ def _no_socket(use: Use) -> Answer:
     for option, setting in use.settings.items():
         if option != "--suppl-groups" and not setting.inverted:
             return miss("no socket sent the packet")
+    return HIT
+
+
+def _no_user(use: Use) -> Answer:
+    """The kernel's own socket, from which ICMP errors come: it exists, and is no user's and no group's."""
+    for option in ("--uid-owner", "--gid-owner"):
+        setting = use.settings.get(option)
+        if setting is not None and not setting.inverted:
+            return miss("the kernel itself sent the packet")
     return HIT
 
 

@@ -78,7 +78,7 @@ def _queue(use: Use, _packet: Packet, ctx: Context) -> Action:
     listeners = ctx.fact("queues")
     if listeners is None or any(first <= queue <= last for queue in listeners):
         return Action("QUEUE", effects=told)
-    return Action("ACCEPT" if "--queue-bypass" in use.settings else "DROP", effects=told)
+    return Action("BYPASS" if "--queue-bypass" in use.settings else "DROP", effects=told)
 
 
 NFQUEUE = Extension(

@@ -13,7 +13,7 @@ from typing import Any
 
 from nb_lib.engine import Host
 from nb_lib.engine.conntrack import checksum_ok
-from nb_lib.headers import TCP
+from nb_lib.headers import AH, TCP
 from nb_lib.packet import Packet
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
@@ -67,32 +67,32 @@ def host_of(played: Played) -> Host:
 def follow(played: Played) -> Iterator[tuple[Trace, Difference | None]]:
     """Let nb_lib's router meet the same packets; stop at the first difference, for it spoils what follows."""
     host = host_of(played)
-    chancy = "--mode random" in played.dump
     for at, (device, data, seen) in enumerate(played.packets):
-        trace, text = _follow_one(host, device, data, seen, chancy=chancy)
+        trace, text = _follow_one(host, device, data, seen)
         if text:
             yield trace, Difference(at, trace, seen, text)
             return
         yield trace, None
 
 
-def _follow_one(
-    host: Host, device: str, data: bytes, seen: Seen, *, chancy: bool
-) -> tuple[Trace, str]:
+def _follow_one(host: Host, device: str, data: bytes, seen: Seen) -> tuple[Trace, str]:
     """Trace one packet; where chance decides, look for a way that is the kernel's."""
-    before = host.state.fork() if chancy else host.state
-    own = ends(data, data[Packet(data=data).header_end :])
-    plan: tuple[bool, ...] | None = ()
+    before = host.state
+    drawn = sorted(seen.drawn - ends(data, data[Packet(data=data).header_end :]))
+    drawn += sorted(seen.drawn.difference(drawn))  # what is new was drawn, most likely
+    plan: tuple[int, ...] | None = ()
     first: tuple[Trace, str] | None = None
     for _ in range(MAX_PLANS):
-        host.state.random = luck = Luck(plan or (), seen.drawn, own)
+        host.state = before.fork()
+        host.state.random = luck = Luck(plan or (), drawn)
         trace = _put(host, device, data)
         text = difference(trace, seen)
+        if not text:
+            return trace, ""
         first = first or (trace, text)
         plan = luck.following()
-        if not text or not chancy or plan is None:
-            return (trace, text) if not text else first
-        host.state = before.fork()
+        if plan is None:
+            break
     assert first is not None
     return first
 
@@ -106,28 +106,41 @@ def _put(host: Host, device: str, data: bytes) -> Trace:
 
 
 class Luck(random.Random):
-    """Draws what the kernel drew, where that can be seen; takes planned ways where it cannot."""
+    """Draws what the kernel may have drawn, by a plan: which of the possible draws to take, each time.
 
-    def __init__(self, plan: tuple[bool, ...], drawn: set[int], own: set[int]) -> None:
+    A port or an address that was drawn can be seen in a later header; a chance has two ways.
+    """
+
+    def __init__(self, plan: tuple[int, ...], drawn: list[int]) -> None:
         super().__init__(0)
         self._plan = plan
-        self._drawn = [*sorted(drawn - own), *sorted(own)]  # what is new was drawn
-        self._taken: list[bool] = []
+        self._drawn = drawn
+        self._taken: list[tuple[int, int]] = []  # which, of how many
+
+    def _choose(self, ways: int) -> int:
+        at = len(self._taken)
+        way = self._plan[at] if at < len(self._plan) else 0
+        self._taken.append((way, ways))
+        return way
 
     def randint(self, low: int, high: int) -> int:
-        return next((n for n in self._drawn if low <= n <= high), low)
+        """Return an address or a port that was seen, or the lowest possible one if none was."""
+        seen = [number for number in self._drawn if low <= number <= high]
+        return seen[self._choose(len(seen))] if seen else low
 
     def random(self) -> float:
-        at = len(self._taken)
-        self._taken.append(self._plan[at] if at < len(self._plan) else True)
-        return 0.0 if self._taken[-1] else 1.0
+        """Return what makes a chance come out true, or not."""
+        return (0.0, 1.0)[self._choose(2)]
 
-    def following(self) -> tuple[bool, ...] | None:
+    def following(self) -> tuple[int, ...] | None:
         """Return the plan of the next way, None after the last."""
         plan = list(self._taken)
-        while plan and not plan[-1]:
+        while plan and plan[-1][0] + 1 >= plan[-1][1]:
             plan.pop()
-        return (*plan[:-1], False) if plan else None
+        if not plan:
+            return None
+        *kept, (way, _) = plan
+        return (*(one for one, _ in kept), way + 1)
 
 
 # --- one packet ---
@@ -201,8 +214,13 @@ def _ends(trace: Trace, seen: Seen) -> list[Row]:
     out: Frames = [(WIRES[fate.device], trace.packet.data)] if fate.kind == "forward" else []
     rows: list[Row] = [("end", end or f"({fate})", seen.end or f"({fate})" if not end else seen.end)]
     rows.append(("bytes", out, seen.out))
-    if fate.kind == "local" and seen.delivered:
-        rows.append(("delivered", trace.packet.data[: len(seen.delivered)], seen.delivered))
+    if fate.kind == "local" and seen.end == "local":
+        header, transport = seen.delivered
+        packet = trace.packet
+        # nf_tables sees the first extension header that ends its search, we the transport behind it.
+        at = next((at for kind, at in packet.extensions if kind == AH), packet.header_end)
+        mine = packet.data[: len(header)], packet.data[at:][: len(transport)]
+        rows.append(("delivered", mine, seen.delivered))
     return rows
 
 
@@ -210,7 +228,8 @@ def _left(events: tuple[Event, ...], answer: Packet) -> Frames:
     """Where an answer left, if it did."""
     last = events[-1].packet if events else answer
     hooks = [event.hook for event in events if isinstance(event, AtHook)]
-    gone = hooks[-1:] == ["POSTROUTING"] and last.out_iface in WIRES
+    stopped = [step[3] for event in events if (step := _step(event))][-1:] in (["DROP"], ["QUEUE"], ["STOLEN"])
+    gone = hooks[-1:] == ["POSTROUTING"] and last.out_iface in WIRES and not stopped
     return [(WIRES[last.out_iface], last.data)] if gone else []
 
 

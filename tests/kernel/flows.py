@@ -67,8 +67,9 @@ def arrived(sent: Sent, seen: Seen) -> Sent | None:
     """Return the packet as it reached its receiver, and where that sits; None if it did not."""
     if seen.out:
         return seen.out[0][0], Packet(data=seen.out[0][1])
-    if seen.end == "local" and len(seen.delivered) >= 40:
-        got = Packet(data=seen.delivered)
+    header, transport = seen.delivered
+    if seen.end == "local" and len(header + transport) >= 40 and not sent[1].extensions:
+        got = Packet(data=header + transport)
         if got.src.is_loopback or str(got.src) not in HOSTS[got.family]["local"]:
             return "local", got
     return None
@@ -304,7 +305,7 @@ def _headers(pick: random.Random, end: End) -> Packet:
 def _extension(pick: random.Random, kind: int, following: int) -> bytes:
     if kind == 43:
         return bytes((following, 0, pick.choice((2, 4, 7)), 0)) + bytes(4)
-    options = pick.choice((b"\x01\x04" + bytes(4), b"\x05\x02\0\0\x01\0", b"\x01\x0c" + bytes(12)))
+    options = pick.choice((b"\x01\x04" + bytes(4), b"\x05\x02\0\0\x01\0", b"\x1e\x0c" + bytes(12)))
     return bytes((following, (len(options) + 2) // 8 - 1)) + options
 
 

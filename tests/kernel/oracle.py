@@ -33,14 +33,14 @@ class Seen:
     does not tell it (legacy); ``ct`` is conntrack's word at each of them, None where the kernel does
     not say it: it does for the first rule that matches in a base chain and what that calls.
     ``end`` is ``local``, ``forward DEVICE`` or empty; ``out`` are the packets that left by a wire;
-    ``delivered`` is the packet's beginning as it reached the host itself.
+    ``delivered`` is the network header, and the transport header's beginning, of a packet for the host itself.
     """
 
     steps: list[Step] = field(default_factory=list)
     ct: list[str | None] = field(default_factory=list)
     end: str = ""
     out: Frames = field(default_factory=list)
-    delivered: bytes = b""
+    delivered: tuple[bytes, bytes] = (b"", b"")
     drawn: set[int] = field(default_factory=set)  # addresses and ports that it had on its way
     error: int = 0  # errno of a local send
     answers: list[Seen] = field(default_factory=list)
@@ -199,7 +199,7 @@ class _Sorting:
     def _guard(self, seen: Seen, event: TraceEvent) -> None:
         if event.chain == "inp":
             seen.end = "local"
-            seen.delivered = seen.delivered or event.header + event.transport
+            seen.delivered = event.header, event.transport
         elif event.chain == "post":
             device = self.oracle.lab.devices.get(event.out, "?")
             seen.end = f"forward {device}" if device != "lo" else ""  # it comes back
@@ -215,6 +215,7 @@ class _Sorting:
                 seen = current.answers[0]
             if seen is not None and (step := self.oracle.logged(line)) is not None:
                 seen.steps.append(step)
+                seen.ct.append(None)
 
     def frames(self, frames: Frames) -> None:
         """What left by a wire; an answer has an identity of its own, which may be a packet's too."""
