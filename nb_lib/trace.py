@@ -151,12 +151,16 @@ class Missed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Matched(Event):
-    """A rule matched. ``verdict`` is netfilter's: ACCEPT, DROP, CONTINUE, RETURN, ``JUMP X``, ``GOTO X``."""
+    """A rule matched. ``verdict`` is netfilter's: ACCEPT, DROP, CONTINUE, RETURN, ``JUMP X``, ``GOTO X``.
+
+    With ``hotdrop`` it did not: one of its matches could not read the packet and dropped it at once.
+    """
 
     place: Place
     rule: Rule
     verdict: str
     depth: int = 0
+    hotdrop: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ class _Walker:
     def _act(self, number: int, rule: Rule, missing: str) -> Generator[Event, None, Ending | None]:
         place = Place(self.table.name, self.chain.name, number + 1)
         if missing == "hotdrop":
-            yield Matched(self.packet, place, rule, "DROP", self.depth)
+            yield Matched(self.packet, place, rule, "DROP", self.depth, hotdrop=True)
             return Ending("DROP", self.packet, place)
         if missing:
             yield Unsure(self.packet, place, rule, missing, self.depth)

@@ -169,9 +169,9 @@ def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
     sport, dport = packet.sport, packet.dport
     if packet.protocol != headers.UDP:
         return miss("protocol", packet.protocol_name)
+    if not packet.whole and not _native(use, ctx):
+        return _unreadable(packet)
     if sport is None or dport is None:
-        if not _native(use, ctx):
-            return _unreadable(packet)
         found = _as_bytes(packet)
         if found is None:
             return miss("the header is cut short")

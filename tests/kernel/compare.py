@@ -168,7 +168,9 @@ Row = tuple[str, Any, Any]  # what is compared, ours, the kernel's
 
 
 def _steps(events: list[Event], seen: Seen) -> list[Row]:
-    mine = [(step, word) for event in events if (step := _step(event)) for word in [_word(event)]]
+    silent = seen.legacy  # of hotdrop, it says nothing
+    mine = [(step, _word(event)) for event in events if (step := _step(event))
+            if not (silent and isinstance(event, Matched) and event.hotdrop)]  # fmt: skip
     tells_ct = any(seen.ct)
     rows: list[Row] = []
     for place in range(max(len(mine), len(seen.steps))):

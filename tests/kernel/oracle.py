@@ -44,6 +44,17 @@ class Seen:
     drawn: set[int] = field(default_factory=set)  # addresses and ports that it had on its way
     error: int = 0  # errno of a local send
     answers: list[Seen] = field(default_factory=list)
+    legacy: bool = False
+
+
+def together(parts: list[Seen]) -> Seen:
+    """What became of a datagram that was sent in parts."""
+    return Seen(
+        [step for part in parts for step in part.steps],
+        end=next((part.end for part in reversed(parts) if part.end), ""),
+        out=[frame for part in parts for frame in part.out],
+        error=parts[0].error,
+    )
 
 
 class Oracle:
@@ -64,11 +75,11 @@ class Oracle:
         for link in filter(None, (self._trace, self._ask, self._log)):
             link.close()
 
-    def load(self, text: str, family: int = 4) -> None:
-        """Give the router a ruleset and forget its connections."""
+    def load(self, text: str, family: int = 4) -> str:
+        """Give the router a ruleset and forget its connections; return the rules that it has now."""
         if family != self.family and self._log:
             self.lab.load("", self.family)
-        self.lab.load(text, family)
+        text = self.lab.load(text, family)
         self.family = family
         if self._log:
             self._lengths = _lengths(text)
@@ -78,6 +89,7 @@ class Oracle:
         list(self._trace.drain())
         self.lab.left()
         self.forget()
+        return text
 
     def forget(self) -> None:
         """Forget all connections."""
@@ -85,7 +97,7 @@ class Oracle:
 
     def send(self, batch: list[tuple[str, bytes]]) -> list[Seen]:
         """Send (device, packet) pairs, ``local`` being the router itself; return what was seen."""
-        found = [Seen() for _ in batch]
+        found = [Seen(legacy=self._log is not None) for _ in batch]
         for seen, (device, packet) in zip(found, batch, strict=True):
             try:
                 if device == "local":
@@ -144,8 +156,13 @@ class _Sorting:
     def __init__(self, oracle: Oracle, batch: Iterable[tuple[int, Seen]]) -> None:
         self.oracle = oracle
         self.waiting: dict[int, list[Seen]] = {}
-        for key, seen in batch:
+        every = list(batch)
+        # A later fragment of IPv6 has no header in its events: it must share its batch with its like alone.
+        self.only = every[0][1] if len({key for key, _ in every}) == 1 else None
+        self.alike: dict[int, list[Seen]] = {}
+        for key, seen in every:
             self.waiting.setdefault(key, []).append(seen)
+            self.alike.setdefault(key, []).append(seen)
         self.begun: dict[int, Seen] = {}  # by identity: the last packet that started
         self.by_id: dict[bytes, Seen | None] = {}
         self.own: dict[int, Seen] = {}  # answers, by an identity that no packet of the batch has
@@ -157,7 +174,7 @@ class _Sorting:
         for event in events:
             if event.header:
                 self.by_id[event.id] = self._owner(event)
-            seen = self.by_id.get(event.id)
+            seen = self.by_id.get(event.id, self.only)
             if seen is None:
                 continue
             if event.header:
@@ -170,7 +187,8 @@ class _Sorting:
 
     def _owner(self, event: TraceEvent) -> Seen | None:
         key = identity(event.header)
-        if event.table == "guard" and event.chain in ("pre", "out"):
+        begins = bool(event.handle)  # a packet that comes back by lo meets none of the guard's rules
+        if event.table == "guard" and event.chain in ("pre", "out") and begins:
             if self.oracle.answers_begin(event):
                 return self._answer(event)
             if self.waiting.get(key):
@@ -189,7 +207,7 @@ class _Sorting:
             event.header[6] == 0 or event.transport[:1] and event.transport[0] in _NOISE
         ):  # fmt: skip
             return None
-        answer = Seen()
+        answer = Seen(legacy=self.oracle.lab.backend == "legacy")
         if self.latest is not None:
             self.latest.answers.append(answer)
             self.answers.append(answer)
@@ -216,16 +234,18 @@ class _Sorting:
             if seen is not None and (step := self.oracle.logged(line)) is not None:
                 seen.steps.append(step)
                 seen.ct.append(None)
+                seen.drawn |= ends(line.packet, line.packet[Packet(data=line.packet).header_end :])
 
     def frames(self, frames: Frames) -> None:
         """What left by a wire; an answer has an identity of its own, which may be a packet's too."""
         answers = [seen for seen in self.answers if seen.end.startswith("forward")]
         for wire, data in frames:
-            mine = self.begun.get(identity(data))
-            if mine is not None and mine.end and not _quotes(data, mine):
-                mine.out.append((wire, data))
-                continue
             device = f"forward {WIRES[wire]}"
+            mine = [seen for seen in self.alike.get(identity(data), ()) if seen.end == device]
+            if mine and not _quotes(data, mine[0]):
+                # Fragments that went alone left one by one; one that was put together left as many.
+                next((seen for seen in mine if not seen.out), mine[-1]).out.append((wire, data))
+                continue
             owner = next((seen for seen in answers if seen.end == device and not seen.out), None)
             if owner is not None:
                 owner.out.append((wire, data))

@@ -14,7 +14,7 @@ from tests.kernel.oracle import Oracle
 
 def play(oracle: Oracle, dump: str, family: int, flows: list[Flow], ipsets: str = "") -> Played:
     """Load the rules and run the conversations side by side, a packet of each in every round."""
-    oracle.load(dump, family)
+    dump = oracle.load(dump, family)
     played = _begin(oracle, dump, family, ipsets)
     waiting = [(flow, first) for flow in flows if (first := next(flow, None)) is not None]
     while waiting:
@@ -36,7 +36,7 @@ def play(oracle: Oracle, dump: str, family: int, flows: list[Flow], ipsets: str 
 
 def replay(oracle: Oracle, played: Played, dump: str, packets: list[tuple[str, bytes]]) -> Played:
     """Send the packets of another run again, one after the other, to perhaps other rules."""
-    oracle.load(dump, played.family)
+    dump = oracle.load(dump, played.family)
     again = _begin(oracle, dump, played.family, played.ipsets)
     for device, packet in packets:
         again.packets.append((device, packet, oracle.send([(device, packet)])[0]))

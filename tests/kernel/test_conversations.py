@@ -138,6 +138,7 @@ def test_conntrack_judges_each_segment_as_the_kernel_does(
     oracle.load(RULES, family)
     wrong, total = [], 0
     for seed in range(CONVERSATIONS):
+        oracle.forget()
         host = router(**{f"v{family}": RULES})
         batch = list(Conversation(seed, family).segments())
         told = []

@@ -20,7 +20,7 @@ from nb_lib.headers import FRAGMENT, checksum
 from nb_lib.packet import Packet, icmp, raw, tcp, udp
 from tests.engine.router import C6, R6, S6, T6, WIRES, C, R, S, T, put, router
 from tests.kernel.lab import Lab, run
-from tests.kernel.oracle import Oracle, Seen
+from tests.kernel.oracle import Oracle, Seen, together
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("nft")]
 
@@ -248,7 +248,8 @@ def test_fragments_go_the_kernels_way(oracle: Oracle, family: int, tracked: bool
     for number in range(1, DATAGRAMS + 1):
         datagram = Datagram(number, family)
         mine = ours(router(**{f"v{family}": text}), datagram)
-        seen = oracle.send([(wire or "local", part.data) for wire, part in datagram.sent])[0]
+        seen = together(oracle.send([(wire or "local", part.data) for wire, part in datagram.sent]))
+        oracle.forget()
         seen.out = [(wire, unnamed(packet)) for wire, packet in seen.out]
         pieces += len(datagram.sent)
         if (mine.steps, mine.end, mine.out) != (seen.steps, seen.end, seen.out):
