@@ -40,7 +40,10 @@ ICMP6 = {
     "icmp6-no-route": (1, 0), "icmp6-adm-prohibited": (1, 1), "icmp6-addr-unreachable": (1, 3),
     "icmp6-port-unreachable": (1, 4), "icmp6-policy-fail": (1, 5), "icmp6-reject-route": (1, 6),
 }  # fmt: skip
-_KERNEL = (("sender", "kernel"), ("cgroup", 0))  # ICMP errors leave by a socket of its own; a RST by none
+_KERNEL = (
+    ("sender", "kernel"),
+    ("cgroup", 0),
+)  # ICMP errors leave by a socket of its own; a RST by none
 _UNSUMMED = frozenset({GRE, AH, ESP, SCTP, UDPLITE, DCCP})
 _ANSWERED = frozenset({0, 8, 13, 14, 15, 16, 17, 18})  # to the kernel all other types are errors
 _QUOTE = {4: 576, 6: 1280}  # an error is no longer than this
@@ -121,4 +124,6 @@ def unreachable(
     header = 28 if packet.family == 4 else 48
     quote = packet.data[: _QUOTE[packet.family] - header]
     tos = packet.tos & 0x1E | 0xC0 if packet.family == 4 else 0
-    return icmp(speaker, packet.src, type=kind, code=code, rest=rest, payload=quote, tos=tos, facts=_KERNEL)
+    return icmp(
+        speaker, packet.src, type=kind, code=code, rest=rest, payload=quote, tos=tos, facts=_KERNEL
+    )

@@ -289,7 +289,8 @@ class Routing:
             return Refused(f"no route to {dst}", f"ip route add {dst} …")
         if (
             src is not None
-            and src in LOOPBACK[dst.version]
+            and src.version == 4
+            and src in LOOPBACK[4]
             and not self.sysctl("route_localnet", entry.device)
         ):
             return Refused(f"the source {src} may not leave by {entry.device}",

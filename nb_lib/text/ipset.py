@@ -51,7 +51,9 @@ def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
         if words[0] == "create" and len(words) >= 3:
             method, _, parts = words[2].partition(":")
             family = 6 if "inet6" in words else 4
-            made[words[1]] = IpSet(words[1], tuple(parts.split(",")), family, method, timeout=timeout)
+            made[words[1]] = IpSet(
+                words[1], tuple(parts.split(",")), family, method, timeout=timeout
+            )
             members[words[1]], excluded[words[1]] = {}, set()
         elif words[0] == "add" and len(words) >= 3 and words[1] in made:
             found = made[words[1]]

@@ -155,7 +155,9 @@ def difference(trace: Trace, seen: Seen) -> str:
     for ours, theirs in zip(answers, seen.answers, strict=False):
         rows += _steps(list(ours.events), theirs)
         left = _left(ours.events, ours.answer)
-        rows.append(("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out]))
+        rows.append(
+            ("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out])
+        )
         rows.append(("its sum", all(checksum_ok(Packet(data=p)) for _, p in left), True))
     if all(a == b for _, a, b in rows):
         return ""
@@ -214,7 +216,9 @@ def _ends(trace: Trace, seen: Seen) -> list[Row]:
     fate = trace.fate
     end = str(fate) if fate.kind in ("forward", "local") else ""
     out: Frames = [(WIRES[fate.device], trace.packet.data)] if fate.kind == "forward" else []
-    rows: list[Row] = [("end", end or f"({fate})", seen.end or f"({fate})" if not end else seen.end)]
+    rows: list[Row] = [
+        ("end", end or f"({fate})", seen.end or f"({fate})" if not end else seen.end)
+    ]
     rows.append(("bytes", out, seen.out))
     if fate.kind == "local" and seen.end == "local":
         header, transport = seen.delivered
@@ -230,7 +234,11 @@ def _left(events: tuple[Event, ...], answer: Packet) -> Frames:
     """Where an answer left, if it did."""
     last = events[-1].packet if events else answer
     hooks = [event.hook for event in events if isinstance(event, AtHook)]
-    stopped = [step[3] for event in events if (step := _step(event))][-1:] in (["DROP"], ["QUEUE"], ["STOLEN"])
+    stopped = [step[3] for event in events if (step := _step(event))][-1:] in (
+        ["DROP"],
+        ["QUEUE"],
+        ["STOLEN"],
+    )
     gone = hooks[-1:] == ["POSTROUTING"] and last.out_iface in WIRES and not stopped
     return [(WIRES[last.out_iface], last.data)] if gone else []
 

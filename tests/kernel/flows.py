@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from nb_lib.headers import ACK, FIN, PSH, RST, SYN
 from nb_lib.packet import Packet, icmp, raw, tcp, udp
-from tests.kernel.oracle import WIRES, Seen
+from tests.kernel.oracle import Seen
 
 HOSTS = {
     4: {"c0": ("10.1.0.2", "10.1.0.77"), "s0": ("10.2.0.2", "203.0.113.7"), "local": ("10.1.0.1", "10.2.0.1")},
@@ -60,7 +60,10 @@ def _flow(pick: random.Random, family: int) -> Flow:
 
 
 def _head(pick: random.Random) -> dict[str, Any]:
-    return {"ttl": pick.choice((64, 64, 64, 5, 128)), "tos": pick.choice((0, 0, 0x10, 0x08, 0x28, 2))}
+    return {
+        "ttl": pick.choice((64, 64, 64, 5, 128)),
+        "tos": pick.choice((0, 0, 0x10, 0x08, 0x28, 2)),
+    }
 
 
 def arrived(sent: Sent, seen: Seen) -> Sent | None:
@@ -97,7 +100,9 @@ def tcp_talk(pick: random.Random, end: End) -> Flow:
         else:
             assert there is not None
             device = there[0]
-            packet = _back(there[1], lambda a, b, sport, dport: tcp(a, b, sport=sport, dport=dport, **fields))  # noqa: B023
+            packet = _back(
+                there[1], lambda a, b, sport, dport: tcp(a, b, sport=sport, dport=dport, **fields)
+            )
         size = len(body) + bool(flags & SYN) + bool(flags & FIN)
         seqs[side] = seqs[side] + size & 0xFFFFFFFF
         seen = yield device, packet
@@ -158,10 +163,19 @@ def udp_talk(pick: random.Random, end: End) -> Flow:
     for _ in range(pick.randint(1, 5)):
         body = pick.choice(PAYLOADS)
         if there is not None and pick.random() < 0.5:
-            sent = there[0], _back(there[1], lambda a, b, sport, dport: udp(a, b, sport=sport, dport=dport, payload=body))  # noqa: B023, E501
+            sent = (
+                there[0],
+                _back(
+                    there[1],
+                    lambda a, b, sport, dport: udp(a, b, sport=sport, dport=dport, payload=body),
+                ),
+            )
             yield sent
             continue
-        sent = end.device, udp(end.src, end.dst, sport=end.sport, dport=end.dport, payload=body, **head)
+        sent = (
+            end.device,
+            udp(end.src, end.dst, sport=end.sport, dport=end.dport, payload=body, **head),
+        )
         there = arrived(sent, (yield sent))
         if there and pick.random() < 0.2:
             yield from icmp_error(pick, there)
@@ -171,7 +185,10 @@ def ping(pick: random.Random, end: End) -> Flow:
     """Echo requests and their replies; now and then a reply that nobody asked for, or a redirect."""
     number, head = pick.choice((1, 2, end.sport)), _head(pick)
     for count in range(pick.randint(1, 3)):
-        sent = end.device, icmp(end.src, end.dst, id=number, seq=count, payload=pick.choice(PAYLOADS), **head)
+        sent = (
+            end.device,
+            icmp(end.src, end.dst, id=number, seq=count, payload=pick.choice(PAYLOADS), **head),
+        )
         there = arrived(sent, (yield sent))
         if there and pick.random() < 0.7:
             yield there[0], there[1].reply(payload=b"")
@@ -212,12 +229,21 @@ def sctp_talk(pick: random.Random, end: End) -> Flow:
             there = arrived(sent, (yield sent)) or there
         else:
             assert there is not None
-            yield there[0], _back(there[1], lambda a, b, sport, dport: sctp(a, b, sport, dport, tag, kind, body))  # noqa: B023, E501
+            yield (
+                there[0],
+                _back(
+                    there[1], lambda a, b, sport, dport: sctp(a, b, sport, dport, tag, kind, body)
+                ),
+            )
 
 
 def sctp(src: Any, dst: Any, sport: int, dport: int, tag: int, kind: int, body: bytes) -> Packet:
     """Make an SCTP packet of one chunk, with its CRC32c (RFC 9260)."""
-    chunk = struct.pack("!BBH", kind, 3 if kind == 0 else 0, 4 + len(body)) + body + b"\0" * (-len(body) % 4)
+    chunk = (
+        struct.pack("!BBH", kind, 3 if kind == 0 else 0, 4 + len(body))
+        + body
+        + b"\0" * (-len(body) % 4)
+    )
     segment = struct.pack("!HHI", sport, dport, tag) + bytes(4) + chunk
     return raw(src, dst, 132, payload=segment[:8] + struct.pack("<I", crc32c(segment)) + chunk)
 
@@ -240,7 +266,10 @@ def odd(pick: random.Random, end: End) -> Flow:
         there = arrived((end.device, first), (yield end.device, first))
         if there and pick.random() < 0.5 and first.protocol not in (1, 6, 17, 58):
             got = there[1]
-            yield there[0], raw(got.dst, got.src, first.protocol, payload=got.data[got.header_end :])
+            yield (
+                there[0],
+                raw(got.dst, got.src, first.protocol, payload=got.data[got.header_end :]),
+            )
 
 
 def _v4(end: End) -> bool:
@@ -254,7 +283,13 @@ def _esp(pick: random.Random, end: End) -> Packet:
 
 def _ah(pick: random.Random, end: End) -> Packet:
     header = struct.pack("!BBHII", 17, 4, 0, pick.choice((100, 256, 300)), 1) + bytes(12)
-    return raw(end.src, end.dst, 51, payload=header + udp(end.src, end.dst, sport=1, dport=2).payload, **_head(pick))
+    return raw(
+        end.src,
+        end.dst,
+        51,
+        payload=header + udp(end.src, end.dst, sport=1, dport=2).payload,
+        **_head(pick),
+    )
 
 
 def _ports_only(protocol: int, size: int) -> Callable[[random.Random, End], Packet]:
@@ -267,14 +302,23 @@ def _ports_only(protocol: int, size: int) -> Callable[[random.Random, End], Pack
 
 def _dccp(pick: random.Random, end: End) -> Packet:
     kind = pick.choice((0, 1, 2, 3, 7))
-    body = struct.pack("!HHBBHBBHI", end.sport, end.dport, 6, 0, 0, kind << 1 | 1, 0, 0, 1) + bytes(8)
+    body = struct.pack("!HHBBHBBHI", end.sport, end.dport, 6, 0, 0, kind << 1 | 1, 0, 0, 1) + bytes(
+        8
+    )
     return raw(end.src, end.dst, 33, payload=body, **_head(pick))
 
 
 def _mobility(pick: random.Random, end: End) -> Packet:
     if _v4(end):
-        return raw(end.src, end.dst, 47, payload=struct.pack("!HH", 0, 0x800) + bytes(20), **_head(pick))
-    return raw(end.src, end.dst, 135, payload=struct.pack("!BBBBH", 59, 0, pick.choice((0, 1, 3, 5, 7)), 0, 0) + bytes(2))
+        return raw(
+            end.src, end.dst, 47, payload=struct.pack("!HH", 0, 0x800) + bytes(20), **_head(pick)
+        )
+    return raw(
+        end.src,
+        end.dst,
+        135,
+        payload=struct.pack("!BBBBH", 59, 0, pick.choice((0, 1, 3, 5, 7)), 0, 0) + bytes(2),
+    )
 
 
 def _cut_off(pick: random.Random, end: End) -> Packet:
@@ -296,7 +340,9 @@ def _headers(pick: random.Random, end: End) -> Packet:
     if _v4(end):
         return _with_options(inner, pick.choice((b"\x01\x01\x01\x00", b"\x94\x04\x00\x00")))
     body, following = inner.data[40:], 17
-    for kind in pick.choice(((60,), (0,), (43,), (60, 0), (43, 60), (60, 43, 0), (60, 60))):  # from the inside out
+    for kind in pick.choice(
+        ((60,), (0,), (43,), (60, 0), (43, 60), (60, 43, 0), (60, 60))
+    ):  # from the inside out
         body = _extension(pick, kind, following) + body
         following = kind
     return raw(end.src, end.dst, following, payload=body)

@@ -187,7 +187,9 @@ class _Sorting:
 
     def _owner(self, event: TraceEvent) -> Seen | None:
         key = identity(event.header)
-        begins = bool(event.handle)  # a packet that comes back by lo meets none of the guard's rules
+        begins = bool(
+            event.handle
+        )  # a packet that comes back by lo meets none of the guard's rules
         if event.table == "guard" and event.chain in ("pre", "out") and begins:
             if self.oracle.answers_begin(event):
                 return self._answer(event)
@@ -204,7 +206,7 @@ class _Sorting:
 
     def _answer(self, event: TraceEvent) -> Seen | None:
         if event.header[0] >> 4 == 6 and event.header[6] in (0, 58) and (
-            event.header[6] == 0 or event.transport[:1] and event.transport[0] in _NOISE
+            event.header[6] == 0 or (event.transport[:1] and event.transport[0] in _NOISE)
         ):  # fmt: skip
             return None
         answer = Seen(legacy=self.oracle.lab.backend == "legacy")

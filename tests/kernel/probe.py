@@ -45,7 +45,10 @@ def _line(row: Words, pick: random.Random, number: int) -> tuple[str, str]:
         for hook in BUILTIN[table]:
             if not row.hooks or hook in row.hooks.split():
                 protocol = f"-p {row.protocol.split()[0]} " if row.protocol else ""
-                return table, f"-A {hook} {protocol}{fill(row.text, pick, f'probe{number}')}".rstrip()
+                return (
+                    table,
+                    f"-A {hook} {protocol}{fill(row.text, pick, f'probe{number}')}".rstrip(),
+                )
     raise ValueError(f"no chain can hold {row}")
 
 

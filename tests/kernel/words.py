@@ -68,14 +68,18 @@ MATCHES: dict[str, tuple[Words, ...]] = {
     ),
     "sctp": (
         Words("-m sctp {!}--dport {80|443|22:443}", protocol="sctp"),
-        Words("-m sctp {!}--chunk-types {any|all|only} {INIT|INIT,INIT_ACK|DATA,SACK|COOKIE_ECHO}",
-              protocol="sctp"),
+        Words(
+            "-m sctp {!}--chunk-types {any|all|only} {INIT|INIT,INIT_ACK|DATA,SACK|COOKIE_ECHO}",
+            protocol="sctp",
+        ),
         Words("-m sctp {!}--chunk-types any DATA:{BE|Bu|ue}", protocol="sctp"),
     ),
     "dccp": (
         Words("-m dccp {!}--dport {80|443|22:443}", protocol="dccp"),
-        Words("-m dccp {!}--dccp-types {REQUEST|REQUEST,RESPONSE|DATA,ACK,DATAACK|RESET}",
-              protocol="dccp"),
+        Words(
+            "-m dccp {!}--dccp-types {REQUEST|REQUEST,RESPONSE|DATA,ACK,DATAACK|RESET}",
+            protocol="dccp",
+        ),
     ),
     "icmp": (Words("-m icmp {!}--icmp-type {0|3|3/1|8|11|5|any}", 4, "icmp"),),
     "icmp6": (Words("-m icmp6 {!}--icmpv6-type {1|1/4|2|128|129|3/0}", 6, "ipv6-icmp"),),
@@ -86,11 +90,15 @@ MATCHES: dict[str, tuple[Words, ...]] = {
     ),
     "esp": (Words("-m esp {!}--espspi {0:256|100|257:}", protocol="esp"),),
     "state": (
-        Words("-m state {!}--state {NEW|INVALID|ESTABLISHED|RELATED|RELATED,ESTABLISHED|UNTRACKED}"),
+        Words(
+            "-m state {!}--state {NEW|INVALID|ESTABLISHED|RELATED|RELATED,ESTABLISHED|UNTRACKED}"
+        ),
     ),
     "conntrack": (
-        Words("-m conntrack {!}--ctstate"
-              " {NEW|INVALID|ESTABLISHED|RELATED|RELATED,ESTABLISHED|UNTRACKED|DNAT|SNAT|NEW,SNAT}"),
+        Words(
+            "-m conntrack {!}--ctstate"
+            " {NEW|INVALID|ESTABLISHED|RELATED|RELATED,ESTABLISHED|UNTRACKED|DNAT|SNAT|NEW,SNAT}"
+        ),
         Words("-m conntrack {!}--ctstatus {NONE|SEEN_REPLY|ASSURED|CONFIRMED|EXPECTED,ASSURED}"),
         Words("-m conntrack {!}--ctproto {tcp|udp|sctp}"),
         Words("-m conntrack --ctdir {ORIGINAL|REPLY}"),
@@ -110,22 +118,31 @@ MATCHES: dict[str, tuple[Words, ...]] = {
     ),
     "connmark": (Words("-m connmark {!}--mark {0x0|0x1|0x2/0x2|0x5/0xf}"),),
     "connbytes": (
-        Words("-m connbytes {!}--connbytes {2|3:5|0:1} --connbytes-mode packets"
-              " --connbytes-dir {original|reply|both}"),
-        Words("-m connbytes {!}--connbytes {100:|:99|200:2000} --connbytes-mode {bytes|avgpkt}"
-              " --connbytes-dir {original|reply|both}"),
+        Words(
+            "-m connbytes {!}--connbytes {2|3:5|0:1} --connbytes-mode packets"
+            " --connbytes-dir {original|reply|both}"
+        ),
+        Words(
+            "-m connbytes {!}--connbytes {100:|:99|200:2000} --connbytes-mode {bytes|avgpkt}"
+            " --connbytes-dir {original|reply|both}"
+        ),
     ),
     "connlabel": (Words("-m connlabel {!}--label {1|2} {--set|}"),),
     "mark": (Words("-m mark {!}--mark {0x0|0x1|0x0/0x3|0x2/0x2|0x3}"),),
     "multiport": (
-        Words("-m multiport {!}--{dports|sports|ports} {22,80,443|53|1024:8080,30000|80,8000:9000}",
-              protocol="tcp udp udplite sctp dccp"),
+        Words(
+            "-m multiport {!}--{dports|sports|ports} {22,80,443|53|1024:8080,30000|80,8000:9000}",
+            protocol="tcp udp udplite sctp dccp",
+        ),
     ),
     "addrtype": (
         Words("-m addrtype {!}--{src|dst}-type {LOCAL|UNICAST|MULTICAST|BROADCAST,UNICAST}"),
         Words("-m addrtype {!}--src-type LOCAL {!}--dst-type {LOCAL|UNICAST}"),
         Words("-m addrtype {!}--dst-type LOCAL --limit-iface-in", hooks="PREROUTING INPUT FORWARD"),
-        Words("-m addrtype {!}--dst-type {LOCAL|UNICAST} --limit-iface-out", hooks="OUTPUT POSTROUTING FORWARD"),
+        Words(
+            "-m addrtype {!}--dst-type {LOCAL|UNICAST} --limit-iface-out",
+            hooks="OUTPUT POSTROUTING FORWARD",
+        ),
     ),
     "iprange": (
         Words("-m iprange {!}--{src|dst}-range {10.1.0.2-10.2.0.1|10.2.0.2-10.2.0.2}", 4),
@@ -136,16 +153,25 @@ MATCHES: dict[str, tuple[Words, ...]] = {
     ),
     "limit": (Words("-m limit --limit {1/hour|2/hour} --limit-burst {1|3}"),),
     "hashlimit": (
-        Words("-m hashlimit --hashlimit-{upto|above} 1/hour --hashlimit-burst {1|3} --hashlimit-mode"
-              " {srcip|dstip|srcip,dstip|dstport|srcip,dstip,dstport,srcport} --hashlimit-name {name}"),
-        Words("-m hashlimit --hashlimit-{upto|above} 1/hour --hashlimit-burst 2 --hashlimit-name {name}"),
-        Words("-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 3 --hashlimit-mode srcip"
-              " --hashlimit-srcmask {8|24} --hashlimit-name {name}", 4),
+        Words(
+            "-m hashlimit --hashlimit-{upto|above} 1/hour --hashlimit-burst {1|3} --hashlimit-mode"
+            " {srcip|dstip|srcip,dstip|dstport|srcip,dstip,dstport,srcport} --hashlimit-name {name}"
+        ),
+        Words(
+            "-m hashlimit --hashlimit-{upto|above} 1/hour --hashlimit-burst 2 --hashlimit-name {name}"
+        ),
+        Words(
+            "-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 3 --hashlimit-mode srcip"
+            " --hashlimit-srcmask {8|24} --hashlimit-name {name}",
+            4,
+        ),
     ),
     "recent": (
         Words("-m recent --name r{name} {!}--set --{rsource|rdest}"),
         Words("-m recent --name r{name} {!}--{rcheck|update} --{rsource|rdest}"),
-        Words("-m recent --name r{name} {!}--{rcheck|update} --seconds 3600 --hitcount {2|4} --rsource"),
+        Words(
+            "-m recent --name r{name} {!}--{rcheck|update} --seconds 3600 --hitcount {2|4} --rsource"
+        ),
         Words("-m recent --name r{name} {!}--{rcheck|update} {--rttl|} --rdest"),
         Words("-m recent --name r{name} {!}--remove --rsource"),
     ),
@@ -189,7 +215,10 @@ MATCHES: dict[str, tuple[Words, ...]] = {
         Words("-m hl ! --hl-eq {64|5|63}", 6),
     ),
     "tos": (Words("-m tos {!}--tos {0x10|0x08/0x18|0x00|0x02/0x03}"),),
-    "dscp": (Words("-m dscp {!}--dscp {0x00|0x04|0x02}"), Words("-m dscp {!}--dscp-class {CS0|AF11}")),
+    "dscp": (
+        Words("-m dscp {!}--dscp {0x00|0x04|0x02}"),
+        Words("-m dscp {!}--dscp-class {CS0|AF11}"),
+    ),
     "ecn": (
         Words("-m ecn {!}--ecn-ip-ect {0|1|2|3}"),
         Words("-m ecn {!}--ecn-tcp-{cwr|ece}", protocol="tcp"),
@@ -217,11 +246,15 @@ MATCHES: dict[str, tuple[Words, ...]] = {
         Words('-m bpf --bytecode "4,48 0 0 6,21 0 1 17,6 0 0 65535,6 0 0 0"', 6),
     ),
     "rpfilter": (
-        Words("-m rpfilter {--invert|} {--loose|} {--accept-local|} {--validmark|}", hooks="PREROUTING",
-              tables="raw mangle"),
+        Words(
+            "-m rpfilter {--invert|} {--loose|} {--accept-local|} {--validmark|}",
+            hooks="PREROUTING",
+            tables="raw mangle",
+        ),
     ),
-    "socket": (Words("-m socket {--transparent|--nowildcard|}", hooks="PREROUTING INPUT",
-                     tables="mangle"),),
+    "socket": (
+        Words("-m socket {--transparent|--nowildcard|}", hooks="PREROUTING INPUT", tables="mangle"),
+    ),
     "policy": (
         Words("-m policy --dir in --pol none", hooks="PREROUTING INPUT FORWARD"),
         Words("-m policy --dir out --pol none", hooks="OUTPUT POSTROUTING FORWARD"),
@@ -231,7 +264,9 @@ MATCHES: dict[str, tuple[Words, ...]] = {
         Words("-m devgroup {!}--src-group {0x0|0x1|0x0/0x1}", hooks=IN),
         Words("-m devgroup {!}--dst-group {0x0|0x1|0x0/0x1}", hooks=OUT),
     ),
-    "realm": (Words("-m realm {!}--realm {0|0x5|1/1}", 4, hooks="INPUT FORWARD OUTPUT POSTROUTING"),),
+    "realm": (
+        Words("-m realm {!}--realm {0|0x5|1/1}", 4, hooks="INPUT FORWARD OUTPUT POSTROUTING"),
+    ),
     "quota": (Words("-m quota {!}--quota {100|300|1000}"),),
     "cpu": (Words("-m cpu {!}--cpu {0|1}"),),
     "cgroup": (Words("-m cgroup {!}--cgroup {0|1}", hooks="OUTPUT POSTROUTING"),),

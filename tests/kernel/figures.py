@@ -1,0 +1,44 @@
+"""The figures of a run as a table, and what no run may leave untried."""
+
+from __future__ import annotations
+
+from tests.kernel.tally import Row, Tally
+from tests.kernel.words import MATCHES, TARGETS
+
+# Words that can have no "!", and those that can be answered in one way only.
+_ALWAYS = {
+    "comment": "it matches whatever comes",
+    "time": "only what does not depend on the hour is asked here",
+}
+
+
+def missing(tally: Tally) -> list[str]:
+    """Return what a run has not tried: extensions without hits, misses or negations."""
+    found = []
+    for name, rows in MATCHES.items():
+        row = tally.extensions.get(name, Row())
+        if not row.hits + row.negated_hits:
+            found.append(f"{name} never matched")
+        if not row.misses + row.negated_misses and name not in _ALWAYS:
+            found.append(f"{name} never missed")
+        if any("{!}" in words.text for words in rows) and not (
+            row.negated_hits + row.negated_misses
+        ):
+            found.append(f"{name} was never negated")
+    return found + [
+        f"{name} never acted" for name in TARGETS if name and name not in tally.extensions
+    ]
+
+
+def table(tally: Tally) -> str:
+    """Return the coverage as text, a line for each extension."""
+    lines = [
+        f"{'extension':32}{'packets':>9}{'hits':>9}{'misses':>9}{'! hits':>9}{'! misses':>9}{'wrong':>7}"
+    ]
+    for name in sorted(tally.extensions):
+        row = tally.extensions[name]
+        counts = (row.packets, row.hits, row.misses, row.negated_hits, row.negated_misses)
+        lines.append(
+            f"{name:32}" + "".join(f"{count:9,}" for count in counts) + f"{row.mismatches:7}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,99 @@
+"""Counts what was compared: packets, conversations, and for each extension its hits and misses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nb_lib.options import Use
+from nb_lib.rules import Rule
+from nb_lib.trace import Answered, Event, Matched, Missed, Trace
+from tests.kernel.compare import Difference
+
+
+@dataclass
+class Row:
+    """One extension: packets that met it, and how it answered them.
+
+    A match hits or misses, with a ``!`` or without; a target acts, which counts as a hit.
+    """
+
+    packets: int = 0
+    hits: int = 0
+    misses: int = 0
+    negated_hits: int = 0
+    negated_misses: int = 0
+    mismatches: int = 0
+
+
+@dataclass
+class Tally:
+    """What one backend was asked."""
+
+    rulesets: int = 0
+    sequences: int = 0
+    packets: int = 0
+    mismatches: int = 0
+    extensions: dict[str, Row] = field(default_factory=dict)
+
+    def count(self, trace: Trace) -> None:
+        """Count a packet that was compared."""
+        self.packets += 1
+        met = set()
+        for use, hit in _answers(trace.events):
+            row = self.row(use.name)
+            met.add(use.name)
+            negated = any(setting.inverted for setting in use.settings.values())
+            name = ("negated_" if negated else "") + ("hits" if hit else "misses")
+            setattr(row, name, getattr(row, name) + 1)
+        for name in met:
+            self.row(name).packets += 1
+
+    def row(self, name: str) -> Row:
+        """Return an extension's row."""
+        return self.extensions.setdefault(name or "(addresses, devices, protocol)", Row())
+
+    def differs(self, difference: Difference) -> None:
+        """Count a mismatch, at the extensions of the last rule that both sides took, or one of them."""
+        self.mismatches += 1
+        met = {use.name for use, _ in _answers(difference.trace.events)}
+        for name in met:
+            self.row(name).mismatches += 1
+
+    def add(self, other: Tally) -> None:
+        """Add what another tally has counted."""
+        for name in ("rulesets", "sequences", "packets", "mismatches"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, theirs in other.extensions.items():
+            mine = self.row(name)
+            for key, value in asdict(theirs).items():
+                setattr(mine, key, getattr(mine, key) + value)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return everything as numbers and names, extensions by name."""
+        return asdict(self) | {
+            "extensions": {name: asdict(self.extensions[name]) for name in sorted(self.extensions)}
+        }
+
+
+def _answers(events: Iterable[Event]) -> Iterator[tuple[Use, bool]]:
+    """Yield each extension that a packet met, and whether it hit."""
+    for event in events:
+        if isinstance(event, Matched) and not event.hotdrop:
+            yield from _hits(event.rule)
+        elif isinstance(event, Missed):
+            for number, reason in event.known.items():
+                for use in (event.rules[number - 1].core, *event.rules[number - 1].matches):
+                    if use is reason.use:
+                        break
+                    yield use, True
+                yield reason.use, False
+        elif isinstance(event, Answered):
+            yield from _answers(event.events)
+
+
+def _hits(rule: Rule) -> Iterator[tuple[Use, bool]]:
+    yield rule.core, True
+    for use in (*rule.matches, *([rule.target] if rule.target else [])):
+        yield use, True

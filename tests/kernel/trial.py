@@ -1,0 +1,95 @@
+"""Tries rulesets by their seeds: the kernel plays, nb_lib follows, differences are shrunk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from nb_lib.packet import Packet
+from tests.kernel.compare import Difference, Played, follow
+from tests.kernel.flows import flows
+from tests.kernel.generate import Rules
+from tests.kernel.lab import Lab, run
+from tests.kernel.oracle import Oracle
+from tests.kernel.play import play
+from tests.kernel.probe import make_sets, refused
+from tests.kernel.recording import to_data
+from tests.kernel.shrink import Shrinker
+from tests.kernel.tally import Tally
+
+SEQUENCES = 24  # conversations with each ruleset
+FAMILIES = (4, 6)
+
+
+@dataclass
+class Mismatch:
+    """A seed whose packets nb_lib saw differently, as small as it could be made."""
+
+    seed: int
+    played: Played
+    difference: Difference
+    shrunk: bool
+
+    def __str__(self) -> str:
+        how = "shrunk" if self.shrunk else "as it was: it could not be repeated"
+        played = self.played
+        lines = [f"seed {self.seed}, IPv{played.family}, {played.backend} ({how})", played.dump]
+        lines += [f"{device}: {Packet(data=data)}" for device, data, _ in played.packets]
+        lines += ["nb_lib | kernel", self.difference.text, str(self.difference.trace)]
+        return "\n".join([*lines, "as a golden case:", json.dumps(to_data(played))])
+
+
+class Trial:
+    """One backend in one lab; a context manager."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+        self.tally = Tally()
+        self.refused: dict[int, dict[str, str]] = {}
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.lab = self._held.enter_context(Lab(self.backend))
+        self.oracle = self._held.enter_context(closing(Oracle(self.lab)))
+        self.sets = make_sets(self.lab)
+        self.refused = {family: refused(self.lab, family) for family in FAMILIES}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self._held.close()
+
+    def play(self, seed: int, family: int) -> Played:
+        """Let the kernel play one seed."""
+        for name in ("grow4", "grow6"):
+            run("ipset", "flush", name, namespace=self.lab.router)
+        rules = Rules(seed, family, frozenset(self.refused[family]))
+        talks = flows(seed, family, SEQUENCES)
+        self.tally.sequences += len(talks)
+        return play(self.oracle, rules.dump(), family, talks, self.sets)
+
+    def compare(self, seed: int, played: Played) -> Mismatch | None:
+        """Let nb_lib follow, count, and shrink a difference."""
+        self.tally.rulesets += 1
+        for trace, difference in follow(played):
+            self.tally.count(trace)
+            if difference:
+                self.tally.differs(difference)
+                small = Shrinker(self.oracle, played).run(difference.at)
+                return Mismatch(seed, *(small or (played, difference)), shrunk=small is not None)
+        return None
+
+    def run(
+        self, seeds: Iterable[int], after: Callable[[int], None] = lambda _: None
+    ) -> Iterator[Mismatch]:
+        """Try seeds with both families; yield what differs. ``after`` is told each seed that is done."""
+        for seed in seeds:
+            for family in FAMILIES:
+                mismatch = self.compare(seed, self.play(seed, family))
+                if mismatch:
+                    yield mismatch
+            after(seed)
