@@ -168,7 +168,8 @@ class Action:
     """A target's answer to a packet.
 
     ``verdict`` is ACCEPT, DROP, RETURN, QUEUE, STOLEN, BYPASS (on to the next table, as if this one were
-    not there: nf_queue() without a listener), or CONTINUE for a target that lets the walk go on. ``packet`` is the packet after the target if it changed anything. ``effects`` are
+    not there: nf_queue() without a listener), or CONTINUE for a target that lets the walk go on.
+    ``packet`` is the packet after the target if it changed anything. ``effects`` are
     requests that only the engine can carry out (``nb_lib.effects``).
     """
 

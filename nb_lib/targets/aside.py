@@ -1,8 +1,9 @@
 """Targets whose work lies beside the packet's way: queues, copies, timers, labels, priorities.
 
 NFQUEUE, TEE, AUDIT, IDLETIMER, RATEEST, CLASSIFY, SECMARK, CONNSECMARK. The trace tells what they
-ask for. The fact ``queues`` lists the queues that programs listen to. Linux: net/netfilter/xt_NFQUEUE.c, xt_TEE.c, xt_AUDIT.c, xt_IDLETIMER.c, xt_RATEEST.c,
-xt_CLASSIFY.c, xt_SECMARK.c, xt_CONNSECMARK.c.
+ask for. The fact ``queues`` lists the queues that programs listen to. Linux: net/netfilter/
+xt_NFQUEUE.c, xt_TEE.c, xt_AUDIT.c, xt_IDLETIMER.c, xt_RATEEST.c, xt_CLASSIFY.c, xt_SECMARK.c,
+xt_CONNSECMARK.c.
 """
 
 from __future__ import annotations

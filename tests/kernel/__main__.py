@@ -79,18 +79,15 @@ def _run(trial: Trial, options: argparse.Namespace) -> None:
         nonlocal told
         if time.monotonic() - told > 5:
             told = time.monotonic()
-            tally = trial.tally
-            print(f"  seed {seed}: {tally.packets:,} packets, {tally.rulesets:,} rulesets,"
-                  f" {tally.mismatches} mismatches, {tally.packets / (told - began):,.0f} packets/s", flush=True)  # fmt: skip
+            rate = trial.tally.packets / (told - began)
+            print(f"  seed {seed}: {trial.tally}, {rate:,.0f} packets/s", flush=True)
 
     try:
         for mismatch in trial.run(seeds(), after):
             print(f"\n{mismatch}\n", flush=True)
     except KeyboardInterrupt:
         print("  stopped")
-    tally = trial.tally
-    print(f"{trial.backend}: {tally.packets:,} packets of {tally.sequences:,} sequences over {tally.rulesets:,}"
-          f" rulesets, {tally.mismatches} mismatches, {time.monotonic() - began:.0f} s")  # fmt: skip
+    print(f"{trial.backend}: {trial.tally}, {time.monotonic() - began:.0f} s")
 
 
 def _record() -> None:

@@ -204,9 +204,9 @@ def _word(event: Event) -> str:
     It tells them after the target has done its work.
     """
     ct = event.packet.ct
-    if isinstance(event, Matched) and event.rule.target and ct is None:
-        if event.rule.target.name == "NOTRACK" or "--notrack" in event.rule.target.settings:
-            return "UNTRACKED"
+    target = event.rule.target if isinstance(event, Matched) else None
+    if ct is None and target and (target.name == "NOTRACK" or "--notrack" in target.settings):
+        return "UNTRACKED"
     if ct is None or ct.state == "INVALID":
         return ""
     return ct.state if ct.connection is None else f"{ct.state}/{ct.direction.lower()}"

@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 
 from nb_lib.headers import ACK, FIN, PSH, RST, SYN
 from nb_lib.packet import Packet, icmp, raw, tcp, udp
+from tests.kernel.lab import EUI64
 from tests.kernel.oracle import Seen
 
 HOSTS = {
-    4: {"c0": ("10.1.0.2", "10.1.0.77"), "s0": ("10.2.0.2", "203.0.113.7"), "local": ("10.1.0.1", "10.2.0.1")},
-    6: {"c0": ("fd00:1::2", "fd00:1::77"), "s0": ("fd00:2::2", "2001:db8::7"), "local": ("fd00:1::1", "fd00:2::1")},
+    4: {"c0": ("10.1.0.2", "10.1.0.77"), "s0": ("10.2.0.2", "203.0.113.7"),
+        "local": ("10.1.0.1", "10.2.0.1")},
+    6: {"c0": ("fd00:1::2", "fd00:1::77", EUI64), "s0": ("fd00:2::2", "2001:db8::7"),
+        "local": ("fd00:1::1", "fd00:2::1")},
 }  # fmt: skip
 AIMS = {
     4: {"c0": ("10.2.0.2", "10.2.0.2", "10.1.0.1", "10.2.0.1", "203.0.113.9"),
@@ -44,6 +47,12 @@ class End(NamedTuple):
     dst: str
     sport: int
     dport: int
+
+
+def other(got: Sent) -> End:
+    """Return the end that a packet reached: it answers what it sees."""
+    device, packet = got
+    return End(device, str(packet.dst), str(packet.src), packet.dport or 0, packet.sport or 0)
 
 
 def flows(seed: int, family: int, count: int) -> list[Flow]:
@@ -81,38 +90,33 @@ def arrived(sent: Sent, seen: Seen) -> Sent | None:
 # --- TCP ---
 
 
-def tcp_talk(pick: random.Random, end: End) -> Flow:
+def tcp_talk(pick: random.Random, near: End) -> Flow:
     """A handshake, some data both ways, an end; now and then something goes wrong."""
-    head, size = _head(pick), 0
-    seqs, script = [pick.getrandbits(32), pick.getrandbits(32)], _script(pick)
-    there: Sent | None = None  # the last packet of the near end as the far end got it
-    for side, flags in script:
-        body = pick.choice(PAYLOADS) if flags & PSH else b""
-        seq, ack = seqs[side], seqs[1 - side] if flags & ACK else 0
-        seq, flags = _mishap(pick, seq, flags)
-        fields = {"flags": flags, "seq": seq, "ack": ack, "payload": body, "window": pick.choice((65535, 500)),
-                  "options": _options(pick, flags)}  # fmt: skip
-        if side and there is None:
+    head, seqs = _head(pick), [pick.getrandbits(32), pick.getrandbits(32)]
+    far: End | None = None  # as it sees the near end's last packet that reached it
+    for side, wanted in _script(pick):
+        end = far if side else near
+        if end is None:
             return
-        if side == 0:
-            device = end.device
-            packet = tcp(end.src, end.dst, sport=end.sport, dport=end.dport, **fields, **head)
-        else:
-            assert there is not None
-            device = there[0]
-            packet = _back(
-                there[1], lambda a, b, sport, dport: tcp(a, b, sport=sport, dport=dport, **fields)
-            )
+        body = pick.choice(PAYLOADS) if wanted & PSH else b""
+        seq, flags = _mishap(pick, seqs[side], wanted)
+        ack = seqs[1 - side] if flags & ACK else 0
+        packet = tcp(
+            end.src, end.dst, sport=end.sport, dport=end.dport, flags=flags, seq=seq, ack=ack,
+            payload=body, window=pick.choice((65535, 500)), options=_options(pick, flags),
+            **({} if side else head),
+        )  # fmt: skip
         size = len(body) + bool(flags & SYN) + bool(flags & FIN)
         seqs[side] = seqs[side] + size & 0xFFFFFFFF
-        seen = yield device, packet
-        got = arrived((device, packet), seen)
-        if side == 0:
-            there = got or there
-        if got and pick.random() < 0.08:
+        got = arrived((end.device, packet), (yield end.device, packet))
+        if got is None:
+            if pick.random() < 0.4:
+                return
+            continue
+        if not side:
+            far = other(got)
+        if pick.random() < 0.08:
             yield from icmp_error(pick, got)
-        if got is None and pick.random() < 0.4:
-            return
 
 
 def _script(pick: random.Random) -> list[tuple[int, int]]:
@@ -144,41 +148,33 @@ def _mishap(pick: random.Random, seq: int, flags: int) -> tuple[int, int]:
 def _options(pick: random.Random, flags: int) -> bytes:
     if not flags & SYN:
         return b"\x01\x01\x08\x0a" + bytes(8) if pick.random() < 0.1 else b""
-    parts = (b"\x02\x04" + struct.pack("!H", pick.choice((536, 1400, 1460, 8960))), b"\x04\x02", b"\x03\x03\x07",
-             b"\x01")  # fmt: skip
+    mss = b"\x02\x04" + struct.pack("!H", pick.choice((536, 1400, 1460, 8960)))
+    parts = (mss, b"\x04\x02", b"\x03\x03\x07", b"\x01")
     return b"".join(part for part in parts if pick.random() < 0.5)
-
-
-def _back(got: Packet, make: Callable[..., Packet]) -> Packet:
-    """Make a packet of the receiver's for the sender that it saw."""
-    return make(got.dst, got.src, sport=got.dport, dport=got.sport)
 
 
 # --- others ---
 
 
-def udp_talk(pick: random.Random, end: End) -> Flow:
+def udp_talk(pick: random.Random, near: End) -> Flow:
     """Datagrams both ways."""
-    head, there = _head(pick), None
+    head, far = _head(pick), None
     for _ in range(pick.randint(1, 5)):
-        body = pick.choice(PAYLOADS)
-        if there is not None and pick.random() < 0.5:
-            sent = (
-                there[0],
-                _back(
-                    there[1],
-                    lambda a, b, sport, dport: udp(a, b, sport=sport, dport=dport, payload=body),
-                ),
-            )
-            yield sent
-            continue
-        sent = (
-            end.device,
-            udp(end.src, end.dst, sport=end.sport, dport=end.dport, payload=body, **head),
+        back = far is not None and pick.random() < 0.5
+        end = far if back else near
+        packet = udp(
+            end.src,
+            end.dst,
+            sport=end.sport,
+            dport=end.dport,
+            payload=pick.choice(PAYLOADS),
+            **head,
         )
-        there = arrived(sent, (yield sent))
-        if there and pick.random() < 0.2:
-            yield from icmp_error(pick, there)
+        got = arrived((end.device, packet), (yield end.device, packet))
+        if got and not back:
+            far = other(got)
+            if pick.random() < 0.2:
+                yield from icmp_error(pick, got)
 
 
 def ping(pick: random.Random, end: End) -> Flow:
@@ -210,7 +206,7 @@ def icmp_error(pick: random.Random, got: Sent) -> Flow:
     yield device, icmp(speaker, about.src, type=kind, code=code, rest=bytes(4), payload=quote)
 
 
-def sctp_talk(pick: random.Random, end: End) -> Flow:
+def sctp_talk(pick: random.Random, near: End) -> Flow:
     """INIT and what follows it."""
     tags = pick.getrandbits(32) or 1, pick.getrandbits(32) or 1
     init = struct.pack("!IIHHI", tags[0], 1500, 1, 1, 1)
@@ -218,34 +214,27 @@ def sctp_talk(pick: random.Random, end: End) -> Flow:
     script = [(0, 0, 1, init), (1, tags[0], 2, init_ack), (0, tags[1], 10, b"cook"), (1, tags[0], 11, b""),
               (0, tags[1], 0, struct.pack("!IHHI", 1, 0, 0, 0) + b"data"), (1, tags[0], 3, bytes(12)),
               (0, tags[1], 7, bytes(4)), (1, tags[0], 8, b""), (0, tags[1], 14, b"")]  # fmt: skip
-    there = None
+    far = None
     for side, tag, kind, body in script[: pick.randint(1, 9)]:
-        if pick.random() < 0.1:
-            kind, tag = pick.choice(((6, tag), (0, tag ^ 1), (1, tag), (9, tag)))
-        if side and there is None:
+        end = far if side else near
+        if end is None:
             return
-        if side == 0:
-            sent = end.device, sctp(end.src, end.dst, end.sport, end.dport, tag, kind, body)
-            there = arrived(sent, (yield sent)) or there
+        if pick.random() < 0.1:
+            packet = sctp(end, *pick.choice(((tag, 6), (tag ^ 1, 0), (tag, 1), (tag, 9))), body)
         else:
-            assert there is not None
-            yield (
-                there[0],
-                _back(
-                    there[1], lambda a, b, sport, dport: sctp(a, b, sport, dport, tag, kind, body)
-                ),
-            )
+            packet = sctp(end, tag, kind, body)
+        got = arrived((end.device, packet), (yield end.device, packet))
+        if got and not side:
+            far = other(got)
 
 
-def sctp(src: Any, dst: Any, sport: int, dport: int, tag: int, kind: int, body: bytes) -> Packet:
+def sctp(end: End, tag: int, kind: int, body: bytes) -> Packet:
     """Make an SCTP packet of one chunk, with its CRC32c (RFC 9260)."""
-    chunk = (
-        struct.pack("!BBH", kind, 3 if kind == 0 else 0, 4 + len(body))
-        + body
-        + b"\0" * (-len(body) % 4)
-    )
-    segment = struct.pack("!HHI", sport, dport, tag) + bytes(4) + chunk
-    return raw(src, dst, 132, payload=segment[:8] + struct.pack("<I", crc32c(segment)) + chunk)
+    padding = b"\0" * (-len(body) % 4)
+    chunk = struct.pack("!BBH", kind, 3 if kind == 0 else 0, 4 + len(body)) + body + padding
+    segment = struct.pack("!HHI", end.sport, end.dport, tag) + bytes(4) + chunk
+    whole = segment[:8] + struct.pack("<I", crc32c(segment)) + chunk
+    return raw(end.src, end.dst, 132, payload=whole)
 
 
 def crc32c(data: bytes) -> int:
@@ -266,10 +255,8 @@ def odd(pick: random.Random, end: End) -> Flow:
         there = arrived((end.device, first), (yield end.device, first))
         if there and pick.random() < 0.5 and first.protocol not in (1, 6, 17, 58):
             got = there[1]
-            yield (
-                there[0],
-                raw(got.dst, got.src, first.protocol, payload=got.data[got.header_end :]),
-            )
+            back = raw(got.dst, got.src, first.protocol, payload=got.data[got.header_end :])
+            yield there[0], back
 
 
 def _v4(end: End) -> bool:
@@ -364,7 +351,8 @@ def _with_options(packet: Packet, options: bytes) -> Packet:
 
 
 ODD: tuple[Callable[[random.Random, End], Packet], ...] = (
-    _esp, _ah, _ports_only(136, 8), _ports_only(136, 20), _dccp, _mobility, _cut_off, _wrong_checksum, _headers, _headers,
+    _esp, _ah, _ports_only(136, 8), _ports_only(136, 20), _dccp, _mobility, _cut_off, _wrong_checksum,
+    _headers, _headers, _headers, _headers,
 )  # fmt: skip
 KINDS: tuple[Callable[[random.Random, End], Flow], ...] = (
     tcp_talk, tcp_talk, tcp_talk, tcp_talk, udp_talk, udp_talk, udp_talk, ping, ping, sctp_talk, odd, odd,

@@ -57,8 +57,9 @@ class Rules:
         names = pick.sample(sorted(MATCHES), pick.choice((0, 0, 1, 1, 1, 2)))
         if protocol and pick.random() < 0.6:
             names.insert(0, _OWN.get(protocol, "multiport"))
-        for name in dict.fromkeys(names):
-            words.append(self._words(MATCHES[name], protocol, hook, table))
+        words += [
+            self._words(MATCHES[name], protocol, hook, table) for name in dict.fromkeys(names)
+        ]
         words.append(self._target(protocol, hook, table, below))
         return " ".join(filter(None, words))
 

@@ -25,6 +25,7 @@ from tests.kernel.netlink import inside
 
 MAC = {"c0": "02:00:00:00:01:02", "r0": "02:00:00:00:01:01",
        "s0": "02:00:00:00:02:02", "r1": "02:00:00:00:02:01"}  # fmt: skip
+EUI64 = "fd00:1::ff:fe00:102"  # the client's address that is made of its Ethernet address
 PEER = {"c0": "r0", "s0": "r1"}
 SENTINEL = 0xFFFE  # the IP identification of the packet that ends a batch
 OURS = 0x4B4F  # the priority by which packets of the injector are known
@@ -46,7 +47,7 @@ EMPTY = {
     table: f"*{table}\n" + "".join(f":{chain} ACCEPT\n" for chain in chains) + "COMMIT\n"
     for table, chains in BUILTIN.items()
 }
-_NEIGHBOURS = [*range(2, 16), 77]  # .1 is the router
+_NEIGHBOURS = [*range(2, 16), 77, 0x77]  # .1 is the router
 _LABS = itertools.count()
 _DEVICE_SETTINGS = {
     "net/ipv4/conf/{}/rp_filter": "0",
@@ -131,9 +132,10 @@ class Lab:
             ]
             for prefix, kind in ((f"10.{net}.0.", "d"), (f"fd00:{net}::", "x")):
                 lines += [
-                    f"neigh add {prefix}{host if host == 77 else format(host, kind)} lladdr {MAC[wire]} dev {device} nud permanent"
+                    f"neigh add {prefix}{host:{kind}} lladdr {MAC[wire]} dev {device} nud permanent"
                     for host in _NEIGHBOURS
                 ]
+        lines.append(f"neigh add {EUI64} lladdr {MAC['c0']} dev r0 nud permanent")
         lines += ["route add default via 10.2.0.2", "route add default via fd00:2::2"]
         run("ip", "-n", self.router, "-b", "-", text="\n".join(lines) + "\n")
 
@@ -185,7 +187,8 @@ class Lab:
     def load(self, text: str, family: int) -> str:
         """Replace the router's rules of a family with a dump, by the real iptables-restore.
 
-        Return what was loaded: legacy has a table that no dump names if it ever had it. Raises RuntimeError with its message if it refuses the dump.
+        Return what was loaded: legacy has a table that no dump names if it ever had it. Raises
+        RuntimeError with its message if it refuses the dump.
         """
         if self.backend == "nft":
             self.guard()

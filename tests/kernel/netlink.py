@@ -97,15 +97,15 @@ class Netlink:
         self._socket.send(head + struct.pack(">BBH", family, 0, group) + body)
         found: list[bytes] = []
         while True:
-            for answer, body in messages(self._socket.recv(1 << 20)):
+            for answer, told in messages(self._socket.recv(1 << 20)):
                 if answer == _ERROR:
-                    code = struct.unpack_from("i", body)[0]
+                    code = struct.unpack_from("i", told)[0]
                     if code:
                         raise OSError(-code, os.strerror(-code))
                     return found
                 if answer == _DONE:
                     return found
-                found.append(body[4:])
+                found.append(told[4:])
 
     def drain(self) -> Iterator[bytes]:
         """Yield every datagram that waits; count those that the kernel could not queue."""

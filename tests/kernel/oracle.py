@@ -33,7 +33,8 @@ class Seen:
     does not tell it (legacy); ``ct`` is conntrack's word at each of them, None where the kernel does
     not say it: it does for the first rule that matches in a base chain and what that calls.
     ``end`` is ``local``, ``forward DEVICE`` or empty; ``out`` are the packets that left by a wire;
-    ``delivered`` is the network header, and the transport header's beginning, of a packet for the host itself.
+    ``delivered`` is the network header, and the transport header's beginning, of a packet for the host
+    itself.
     """
 
     steps: list[Step] = field(default_factory=list)

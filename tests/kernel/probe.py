@@ -20,13 +20,14 @@ def refused(lab: Lab, family: int) -> dict[str, str]:
     """
     pick = random.Random(0)
     rows = [row for table in (MATCHES, TARGETS) for rows in table.values() for row in rows]
-    lines = {_line(row, pick, number): row for number, row in enumerate(rows) if row.family in (0, family)}  # fmt: skip
+    rows = [row for row in rows if row.family in (0, family)]
+    lines = {_line(row, pick, number): row for number, row in enumerate(rows)}
     program = "iptables-nft-restore" if family == 4 else "ip6tables-nft-restore"
     found: dict[str, str] = {}
     for _ in range(MAX_REFUSED):
         dump = _dump(lines)
-        done = subprocess.run(["ip", "netns", "exec", lab.router, program], input=dump, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        command = ["ip", "netns", "exec", lab.router, program]
+        done = subprocess.run(command, input=dump, capture_output=True, text=True, check=False)
         if not done.returncode:
             lab.guard()
             return found

@@ -70,6 +70,10 @@ class Tally:
             for key, value in asdict(theirs).items():
                 setattr(mine, key, getattr(mine, key) + value)
 
+    def __str__(self) -> str:
+        packets = f"{self.packets:,} packets of {self.sequences:,} sequences"
+        return f"{packets} over {self.rulesets:,} rulesets, {self.mismatches} mismatches"
+
     def as_data(self) -> dict[str, Any]:
         """Return everything as numbers and names, extensions by name."""
         return asdict(self) | {
