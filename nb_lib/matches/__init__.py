@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from nb_lib.matches import arp, ebt, ebt_ip, ethernet
 from nb_lib.matches.addrtype import ADDRTYPE
+from nb_lib.matches.bpf import BPF
+from nb_lib.matches.cluster import CLUSTER
 from nb_lib.matches.comment import COMMENT
 from nb_lib.matches.connection import CONNBYTES, CONNLABEL, HELPER
 from nb_lib.matches.connlimit import CONNLIMIT
@@ -23,20 +25,25 @@ from nb_lib.matches.iprange import IPRANGE
 from nb_lib.matches.ipsec import AH, AH6, ESP, IPCOMP
 from nb_lib.matches.ipset import SET
 from nb_lib.matches.ipv6 import DST, EUI64, FRAG, HBH, IPV6HEADER, MH
+from nb_lib.matches.ipvs import IPVS
 from nb_lib.matches.length import LENGTH
 from nb_lib.matches.limit import LIMIT
 from nb_lib.matches.mac import MAC
 from nb_lib.matches.mark import CONNMARK, MARK
 from nb_lib.matches.multiport import MULTIPORT
+from nb_lib.matches.nfacct import NFACCT
+from nb_lib.matches.osf import OSF
 from nb_lib.matches.owner import OWNER
 from nb_lib.matches.physdev import PHYSDEV
 from nb_lib.matches.pkttype import PKTTYPE
 from nb_lib.matches.policy import POLICY
 from nb_lib.matches.quota import QUOTA
+from nb_lib.matches.rateest import RATEEST
 from nb_lib.matches.recent import RECENT
 from nb_lib.matches.rpfilter import RPFILTER
 from nb_lib.matches.rt import RT
 from nb_lib.matches.sctp import SCTP
+from nb_lib.matches.srh import SRH
 from nb_lib.matches.statistic import STATISTIC
 from nb_lib.matches.stp import STP
 from nb_lib.matches.string import STRING
@@ -54,7 +61,9 @@ MATCHES: dict[str, Extension] = {
     "addrtype": ADDRTYPE,
     "ah": AH,
     "ah/6": AH6,
+    "bpf": BPF,
     "cgroup": CGROUP,
+    "cluster": CLUSTER,
     "comment": COMMENT,
     "connbytes": CONNBYTES,
     "connlabel": CONNLABEL,
@@ -79,17 +88,21 @@ MATCHES: dict[str, Extension] = {
     "ipcomp": IPCOMP,
     "iprange": IPRANGE,
     "ipv6header": IPV6HEADER,
+    "ipvs": IPVS,
     "length": LENGTH,
     "limit": LIMIT,
     "mac": MAC,
     "mark": MARK,
     "mh": MH,
     "multiport": MULTIPORT,
+    "nfacct": NFACCT,
+    "osf": OSF,
     "owner": OWNER,
     "physdev": PHYSDEV,
     "pkttype": PKTTYPE,
     "policy": POLICY,
     "quota": QUOTA,
+    "rateest": RATEEST,
     "realm": REALM,
     "recent": RECENT,
     "rpfilter": RPFILTER,
@@ -97,6 +110,7 @@ MATCHES: dict[str, Extension] = {
     "sctp": SCTP,
     "set": SET,
     "socket": SOCKET,
+    "srh": SRH,
     "state": STATE,
     "statistic": STATISTIC,
     "string": STRING,

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 
-def _fact(packet: Packet, ctx: Context, name: str) -> Any:
+def fact(packet: Packet, ctx: Context, name: str) -> Any:
+    """Return what the packet itself, or its host, was told about a fact; None if nothing."""
     return dict(packet.facts).get(name, ctx.fact(name))
 
 
 def _test_cpu(use: Use, packet: Packet, ctx: Context) -> Answer:
-    have = _fact(packet, ctx, "cpu")
+    have = fact(packet, ctx, "cpu")
     if have is None:
         return undecided("--cpu", "the CPU that handles the packet (cpu=…)")
     setting = use.settings["--cpu"]
@@ -36,7 +37,7 @@ def _test_cgroup(use: Use, packet: Packet, ctx: Context) -> Answer:
         return miss("no socket sent the packet")
     option = "--path" if "--path" in use.settings else "--cgroup"
     name = "cgroup_path" if option == "--path" else "cgroup"
-    have = _fact(packet, ctx, name)
+    have = fact(packet, ctx, name)
     if have is None:
         return undecided(option, f"the sender's control group ({name}=…)")
     setting = use.settings[option]
@@ -65,7 +66,7 @@ def _test_devgroup(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 
 def _test_realm(use: Use, packet: Packet, ctx: Context) -> Answer:
-    have = _fact(packet, ctx, "realm")
+    have = fact(packet, ctx, "realm")
     if have is None:
         return undecided("--realm", "the realm of the packet's route (realm=…)")
     setting = use.settings["--realm"]
@@ -74,7 +75,7 @@ def _test_realm(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 
 def _test_socket(use: Use, packet: Packet, ctx: Context) -> Answer:
-    have = _fact(packet, ctx, "socket")
+    have = fact(packet, ctx, "socket")
     if have is None:
         return undecided(
             "socket",

@@ -27,6 +27,8 @@ from nb_lib.targets.ipset import SET
 from nb_lib.targets.log import LOG, NFLOG, TRACE
 from nb_lib.targets.mark import CONNMARK, MARK
 from nb_lib.targets.nat import DNAT, MASQUERADE, NETMAP, REDIRECT, SNAT
+from nb_lib.targets.npt import DNPT, SNPT
+from nb_lib.targets.past import CLUSTERIP, LED, ULOG
 from nb_lib.targets.proxy import SYNPROXY, TPROXY
 from nb_lib.targets.reject import REJECT, REJECT6
 from nb_lib.targets.tcpmss import TCPMSS
@@ -40,16 +42,19 @@ TARGETS: dict[str, Extension] = {
     "AUDIT": AUDIT,
     "CHECKSUM": CHECKSUM,
     "CLASSIFY": CLASSIFY,
+    "CLUSTERIP": CLUSTERIP,
     "CONNMARK": CONNMARK,
     "CONNSECMARK": CONNSECMARK,
     "CT": CT,
     "DNAT": DNAT,
+    "DNPT": DNPT,
     "DROP": DROP,
     "DSCP": DSCP,
     "ECN": ECN,
     "HL": HL,
     "HMARK": HMARK,
     "IDLETIMER": IDLETIMER,
+    "LED": LED,
     "LOG": LOG,
     "MARK": MARK,
     "MASQUERADE": MASQUERADE,
@@ -66,6 +71,7 @@ TARGETS: dict[str, Extension] = {
     "SECMARK": SECMARK,
     "SET": SET,
     "SNAT": SNAT,
+    "SNPT": SNPT,
     "SYNPROXY": SYNPROXY,
     "TCPMSS": TCPMSS,
     "TCPOPTSTRIP": TCPOPTSTRIP,
@@ -74,6 +80,7 @@ TARGETS: dict[str, Extension] = {
     "TPROXY": TPROXY,
     "TRACE": TRACE,
     "TTL": TTL,
+    "ULOG": ULOG,
 }
 
 

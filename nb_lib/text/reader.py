@@ -21,12 +21,13 @@ from nb_lib.targets import known_names as target_names
 from nb_lib.text.lexer import Word
 
 _NATIVE = ("tcp", "udp")  # matches that iptables-nft turns into expressions of its own
-# Targets of iptables and of xtables-addons that nb_lib does not model. Without a word behind it any
-# other name is taken for a chain that is missing, which is what it nearly always is.
+# Targets of xtables-addons, which nb_lib does not model. Without a word behind it any other name is
+# taken for a chain that is missing, which is what it nearly always is.
 _NOT_MODELLED = frozenset({
-    "CLUSTERIP", "LED", "DNPT", "SNPT", "ULOG", "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP",
-    "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ", "TARPIT",
+    "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP", "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ",
+    "TARPIT",
 })  # fmt: skip
+_OTHER = {4: 6, 6: 4}  # the other family
 _RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
 
 
@@ -167,6 +168,8 @@ class Reader:
         if word.text[:1] in ("", "-"):
             raise self.error("-m requires the name of a match", word)
         extension = find_match(word.text, self.family)
+        if extension is None and find_match(word.text, _OTHER[self.family]):
+            raise self.error(f"{word.text} is a match of IPv{_OTHER[self.family]} only", word)
         if extension is None:
             self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
         else:
@@ -208,6 +211,8 @@ class Reader:
             self.target = (extension, {}, [], word)
         elif name in self.dialect.chains:
             self.jump, self.goto = name, goto
+        elif find_target(name, _OTHER[self.family]):
+            raise self.error(f"{name} is a target of IPv{_OTHER[self.family]} only", word)
         else:
             self.target = (unknown(name), {}, [], word)
 

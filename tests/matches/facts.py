@@ -94,6 +94,19 @@ DEST = behind((60, bytes((1, 4, 0, 0, 0, 0))))
 AH6 = behind((51, bytes(2) + (100).to_bytes(4, "big") + bytes(4) + bytes(4)))
 AUG_1 = 1_690_891_200.0  # Tuesday, 2023-08-01 12:00:00 UTC
 
+
+def routed(left: int, *hops: str, tag: int = 0x1234) -> Packet:
+    """A UDP packet behind a segment routing header with these segments, the last of the path first."""
+    body = b"".join(parse_address(hop).packed for hop in hops)
+    header = struct.pack("!6BH", 17, len(body) // 8, 4, left, len(hops) - 1, 0, tag) + body
+    return raw(A6, B6, 43, payload=header + udp(A6, B6, dport=53).data[40:])
+
+
+ROUTED = routed(1, "fd00::a", "fd00::b", "fd00::c")
+RATES = World(facts={"rates": {"a": (1000, 5), "b": (3000, 5)}})
+VIA_IPVS = World(facts={"ipvs": {"proto": 6, "vaddr": "10.9.9.9", "vport": 80, "method": "MASQ",
+                                 "dir": "ORIGINAL"}})  # fmt: skip
+
 FACTS: dict[str, list[Fact]] = {
     "tcp": [
         Fact("-p tcp -m tcp --dport 443", PORTS, "hit"),
@@ -794,5 +807,96 @@ FACTS: dict[str, list[Fact]] = {
             "no socket waits for the packet",
             World(table="mangle", facts={"socket": False}),
         ),
+    ],
+    "bpf": [
+        Fact('-m bpf --bytecode "4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0"', PORTS, "hit"),
+        Fact('-m bpf --bytecode "4,48 0 0 9,21 0 1 17,6 0 0 1,6 0 0 0"', PORTS, "not the program"),
+        Fact(
+            '-m bpf --bytecode "2,48 0 0 4292870144,22 0 0 0"',
+            PORTS,
+            "undecided: the bytes of its Ethernet header, which no packet here has",
+        ),
+    ],
+    "cluster": [
+        Fact(
+            "-m cluster --cluster-total-nodes 1 --cluster-local-node 1 --cluster-hash-seed 0",
+            tracked("NEW"),
+            "hit",
+        ),
+        Fact(
+            "-m cluster --cluster-total-nodes 1 ! --cluster-local-node 1 --cluster-hash-seed 0",
+            tracked("NEW"),
+            "node mask 0x00000001 = 0x00000001, and the rule says !",
+        ),
+        Fact(
+            "-m cluster --cluster-total-nodes 1 --cluster-local-node 1 --cluster-hash-seed 0",
+            tracked("INVALID"),
+            "the packet belongs to no connection",
+        ),
+    ],
+    "ipvs": [
+        Fact("-m ipvs --vaddr 10.9.9.0/24 --vport 80 --vdir ORIGINAL", PORTS, "hit", VIA_IPVS),
+        Fact(
+            "-m ipvs ! --vmethod MASQ", PORTS, "method MASQ = MASQ, and the rule says !", VIA_IPVS
+        ),
+        Fact("-m ipvs --vport 81", PORTS, "virtual port 80 ≠ 81", VIA_IPVS),
+        Fact("-m ipvs ! --ipvs", PORTS, "hit", World(facts={"ipvs": False})),
+    ],
+    "nfacct": [
+        Fact("-m nfacct --nfacct-name x", PORTS, "hit", World(facts={"nfacct": {"x": None}})),
+        Fact("-m nfacct --nfacct-name x", PORTS, "hit", World(facts={"nfacct": {"x": True}})),
+        Fact(
+            "-m nfacct --nfacct-name x",
+            PORTS,
+            "x is below its quota",
+            World(facts={"nfacct": {"x": False}}),
+        ),
+    ],
+    "osf": [
+        Fact("-p tcp -m osf --genre Linux", PORTS, "hit", World(facts={"os": "Linux"})),
+        Fact(
+            "-p tcp -m osf --genre Linux", PORTS, "system BSD ≠ Linux", World(facts={"os": "BSD"})
+        ),
+        Fact("-p tcp -m osf ! --genre Linux", PORTS, "hit", World(facts={"os": "Linux"})),
+        Fact("-p tcp -m osf --genre Linux --log 0", PORTS, "hit", World(facts={"os": "BSD"})),
+        Fact(
+            "-p tcp -m osf --genre Linux",
+            tcp(A, B, dport=1, flags=ACK),
+            "only a SYN has a fingerprint",
+        ),
+    ],
+    "rateest": [
+        Fact("-m rateest --rateest a --rateest-lt --rateest-bps 16kbit", PORTS, "hit", RATES),
+        Fact(
+            "-m rateest --rateest a --rateest-gt --rateest-bps 16kbit",
+            PORTS,
+            "a has 1000 bytes and 5 packets a second",
+            RATES,
+        ),
+        Fact(
+            "-m rateest --rateest1 b --rateest2 a --rateest-gt --rateest-bps", PORTS, "hit", RATES
+        ),
+        Fact("-m rateest --rateest a ! --rateest-eq --rateest-pps 6", PORTS, "hit", RATES),
+        Fact(
+            "-m rateest --rateest-delta --rateest1 a --rateest-bps1 16kbit --rateest-lt "
+            "--rateest-bps2 16kbit --rateest2 b",
+            PORTS,
+            "a has 1000 bytes and 5 packets a second",
+            RATES,
+        ),
+    ],
+    "srh": [
+        Fact("-m srh --srh-next-hdr 17 --srh-hdr-len-eq 6 --srh-segs-left-gt 0", ROUTED, "hit"),
+        Fact("-m srh --srh-last-entry-lt 2", ROUTED, "last entry 2 ≠ below 2"),
+        Fact("-m srh --srh-tag 0x3412", ROUTED, "hit"),
+        Fact("-m srh --srh-tag 0x1234", ROUTED, "tag 13330 ≠ 4660"),
+        Fact("-m srh --srh-psid fd00::c --srh-nsid fd00::a --srh-lsid fd00::a", ROUTED, "hit"),
+        Fact(
+            "-m srh ! --srh-lsid fd00::/64",
+            ROUTED,
+            "last segment fd00::a = fd00::/64, and the rule says !",
+        ),
+        Fact("-m srh", tcp(A6, B6, dport=1), "no routing header"),
+        Fact("-m srh", routed(5, "fd00::a"), "no segment routing header"),
     ],
 }

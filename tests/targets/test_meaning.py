@@ -42,8 +42,24 @@ VERDICTS = {
     "SYNPROXY": "STOLEN",
     "TPROXY": "DROP",
     "HMARK": "UNDECIDED",
+    "CLUSTERIP": "UNDECIDED",
 }
 CHANGES = {
+    # RFC 6296, appendix A.1
+    "SNPT": [
+        (
+            "-j SNPT --src-pfx fd01:203:405::/48 --dst-pfx 2001:db8:1::/48",
+            udp("[fd01:203:405:1::1234]:9", "[2001:db8::2]:53"),
+            {"src": "2001:db8:1:d550::1234"},
+        )
+    ],
+    "DNPT": [
+        (
+            "-j DNPT --src-pfx 2001:db8:1::/48 --dst-pfx fd01:203:405::/48",
+            udp("[2001:db8::2]:9", "[2001:db8:1:d550::1234]:53"),
+            {"dst": "fd01:203:405:1::1234"},
+        )
+    ],
     "MARK": [
         ("-j MARK --set-mark 0x1", SYN, {"mark": 1}),
         ("-j MARK --set-xmark 0x4000/0x4000", tcp(A, B, dport=1, mark=3), {"mark": 0x4003}),
@@ -200,6 +216,8 @@ EFFECTS = {
     "IDLETIMER": [
         ("-j IDLETIMER --timeout 5 --label x", SYN, Note("IDLETIMER: timer x starts again"))
     ],
+    "LED": [("-j LED --led-trigger-id x --led-delay 100", SYN, Note("LED: x lights up"))],
+    "ULOG": [("-j ULOG --ulog-nlgroup 5", SYN, Note("ULOG: group 5"))],
     "RATEEST": [
         (
             "-j RATEEST --rateest-name r --rateest-interval 1s --rateest-ewmalog 2s",
@@ -225,6 +243,7 @@ EFFECTS = {
     ],
 }
 OTHERS = {
+    "CLUSTERIP": "-j CLUSTERIP",
     "HMARK": "-j HMARK --hmark-tuple src --hmark-mod 10 --hmark-rnd 1",
     "TPROXY": "-p tcp -j TPROXY --on-port 3128",
 }
