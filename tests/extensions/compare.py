@@ -44,7 +44,9 @@ def ours(case: Case) -> tuple[str, ...]:
 
 
 def _parse(case: Case) -> Ruleset:
-    return parse(f"*{case.table}\n:c - [0:0]\n-A c {case.rule}\nCOMMIT\n", family=case.family)
+    backend = "nft" if case.backend == "nft" else "legacy"
+    text = f"*{case.table}\n:c - [0:0]\n-A c {case.rule}\nCOMMIT\n"
+    return parse(text, family=case.family, backend=backend)
 
 
 @cache
@@ -62,5 +64,5 @@ def differs(case: Case, saved: tuple[str, ...]) -> str:
     mine = ours(case)
     if mine == saved:
         return ""
-    words = f"{case.family} {case.table} {case.rule}"
+    words = f"{case.backend} {case.family} {case.table} {case.rule}"
     return f"{words}\n  iptables {saved or 'refuses'}\n  nb_lib   {mine or 'refuses'}"

@@ -1,38 +1,55 @@
-"""What iptables 1.8.9 (nf_tables) on Linux 6.18 made of the rules, for machines without root.
+"""What iptables 1.8.9 on Linux 6.18 made of the rules, for machines without root.
 
-``python -m tests.extensions.recorded`` asks the real iptables again and writes the file anew.
+``python -m tests.extensions.recorded`` asks the real iptables again and writes the file anew. Its first
+line holds the options that the help texts name, from which the rules are generated; each other line the
+verdict on one rule: the saved rules, 0 for a refusal, 1 for the rule as it was given.
 """
 
 from __future__ import annotations
 
 import json
 import lzma
+from functools import cache
 from pathlib import Path
 
+from tests.extensions import helps
 from tests.extensions.judge import Case, judge
-from tests.extensions.rules import SETUP, generated, written
+from tests.extensions.rules import cases
 
 FILE = Path(__file__).parent / "recorded.jsonl.xz"
 EVERY = 5  # of the generated rules the recording holds one of so many
+REFUSED, SAME = 0, 1
+Saved = tuple[str, ...]
 
 
-def cases(every: int = EVERY) -> list[Case]:
-    """Return the written rules, and one of ``every`` so many generated ones."""
-    made = [case for number, case in enumerate(generated()) if number % every == 0]
-    return list(dict.fromkeys([*written(), *made]))
+@cache
+def _lines() -> tuple[str, ...]:
+    return tuple(lzma.decompress(FILE.read_bytes()).decode().splitlines())
 
 
-def recorded() -> dict[Case, tuple[str, ...]]:
+def recorded_helps() -> helps.Helps:
+    """Return the options that the recorded help texts name."""
+    return json.loads(_lines()[0])
+
+
+@cache
+def recorded() -> dict[Case, Saved]:
     """Return each case and the rules that iptables saved, none if it refused."""
-    lines = lzma.decompress(FILE.read_bytes()).decode().splitlines()
-    return {Case(f, t, r): tuple(saved) for f, t, r, saved in map(json.loads, lines)}
+    found: dict[Case, Saved] = {}
+    for family, table, rule, backend, verdict in map(json.loads, _lines()[1:]):
+        saved = {REFUSED: (), SAME: (rule,)}.get(verdict) if isinstance(verdict, int) else verdict
+        found[Case(family, table, rule, backend)] = tuple(saved)
+    return found
 
 
 def record() -> None:
     """Ask the real iptables, and write what it says."""
-    asked = cases()
-    lines = [json.dumps([*case, verdict.saved], ensure_ascii=False)
-             for case, verdict in zip(asked, judge(asked, setup=SETUP), strict=True)]  # fmt: skip
+    named = helps.read()
+    asked = cases(named, EVERY)
+    lines = [json.dumps(named)]
+    for case, verdict in zip(asked, judge(asked), strict=True):
+        short = {(): REFUSED, (case.rule,): SAME}.get(verdict.saved, verdict.saved)
+        lines.append(json.dumps([*case, short], ensure_ascii=False))
     FILE.write_bytes(lzma.compress("\n".join(lines).encode(), preset=9))
 
 

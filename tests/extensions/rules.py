@@ -1,7 +1,8 @@
 """Rules to put before the real iptables: each option of each extension, in right and wrong forms.
 
-``generated()`` crosses every option of the registries with words of every kind; ``written()`` reads
-what an administrator writes: combinations, odd orders, defaults written out, missing parts.
+``generated()`` crosses every option that the help texts name with words of every kind, plain, negated and
+twice, for both families; ``written()`` reads what an administrator writes: combinations, odd orders,
+defaults written out, missing parts. ``cases()`` puts each before iptables-nft and iptables-legacy.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nb_lib.matches import MATCHES, find_match
+from nb_lib.matches import find_match
 from nb_lib.matches.core import CORE
-from nb_lib.targets import TARGETS, find_target
+from nb_lib.options import unknown
+from nb_lib.targets import find_target
 from tests.extensions.judge import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nb_lib.options import Extension, Option
+    from tests.extensions.helps import Helps
 
 # Words of every kind; each option meets all of them.
 WORDS = (
@@ -32,6 +35,8 @@ WORDS = (
     "INVALID,UNTRACKED", "LOCAL", "src", "src,dst", "root", "0:1:2:3:4:5", "00:11:22:AA:BB:CC", "SYN",
     "echo-request", "host-unreach", "unicast", "in", "out", "srcip,dstport", "nth", "random", "0x2f",
     "EF", "CS1", "250ms", "4s", "0.5sec", "src,sport", "wscale,timestamp", "REQUEST,ack",
+    "5kbit", "1.5Mibps", '"1,6 0 0 1"', '"2,48 0 0 9,22 0 0 0"', '"2,6 0 0 1"', "01:00:5e:0:0:20", "MASQ",
+    "fd00:1::/48", "fd00:1::/56", "inf",
     "hop,dst", "6&0xFF=1", "a:ffff", "accept", "AF11",
     "Minimize-Delay", "mon,tue", "10:00", "2024-01-02", "2024-01-02T03:04:05",
 )  # fmt: skip
@@ -130,6 +135,46 @@ COMPANIONS: dict[str, dict[str, str]] = {
         "--hmark-tuple": "--hmark-mod 10 --hmark-rnd 1",
         "--hmark-src-prefix": "--hmark-mod 10 --hmark-rnd 1",
     },
+    "bpf": {"": '--bytecode "1,6 0 0 1"', "--bytecode": "", "--object-pinned": ""},
+    "cluster": {
+        "": "--cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1",
+        "--cluster-total-nodes": "--cluster-local-node 1 --cluster-hash-seed 1",
+        "--cluster-local-node": "--cluster-total-nodes 20 --cluster-hash-seed 1",
+        "--cluster-local-nodemask": "--cluster-total-nodes 20 --cluster-hash-seed 1",
+        "--cluster-hash-seed": "--cluster-total-nodes 2 --cluster-local-node 1",
+    },
+    "ipvs": {"": "--vproto 6", "--vproto": ""},
+    "nfacct": {"": "--nfacct-name a", "--nfacct-name": ""},
+    "osf": {"": "--genre Linux", "--genre": ""},
+    "rateest": {
+        "": "--rateest a --rateest-lt --rateest-pps 5",
+        "--rateest1": "--rateest-lt --rateest-bps",
+        "--rateest2": "--rateest1 a --rateest-lt --rateest-bps",
+        "--rateest-bps1": "--rateest a --rateest-delta --rateest-gt",
+        "--rateest-pps1": "--rateest a --rateest-delta --rateest-gt",
+        "--rateest-bps2": "--rateest a --rateest-eq",
+        "--rateest-pps2": "--rateest a --rateest-eq",
+        "--rateest-lt": "--rateest a --rateest-pps 5",
+        "--rateest-gt": "--rateest a --rateest-pps 5",
+        "--rateest-eq": "--rateest a --rateest-pps 5",
+    },
+    "CLUSTERIP": {
+        "": "--new --hashmode sourceip --clustermac 01:00:5e:00:00:20 --total-nodes 2 --local-node 1",
+        "--new": "--hashmode sourceip --clustermac 01:00:5e:00:00:20 --total-nodes 2 --local-node 1",
+        "--hashmode": "--new --clustermac 01:00:5e:00:00:20 --total-nodes 2 --local-node 1",
+        "--clustermac": "--new --hashmode sourceip --total-nodes 2 --local-node 1",
+        "--total-nodes": "--new --hashmode sourceip --clustermac 01:00:5e:00:00:20 --local-node 1",
+        "--local-node": "--new --hashmode sourceip --clustermac 01:00:5e:00:00:20 --total-nodes 2",
+    },
+    "LED": {"": "--led-trigger-id x", "--led-trigger-id": ""},
+    "DNPT": {
+        "--src-pfx": "--dst-pfx fd00:5::/64",
+        "": "--src-pfx fd00:5::/64 --dst-pfx fd00:6::/64",
+    },
+    "SNPT": {
+        "--dst-pfx": "--src-pfx fd00:5::/64",
+        "": "--src-pfx fd00:5::/64 --dst-pfx fd00:6::/64",
+    },
     "DNAT": {"--random": "--to-destination 1.2.3.4", "--persistent": "--to-destination 1.2.3.4"},
     "SNAT": {
         "--random": "--to-source 1.2.3.4",
@@ -143,9 +188,26 @@ LOOKED_UP = {
     "cgroup": ("--path",),
     "SECMARK": ("--selctx",),
     "SET": ("--map-set", "--map-mark", "--map-prio", "--map-queue"),
+    "bpf": ("--object-pinned",),
 }
-# What the namespace needs before rules can name it.
-SETUP = "ipset create s4 hash:ip; ipset create s6 hash:ip family inet6; modprobe -a nf_conntrack_ftp || true"
+# Extensions whose kernel half the machine may lack: iptables' own half is asked, over a stand-in.
+WITHOUT_KERNEL = ("ipvs", "CLUSTERIP", "LED", "ULOG")
+TABLES = ("filter", "nat", "mangle", "raw", "security")
+
+
+def cases(helps: Helps, every: int = 1) -> list[Case]:
+    """Return the written rules, and one of ``every`` so many generated ones, for each backend."""
+    made = [case for number, case in enumerate(generated(helps)) if number % every == 0]
+    return [
+        case._replace(backend=backend)
+        for case in dict.fromkeys([*written(), *made])
+        for backend in _backends(case.rule)
+    ]
+
+
+def _backends(rule: str) -> tuple[str, ...]:
+    rare = any(f" {name} " in f"{rule} " for name in WITHOUT_KERNEL)
+    return ("stand-in",) if rare else ("nft", "legacy")
 
 
 def written() -> Iterator[Case]:
@@ -157,9 +219,9 @@ def written() -> Iterator[Case]:
             yield _own_names(Case(int(family), table, rule), f"w{number}")
 
 
-def generated() -> Iterator[Case]:
+def generated(helps: Helps) -> Iterator[Case]:
     """Yield each option of each extension with each word, for the families that have it."""
-    for number, case in enumerate(_generated()):
+    for number, case in enumerate(_generated(helps)):
         yield _own_names(case, str(number))
 
 
@@ -169,56 +231,77 @@ def _own_names(case: Case, suffix: str) -> Case:
     return case._replace(rule=rule)
 
 
-def _generated() -> Iterator[Case]:
+def _generated(helps: Helps) -> Iterator[Case]:
     for family in (4, 6):
         for option in CORE.options:
-            yield from _option(family, "filter", "", "core", option)
-        for name in sorted({key.partition("/")[0] for key in MATCHES}):
-            extension = find_match(name, family)
-            if extension is not None:
-                yield from _extension(family, extension, f"-m {name}")
-        for name in sorted(
-            {key.partition("/")[0] for key in TARGETS} - {"QUEUE"}
-        ):  # the kernel may lack it
-            extension = find_target(name, family)
-            if extension is not None:
-                yield from _extension(family, extension, f"-j {name}")
+            yield from _option(family, "filter", "", "core", option.name, option)
+    for key, named in helps.items():
+        flag, name, family = key.split()
+        find = find_target if flag == "-j" else find_match
+        yield from _extension(int(family), f"{flag} {name}", find(name, int(family)), named)
 
 
-def _extension(family: int, extension: Extension, load: str) -> Iterator[Case]:
+def _extension(
+    family: int, load: str, extension: Extension | None, named: Sequence[str]
+) -> Iterator[Case]:
+    """Rules of one extension; if nb_lib does not know it, of its bare options."""
+    extension = extension or unknown(load.split()[1])
     protocol = f"-p {extension.protocols[0]} " if extension.protocols else ""
     table = extension.tables[0] if extension.tables else "filter"
     if load.startswith("-j") and table == "nat":
         protocol = "-p tcp "
-    yield Case(family, table, f"{protocol}{load}")
+    start = f"{protocol}{load}"
+    yield Case(family, table, start)
     if protocol:
         yield Case(family, table, load)
-        yield Case(family, table, f"! {protocol}{load}")
+        yield Case(family, table, f"! {start}")
         yield Case(family, table, f"-p 47 {load}")
-    for option in extension.options:
-        yield from _option(family, table, f"{protocol}{load}", extension.name, option)
+    for other in TABLES:
+        whole = COMPANIONS.get(extension.name, {}).get("", "").replace("s4", f"s{family}")
+        yield Case(family, other, f"{start} {whole}".strip())
+    yield Case(family, table, f"{start} --nosuch 1")
+    aliases = [
+        alias for name in named if (of := extension.by_name.get(name)) for alias in of.aliases
+    ]
+    for name in dict.fromkeys([*named, *extension.by_name, *aliases]):
+        option = extension.by_name.get(name)
+        yield from _option(family, table, start, extension.name, name, option)
 
 
-def _option(family: int, table: str, start: str, extension: str, option: Option) -> Iterator[Case]:
-    if option.name in LOOKED_UP.get(extension, ()):
+def _option(
+    family: int, table: str, start: str, extension: str, name: str, option: Option | None
+) -> Iterator[Case]:
+    key = option.name if option else name
+    if key in LOOKED_UP.get(extension, ()):
         return
     companions = COMPANIONS.get(extension, {})
-    beside = companions.get(option.name, companions.get("", ""))
-    beside = beside.replace("s4", f"s{family}")
-    for name in (option.name, *option.aliases):
-        yield Case(family, table, f"{start} {beside} {name}".strip())
-        yield Case(family, table, f"{start} {beside} ! {name}".strip())
-    words = WORDS if option.kind.arity else ()
-    if option.kind.arity == 2:
-        words = tuple(
-            f"{word} {other}" for word in WORDS[::3] for other in ("1", "SYN", "src,dst", "ALL")
-        )
-    if option.name.endswith("-set") and option.kind.arity == 2:
-        words = tuple(f"s{family} {word}" for word in WORDS)
+    beside = companions.get(key, companions.get("", "")).replace("s4", f"s{family}")
+    before = f"{start} {beside}".strip()
+
+    def case(text: str) -> Case:
+        return Case(family, table, f"{before} {text}".strip())
+
+    yield case(name)
+    yield case(f"! {name}")
+    words = _words(family, key, option)
+    if option is not None and name != option.name:  # an alias: the same, in fewer words
+        words = words[::12]
     for word in words:
-        yield Case(family, table, f"{start} {beside} {option.name} {word}".strip())
+        yield case(f"{name} {word}")
     for word in words[::6]:
-        yield Case(family, table, f"{start} {beside} ! {option.name} {word}".strip())
-        yield Case(
-            family, table, f"{start} {beside} {option.name} {word} {option.name} {word}".strip()
-        )
+        yield case(f"! {name} {word}")
+        yield case(f"{name} {word} {name} {word}")
+    for word in words[::24]:
+        yield case(f"{name}={word}")
+        yield case(f"{name[:-1]} {word}")
+
+
+def _words(family: int, name: str, option: Option | None) -> tuple[str, ...]:
+    """Return what is written behind an option."""
+    arity = option.kind.arity if option else 1
+    if arity == 2 and name.endswith("-set"):
+        return tuple(f"s{family} {word}" for word in WORDS)
+    if arity == 2:
+        others = ("1", "SYN", "src,dst", "ALL")
+        return tuple(f"{word} {other}" for word in WORDS[::3] for other in others)
+    return WORDS if arity else WORDS[:2]

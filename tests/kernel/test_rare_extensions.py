@@ -1,4 +1,4 @@
-"""bpf, cluster, srh, osf, SNPT, DNPT: which packets meet a rule in the live kernel, and what it makes of them.
+"""bpf, cluster, srh, osf, SNPT, DNPT: which packets meet a rule in the live kernel, and what becomes of them.
 
 Each rule stands in mangle's PREROUTING of a router; its counter tells whether a packet matched.
 """
@@ -116,7 +116,9 @@ def test_packets_match_the_rules_that_they_match_in_the_kernel(lab, family, figu
         lab.load(dump, family)
         lab.inject("c0", packet.data)
         time.sleep(0.01)
-        counts = re.findall(r"^\[(\d+):\d+\] -A PREROUTING", run(*save, namespace=lab.router), re.MULTILINE)
+        counts = re.findall(
+            r"^\[(\d+):\d+\] -A PREROUTING", run(*save, namespace=lab.router), re.MULTILINE
+        )
         seen, world = arrived(packet)
         for one, count in zip(RULES[family], counts, strict=True):
             asked += 1
