@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from nb_lib.hooks import HOOKS
+
 if TYPE_CHECKING:
     from nb_lib.connection import Address
     from nb_lib.packet import Packet
@@ -61,8 +63,11 @@ class Option:
 
     ``name`` is the form that iptables-save prints; ``aliases`` are read as well. ``default`` is
     what iptables assumes when the option is absent; it is filled in while parsing if it is not
-    None. ``hidden`` is a value that iptables-save leaves out. ``group`` names options of which at
-    most one may stand in a rule. ``label`` is the word for the packet's fact in reasons.
+    None. ``hidden`` is a value that iptables-save leaves out, or a test of settings that it does.
+    ``group`` names options of which at most one may stand in a rule. ``divides`` names options of
+    which a new set begins behind this one (``--next``); its value holds the sets that are complete.
+    An option that ``repeats`` may come again: the last one counts. ``label`` is the word for the
+    packet's fact in reasons.
     """
 
     name: str
@@ -73,8 +78,16 @@ class Option:
     default: Any = None
     hidden: Any = None
     group: str = ""
+    divides: tuple[str, ...] = ()
+    repeats: bool = False
     label: str = ""
     help: str = ""
+
+    def hides(self, setting: Setting) -> bool:
+        """Tell whether iptables-save leaves the option out."""
+        if callable(self.hidden):
+            return bool(self.hidden(setting))
+        return self.hidden is not None and setting.value == self.hidden
 
 
 class Outcome(enum.Enum):
@@ -182,12 +195,30 @@ class Action:
 Act = Callable[["Use", "Packet", Context], Action]
 
 
+class Place(NamedTuple):
+    """Where a rule may stand: in these tables, and where packets come from these hooks (empty: any)."""
+
+    tables: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+
+
+def before_or_after(*, before: bool, after: bool) -> Place:
+    """Return where a packet has come in by a device (``before`` routing), or is to leave by one."""
+    hooks = {*HOOKS}
+    if before:
+        hooks -= {"OUTPUT", "POSTROUTING"}
+    if after:
+        hooks -= {"PREROUTING", "INPUT"}
+    return Place((), tuple(hook for hook in HOOKS if hook in hooks))
+
+
 @dataclass(frozen=True, slots=True)
 class Extension:
     """A match or a target: name, table of options, meaning.
 
     ``protocols`` are those that ``-p`` must name for the options to be legal (empty: any);
-    ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where a target may stand (empty: any).
+    ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where it may stand (empty: any), and
+    ``place`` says more if that depends on the options.
     ``test`` is a match's meaning, ``act`` a target's. ``tidy`` turns settings into the normal form
     that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError for
     combinations that iptables refuses. ``save`` replaces the generic printing where the table
@@ -205,10 +236,12 @@ class Extension:
     tidy: Callable[[dict[str, Setting], int], dict[str, Setting]] | None = None
     save: Callable[[Use], str] | None = None
     check: Callable[[Use, Rule], str] | None = None
+    place: Callable[[Use], Place] | None = None
     conntrack: bool | Callable[[Use], bool] = False  # it makes the kernel track connections
     summary: str = ""
     source: str = ""  # kernel file and man page section
     known: bool = True
+    legacy: Extension | None = None  # its form under iptables-legacy, where that differs
     by_name: Mapping[str, Option] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
@@ -224,6 +257,10 @@ class Extension:
         object.__setattr__(self, "by_name", names)
         awaited = tuple(o for o in self.options if o.required or o.default is not None)
         object.__setattr__(self, "awaited", awaited)
+
+    def under(self, backend: str) -> Extension:
+        """Return the form that the extension has under a backend, ``nft`` or ``legacy``."""
+        return self.legacy if backend == "legacy" and self.legacy is not None else self
 
 
 class Use(NamedTuple):

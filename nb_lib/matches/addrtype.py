@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.kinds import IPV6
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Place,
+    Setting,
+    Use,
+    before_or_after,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -20,6 +32,12 @@ _TYPES = ("UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BL
           "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE")  # fmt: skip
 _IPV6_HAS = frozenset({"UNSPEC", "UNICAST", "LOCAL", "ANYCAST", "MULTICAST", "UNREACHABLE"})
 _ROUTED = frozenset({"LOCAL", "ANYCAST", "UNREACHABLE"})
+
+
+def _place(use: Use) -> Place:
+    return before_or_after(
+        before="--limit-iface-in" in use.settings, after="--limit-iface-out" in use.settings
+    )
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
@@ -93,7 +111,7 @@ ADDRTYPE = Extension(
                label="limit to the outgoing interface",
                help="look only at the outgoing interface's addresses"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, place=_place,
     summary="local, unicast, broadcast, multicast … as the routing table says",
     source="net/netfilter/xt_addrtype.c addrtype_mt_v1(); iptables-extensions(8) addrtype",
 )  # fmt: skip

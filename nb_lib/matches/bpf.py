@@ -104,7 +104,11 @@ def _refused(program: list[Instruction]) -> str:
         if kind == JMP and ahead >= left:
             return f"instruction {at} jumps out of the program"
         fact = one.k - (_BESIDE & kinds.U32)
-        if kind == LD and one.code & 0xE0 == ABS and (fact > _LAST_FACT or (fact >= 0 and fact % 4)):
+        if (
+            kind == LD
+            and one.code & 0xE0 == ABS
+            and (fact > _LAST_FACT or (fact >= 0 and fact % 4))
+        ):
             return f"instruction {at} asks for a fact that there is not"
     if program[-1].code & 7 != RET:
         return "the last instruction does not return"

@@ -57,7 +57,11 @@ def _test_connbytes(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 
 class _Label(kinds.Number):
-    """A label's number; names stand in a file of the host."""
+    """A label's number, of which 16 bits are kept; names stand in a file of the host."""
+
+    def read(self, word: str, family: int) -> int:
+        number = kinds.parse_number(word, 0, kinds.U64) & kinds.U16
+        return super().read(str(number), family)
 
     def save(self, value: Any) -> str:
         return f'"{value}"'

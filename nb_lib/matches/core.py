@@ -6,6 +6,7 @@ ip6_packet_match(); iptables(8) PARAMETERS.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds, ports
@@ -55,6 +56,16 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     return {name: setting for name, setting in settings.items() if not _idle(name, setting)}
 
 
+_WITH_ANY = ("-s", "-d", "-i", "-o")  # options with a value that is always true
+
+
+def _tidy_legacy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """iptables-legacy keeps what no packet can answer, a network or a device that is none."""
+    never = {n: s for n, s in settings.items() if n in _WITH_ANY and s.inverted}
+    others = _tidy({n: s for n, s in settings.items() if n not in never}, family)
+    return others | never
+
+
 def _idle(name: str, setting: Setting) -> bool:
     """Tell whether a condition is always true; raise ValueError if it is always false."""
     value: Any = setting.value
@@ -85,8 +96,14 @@ _OPTIONS = (
            help="a second or later fragment (IPv4)"),
 )  # fmt: skip
 
-CORE = Extension(
+_CORE = Extension(
     "", _OPTIONS, test=_test, tidy=_tidy,
     summary="addresses, interfaces, protocol and fragments, which every rule may name",
     source="net/ipv4/netfilter/ip_tables.c ip_packet_match(); iptables(8) PARAMETERS",
 )  # fmt: skip
+
+# iptables-legacy does not print a device that is any, not even behind "!", where it never matches.
+CORE = replace(_CORE, legacy=replace(
+    _CORE, tidy=_tidy_legacy,
+    options=tuple(replace(o, hidden="+") if o.kind is _IFACE else o for o in _OPTIONS),
+))  # fmt: skip

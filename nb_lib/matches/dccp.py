@@ -19,6 +19,14 @@ _MORE = {"REQUEST": 4, "RESPONSE": 12, "DATA": 0, "RESET": 12}
 _HEADER = 12
 
 
+class _TypeList(kinds.Choices):
+    """Types joined by commas; nothing between two commas is no type."""
+
+    def read(self, word: str, family: int) -> tuple[str, ...]:
+        some = ",".join(filter(None, word.split(",")))
+        return super().read(some, family) if some else ()
+
+
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     if packet.protocol != _DCCP:
         return miss("protocol", packet.protocol_name)
@@ -62,7 +70,7 @@ DCCP = Extension(
     "dccp",
     (
         *port_options(ports.ResolvedPortRange("tcp", "udp")),
-        Option("--dccp-types", kinds.Choices(_TYPES, "type[,…]", fold=True), invertible=True,
+        Option("--dccp-types", _TypeList(_TYPES, "type[,…]", fold=True), invertible=True,
                label="type",
                help="the packet is of one of these types"),
         Option("--dccp-option", kinds.Number(1, 255), invertible=True, label="option",

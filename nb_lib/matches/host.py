@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.kinds import Masked
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Place,
+    Setting,
+    Use,
+    before_or_after,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -100,6 +112,12 @@ def _tidy_devgroup(settings: dict[str, Setting], _family: int) -> dict[str, Sett
     return settings
 
 
+def _place_devgroup(use: Use) -> Place:
+    return before_or_after(
+        before="--src-group" in use.settings, after="--dst-group" in use.settings
+    )
+
+
 class _Path(kinds.Text):
     """A control group's path, always quoted."""
 
@@ -142,7 +160,7 @@ CGROUP = Extension(
         Option("--cgroup", kinds.Number(0, kinds.U32), invertible=True, group="what",
                label="class id", help="the sender's net_cls class id"),
     ),
-    test=_test_cgroup, tidy=_tidy_cgroup,
+    hooks=("INPUT", "OUTPUT", "POSTROUTING"), test=_test_cgroup, tidy=_tidy_cgroup,
     summary="the control group of the process that sent the packet",
     source="net/netfilter/xt_cgroup.c cgroup_mt_v2(); iptables-extensions(8) cgroup",
 )  # fmt: skip
@@ -155,7 +173,7 @@ DEVGROUP = Extension(
         Option("--dst-group", _GROUP, invertible=True, label="device group out",
                help="the group of the outgoing device"),
     ),
-    test=_test_devgroup, tidy=_tidy_devgroup,
+    test=_test_devgroup, place=_place_devgroup, tidy=_tidy_devgroup,
     summary="the group of the device",
     source="net/netfilter/xt_devgroup.c devgroup_mt(); iptables-extensions(8) devgroup",
 )  # fmt: skip
@@ -164,7 +182,7 @@ REALM = Extension(
     "realm",
     (Option("--realm", _NamedMark("cosmos"), invertible=True, required=True, label="realm",
             help="the realm of the packet's route"),),
-    families=(4,), test=_test_realm,
+    families=(4,), hooks=("INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), test=_test_realm,
     summary="the realm of the packet's route",
     source="net/netfilter/xt_realm.c realm_mt(); iptables-extensions(8) realm",
 )  # fmt: skip
@@ -179,7 +197,7 @@ SOCKET = Extension(
         Option("--restore-skmark", kinds.FLAG, label="mark",
                help="give the packet the socket's mark"),
     ),
-    tables=("mangle",), test=_test_socket,
+    hooks=("PREROUTING", "INPUT"), test=_test_socket,
     summary="a socket of this host waits for the packet",
     source="net/netfilter/xt_socket.c socket_match(); iptables-extensions(8) socket",
 )  # fmt: skip

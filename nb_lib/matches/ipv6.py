@@ -86,12 +86,14 @@ class _OptionList(kinds.Word):
 
 def _header_option(word: str) -> HeaderOption:
     kind, colon, length = word.partition(":")
-    number = kinds.parse_number(kind, 0, kinds.U32) & kinds.U8
-    return (
-        HeaderOption(number, kinds.parse_number(length, 0, kinds.U32) & kinds.U8)
-        if colon
-        else HeaderOption(number)
-    )
+    return HeaderOption(_byte(kind), _byte(length)) if colon else HeaderOption(_byte(kind))
+
+
+def _byte(word: str) -> int:
+    number, rest = kinds.strtoul(word)
+    if rest or not word:
+        raise ValueError(f"{word!r} is not a number")
+    return number & kinds.U8
 
 
 def _options_test(prefix: str, kind: int) -> Test:
@@ -199,7 +201,7 @@ _HEADERS = {"hop-by-hop": 0, "ipv6-opts": 60, "ipv6-route": 43, "ipv6-frag": 44,
             "esp": 50,
             "ipv6-nonxt": 59, "protocol": -1}  # fmt: skip
 _HEADER_WORDS = {**_HEADERS, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth": 51, "none": 59,
-                 "prot": -1,
+                 "prot": -1, "255": -1,
                  **{str(number): number for number in _HEADERS.values() if number >= 0}}  # fmt: skip
 
 
@@ -256,7 +258,7 @@ MH = Extension(
 )  # fmt: skip
 
 EUI64 = Extension(
-    "eui64", families=(6,), test=_test_eui64,
+    "eui64", families=(6,), hooks=("PREROUTING", "INPUT", "FORWARD"), test=_test_eui64,
     summary="the source address is made of the sender's Ethernet address",
     source="net/ipv6/netfilter/ip6t_eui64.c eui64_mt6(); iptables-extensions(8) eui64",
 )  # fmt: skip

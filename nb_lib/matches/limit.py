@@ -7,6 +7,7 @@ net/netfilter/xt_limit.c limit_mt(), user2credits().
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
@@ -111,7 +112,15 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     return settings
 
 
-LIMIT = Extension(
+def _tidy_legacy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
+    """Refuse what the kernel's 32 bits cannot hold: limit_mt_check()."""
+    period, burst = settings["--limit"].value, settings["--limit-burst"].value
+    if not burst or _credits(period * burst & kinds.U32) & kinds.U32 < _credits(period) & kinds.U32:
+        raise ValueError("the kernel cannot count so slow a rate with such a burst")
+    return settings
+
+
+_LIMIT = Extension(
     "limit",
     (
         Option("--limit", _Rate(), default=3_600 * SCALE // 3, label="within",
@@ -123,3 +132,6 @@ LIMIT = Extension(
     summary="so many packets in a time, for the whole rule",
     source="net/netfilter/xt_limit.c limit_mt(), nft_limit.c; iptables-extensions(8) limit",
 )  # fmt: skip
+
+# nft counts in nanoseconds, legacy in 32 bits of credits.
+LIMIT = replace(_LIMIT, legacy=replace(_LIMIT, tidy=_tidy_legacy))

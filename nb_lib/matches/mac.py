@@ -45,7 +45,7 @@ MAC = Extension(
     "mac",
     (Option("--mac-source", MacKind(), invertible=True, required=True, label="source MAC",
             help="the Ethernet address of the sender"),),
-    test=_test,
+    hooks=("PREROUTING", "INPUT", "FORWARD"), test=_test,
     summary="the Ethernet address from which the packet came",
     source="net/netfilter/xt_mac.c mac_mt(); iptables-extensions(8) mac",
 )  # fmt: skip

@@ -54,7 +54,8 @@ OSF = Extension(
                help="how its TTL is compared: 0 equal, 1 not above, 2 not at all"),
         Option("--log", _LEVEL, label="log", help="what is logged: 0 all, 1 the first, 2 all known"),
     ),
-    families=(4,), protocols=("tcp",), test=_test, check=ports.needs_protocol("osf", "tcp"),
+    families=(4,), protocols=("tcp",), hooks=("PREROUTING", "INPUT", "FORWARD"), test=_test,
+    check=ports.needs_protocol("osf", "tcp"),
     summary="the operating system that sent a TCP SYN, by its fingerprint",
     source="net/netfilter/nfnetlink_osf.c nf_osf_match(); iptables-extensions(8) osf",
 )  # fmt: skip

@@ -126,7 +126,7 @@ OWNER = Extension(
         Option("--suppl-groups", kinds.FLAG, label="supplementary groups",
                help="look at supplementary groups as well"),
     ),
-    test=_test, tidy=_tidy,
+    hooks=("OUTPUT", "POSTROUTING"), test=_test, tidy=_tidy,
     summary="the user and group of the process that sent the packet",
     source="net/netfilter/xt_owner.c owner_mt(); iptables-extensions(8) owner",
 )  # fmt: skip

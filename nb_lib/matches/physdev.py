@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nb_lib import addresses, kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Place, Setting, Use, miss
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -18,6 +18,16 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
         raise ValueError("physdev needs at least one option")
     return settings
+
+
+def _place(use: Use) -> Place:
+    """What the host itself sends has no bridge port yet, unless only bridged packets are meant."""
+    settings = use.settings
+    bridged = settings.get("--physdev-is-bridged")
+    out = "--physdev-out" in settings or "--physdev-is-out" in settings
+    if out and (bridged is None or bridged.inverted):
+        return Place((), ("PREROUTING", "INPUT", "FORWARD", "POSTROUTING"))
+    return Place()
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -32,7 +42,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
         elif option in ("--physdev-in", "--physdev-out"):
             if not have:
                 continue  # physdev_mt() skips the comparison with a port that is not known yet
-            fits = addresses.fits(have, setting.value)
+            fits = not setting.value or addresses.fits(have, setting.value)
         else:
             fits = bool(have)
         if fits is setting.inverted:
@@ -40,7 +50,14 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
-_PORT = addresses.Interface()
+class _PortName(addresses.Interface):
+    """A port's name; an empty one is any, though a restore refuses to read it again."""
+
+    def read(self, word: str, family: int) -> str:
+        return super().read(word, family) if word else word
+
+
+_PORT = _PortName()
 PHYSDEV = Extension(
     "physdev",
     (
@@ -55,7 +72,7 @@ PHYSDEV = Extension(
         Option("--physdev-is-bridged", kinds.FLAG, invertible=True, label="bridged",
                help="it is bridged, not routed"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, place=_place,
     summary="the bridge ports that the packet passes",
     source="net/netfilter/xt_physdev.c physdev_mt(); iptables-extensions(8) physdev",
 )  # fmt: skip

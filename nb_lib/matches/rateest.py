@@ -6,7 +6,6 @@ name → (bytes a second, packets a second).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _LONGEST = 15  # IFNAMSIZ, without its closing zero
-_RATE = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(.*)", re.DOTALL)
-_HEXADECIMAL = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+)(.*)", re.DOTALL)
 _UNITS = {"": 1, "bit": 1, "bps": 8} | {
     prefix + word + unit: base**power * bits
     for power, prefix in enumerate("kmgt", 1)
@@ -57,12 +54,10 @@ class _Rate(_Optional):
     metavar = "[rate]"
 
     def read(self, word: str, _family: int) -> int:
-        found = _HEXADECIMAL.fullmatch(word) or _RATE.fullmatch(word)
-        unit = found[2].lower() if found else "?"
-        if not found or unit not in _UNITS:
+        found = kinds.strtod(word)
+        if found is None or found[1].lower() not in _UNITS:
             raise ValueError(f"{word!r} is not a rate: 100kbit, 2mbit, 10kbps")
-        number = int(found[1], 16) if "x" in found[1].lower() else float(found[1])
-        return int(number * _UNITS[unit] / 8) & kinds.U32
+        return kinds.to_u32(found[0] * _UNITS[found[1].lower()] / 8)
 
     def save(self, value: Any) -> str:
         bits = value * 8
@@ -102,6 +97,8 @@ def _compared(settings: Any) -> list[str]:
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if "--rateest1" not in settings or not settings["--rateest1"].value:
         raise ValueError("rateest needs the name of an estimator (--rateest1)")
+    if "--rateest2" in settings and not settings["--rateest2"].value:
+        raise ValueError("the second estimator has no name (--rateest2)")
     if not _compared(settings):
         raise ValueError("rateest compares rates: --rateest-bps or --rateest-pps")
     modes = [name for name in settings if name in _MODES]

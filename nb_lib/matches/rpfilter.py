@@ -61,7 +61,7 @@ RPFILTER = Extension(
                help="let packets with a local source through"),
         Option("--invert", kinds.FLAG, label="invert", help="match the packets that fail the test"),
     ),
-    tables=("raw", "mangle"), test=_test,
+    tables=("raw", "mangle"), hooks=("PREROUTING",), test=_test,
     summary="the source would be answered by the interface that the packet came in by",
     source="net/ipv4/netfilter/ipt_rpfilter.c rpfilter_mt(); iptables-extensions(8) rpfilter",
 )  # fmt: skip

@@ -8,16 +8,18 @@ fragment's bytes are taken for ports and flags (Linux 6.18, nf_tables_core.c nft
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import headers, kinds, ports
+from nb_lib import headers, kinds, names, ports
 from nb_lib.kinds import IPV4, Masked, Range
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nb_lib.packet import Packet
+    from nb_lib.rules import Rule
 
 _HOTDROP = Answer(Outcome.HOTDROP)
 _FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
@@ -127,7 +129,7 @@ def _as_bytes(packet: Packet) -> tuple[int, int, int | None] | None:
 def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
     sport, dport, flags = packet.sport, packet.dport, packet.flags
     if packet.protocol != headers.TCP:
-        return miss("protocol", packet.protocol_name)
+        return _test_other(use, packet, ctx)
     if flags is None:
         if not _native(use, ctx):
             return _unreadable(packet)
@@ -168,7 +170,7 @@ def tcp_options(packet: Packet) -> dict[int, int]:
 def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
     sport, dport = packet.sport, packet.dport
     if packet.protocol != headers.UDP:
-        return miss("protocol", packet.protocol_name)
+        return _test_other(use, packet, ctx)
     if not packet.whole and not _native(use, ctx):
         return _unreadable(packet)
     if sport is None or dport is None:
@@ -177,6 +179,26 @@ def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
             return miss("the header is cut short")
         sport, dport, _ = found
     return _ports(use, sport, dport, ctx)
+
+
+def _test_other(use: Use, packet: Packet, ctx: Context) -> Answer:
+    """Answer a packet of another protocol. A rule reaches it as ``! -p tcp --dport 80``.
+
+    iptables-nft then compares whatever bytes stand where TCP has its ports and flags.
+    """
+    if not _native(use, ctx):
+        return miss("protocol", packet.protocol_name)
+    found = _as_bytes(packet)
+    flags = use.settings.get("--tcp-flags")
+    if found is None or (flags and found[2] is None):
+        return miss("the header is cut short")
+    sport, dport, have = found
+    answer = _ports(use, sport, dport, ctx)
+    if answer is not HIT or flags is None or have is None:
+        return answer
+    if (have & flags.value.mask == flags.value.value) is flags.inverted:
+        return miss("--tcp-flags", have)
+    return HIT
 
 
 def _tidy_tcp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
@@ -198,27 +220,49 @@ def port_options(kind: kinds.NumberRange, hidden: Range | None = None) -> tuple[
     )  # fmt: skip
 
 
+def _no_flags(setting: Setting) -> bool:
+    """Whether a rule looks at no flag, which is not printed."""
+    return not setting.value.mask and not setting.inverted
+
+
 _TCP_OPTIONS = (
     *port_options(ports.PortRange("tcp"), _EVERY),
     Option("--tcp-option", kinds.Number(1, 255), invertible=True, label="TCP option",
            help="the TCP header carries this option, by number"),
-    Option("--tcp-flags", Flags(), invertible=True, group="flags", label="flags",
+    Option("--tcp-flags", Flags(), invertible=True, group="flags", label="flags", hidden=_no_flags,
            help="of the flags in the first list exactly those in the second are set"),
     Option("--syn", kinds.FLAG, invertible=True, group="flags", label="SYN",
            help="the first packet of a handshake: SYN set, FIN, RST and ACK not"),
 )  # fmt: skip
 
-TCP = Extension(
-    "tcp", _TCP_OPTIONS, protocols=("tcp",), test=_test_tcp, tidy=_tidy_tcp,
-    check=ports.needs_protocol("tcp", "tcp"),
+
+def _check(name: str) -> Callable[[Use, Rule], str]:
+    """Return a ``check`` under iptables-nft: what it writes itself goes with ``! -p tcp`` too."""
+    strict = ports.needs_protocol(name, name)
+
+    def check(use: Use, rule: Rule) -> str:
+        setting = rule.core.settings.get("-p")
+        native = bool(use.settings) and "--tcp-option" not in use.settings
+        if native and setting and setting.value == names.protocol_numbers()[name]:
+            return ""
+        return strict(use, rule)
+
+    return check
+
+
+_TCP = Extension(
+    "tcp", _TCP_OPTIONS, protocols=("tcp",), test=_test_tcp, tidy=_tidy_tcp, check=_check("tcp"),
     summary="ports, flags and options of TCP",
     source="net/netfilter/xt_tcpudp.c tcp_mt(); iptables-extensions(8) tcp",
 )  # fmt: skip
 
-UDP = Extension(
+TCP = replace(_TCP, legacy=replace(_TCP, check=ports.needs_protocol("tcp", "tcp")))
+
+_UDP = Extension(
     "udp", port_options(ports.ResolvedPortRange("udp", "tcp"), _EVERY), protocols=("udp",),
-    test=_test_udp,
-    check=ports.needs_protocol("udp", "udp"),
+    test=_test_udp, check=_check("udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
 )  # fmt: skip
+
+UDP = replace(_UDP, legacy=replace(_UDP, check=ports.needs_protocol("udp", "udp")))

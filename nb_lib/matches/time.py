@@ -6,7 +6,6 @@ Linux: net/netfilter/xt_time.c time_mt(). Times are UTC; with ``--kerneltz`` the
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 _DAY = 86_400
 _LAST_SECOND = _DAY - 1
 _END_OF_TIME = 2**31 - 1
+_NO_DAY = 32
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_DATE = re.compile(
-    r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2})(?:T(\d{1,2})(?::(\d{1,2})(?::(\d{1,2}))?)?)?)?)?"
-)
 
 
 class _Date(kinds.Word):
@@ -33,16 +30,18 @@ class _Date(kinds.Word):
     metavar = "date"
 
     def read(self, word: str, _family: int) -> int:
-        found = _DATE.fullmatch(word)
-        try:
-            year, month, day, hour, minute, second = (
-                int(part or default) for part, default in zip(found.groups(), (0, 1, 1, 0, 0, 0),
-                strict=True)
-            ) if found else (0, 0, 0, 0, 0, 0)  # fmt: skip
-            stamp = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
-        except ValueError:
-            stamp = -1
-        if stamp < 0 or stamp > kinds.U32:
+        parts = _numbers(word, "--T::")
+        year, month, day, hour, minute, second = [*parts, *(0, 1, 1, 0, 0, 0)[len(parts) :]]
+        fine = (
+            1970 <= year <= 2038 and month <= 12 and day <= 31 and _is_daytime(hour, minute, second)
+        )
+        stamp = -1
+        if (
+            fine
+        ):  # month 0 is the last of the year before, day 0 that of the month before: mktime(3)
+            start = datetime(year - (not month), month or 12, 1, tzinfo=UTC)
+            stamp = int(start.timestamp()) + (day - 1) * _DAY + hour * 3600 + minute * 60 + second
+        if stamp < 0:
             raise ValueError(f"invalid date {word!r}: YYYY[-MM[-DD[Thh[:mm[:ss]]]]]")
         return stamp
 
@@ -56,10 +55,9 @@ class _Daytime(kinds.Word):
     metavar = "hh:mm[:ss]"
 
     def read(self, word: str, _family: int) -> int:
-        parts = word.split(":")
-        fine = len(parts) in (2, 3) and all(re.fullmatch(r"\d{1,2}", part) for part in parts)
-        hour, minute, second = ([int(part) for part in parts] + [0])[:3] if fine else (24, 0, 0)
-        if hour > 23 or minute > 59 or second > 59:
+        parts = _numbers(word, "::")
+        hour, minute, second = [*parts, 0, 0][:3]
+        if len(parts) < 2 or not _is_daytime(hour, minute, second):
             raise ValueError(f"invalid time {word!r}: hh:mm[:ss], from 00:00:00 to 23:59:59")
         return hour * 3600 + minute * 60 + second
 
@@ -67,40 +65,74 @@ class _Daytime(kinds.Word):
         return f"{value // 3600:02}:{value // 60 % 60:02}:{value % 60:02}"
 
 
+def _numbers(word: str, separators: str) -> list[int]:
+    """Read numbers with these separators between them; none where nothing is written counts as 0."""
+    found = []
+    for separator in separators:
+        number, word = kinds.strtoul(word, 10)
+        found.append(number)
+        if not word.startswith(separator):
+            break
+        word = word[1:]
+    else:
+        number, word = kinds.strtoul(word, 10)
+        found.append(number)
+    if word:
+        raise ValueError(f"{word!r} is neither a number nor one of {separators}")
+    return found
+
+
+def _is_daytime(hour: int, minute: int, second: int) -> bool:
+    return hour <= 23 and minute <= 59 and second <= 59
+
+
 class _DayList(kinds.Word):
-    """Days joined by commas, kept as numbers from 1 on."""
+    """Days joined by commas, kept as numbers from 1 on; of each only the first letters are read.
+
+    A number that is no day is read too, and names none. libxt_time.c time_parse_monthdays(),
+    time_parse_weekdays().
+    """
 
     metavar = "day[,…]"
 
-    def __init__(self, most: int, names: Sequence[str] = ()) -> None:
+    def __init__(self, letters: int, names: Sequence[str] = ()) -> None:
         super().__init__()
-        self.most, self.names = most, names
+        self.letters, self.names = letters, names
 
     def read(self, word: str, _family: int) -> tuple[int, ...]:
-        return tuple(sorted({self.day(part) for part in word.split(",")}))
+        parts = word.split(",")
+        if parts[-1] == "":
+            parts.pop()
+        return tuple(sorted({self.day(part[: self.letters]) for part in parts}))
 
     def day(self, word: str) -> int:
         """Return the number of one day."""
-        for number, name in enumerate(self.names, 1):
+        number, rest = kinds.strtoul(word)
+        if not self.names and not rest and number <= 31:
+            return number
+        if self.names and not rest and number:
+            bit = number & 31  # the processor shifts by so many, and eight bits are kept
+            return bit if bit < 8 else _NO_DAY
+        for index, name in enumerate(self.names, 1):
             if word[:2] == name[:2]:
-                return number
-        try:
-            return kinds.parse_number(word, 1, self.most)
-        except ValueError:
-            raise ValueError(f"{word!r} is not a valid day") from None
+                return index
+        raise ValueError(f"{word!r} is not a valid day")
 
     def save(self, value: Any) -> str:
-        return ",".join(self.names[day - 1] if self.names else str(day) for day in value)
+        days = [day for day in value if 0 < day < _NO_DAY]
+        return ",".join(self.names[day - 1] if self.names else str(day) for day in days)
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Print as the kernel keeps it: listed days, both ends of a day's time."""
+    if "--utc" in settings and {"--kerneltz", "--localtz"} & settings.keys():
+        raise ValueError("--utc and --kerneltz exclude each other")
     settings = {"--datestop": Setting(_END_OF_TIME), **settings}
     if "--localtz" in settings:
         settings["--kerneltz"] = settings["--localtz"]
     start = settings.get("--timestart", Setting(0)).value
     stop = settings.get("--timestop", Setting(_LAST_SECOND)).value
-    if "--contiguous" in settings and start <= stop:
+    if "--contiguous" in settings and start < stop:
         raise ValueError(
             "--contiguous only makes sense when the stop time is before the start time"
         )
@@ -109,9 +141,11 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
         setting = settings.pop(name, None)
         if setting:
             every = range(1, most + 1)
-            days = tuple(day for day in every if (day in setting.value) is not setting.inverted)
-            if len(days) < most:
-                settings[name] = Setting(days)
+            days = {day for day in setting.value if day < _NO_DAY}
+            if setting.inverted:
+                days ^= {*every}
+            if days != {*every}:
+                settings[name] = Setting(tuple(sorted(days)))
     unneeded = {"--utc", "--localtz"} | (
         {"--timestart", "--timestop"} if (start, stop) == (0, _LAST_SECOND) else set()
     )
@@ -159,17 +193,17 @@ TIME = Extension(
     (
         Option("--timestart", _CLOCK, label="time", help="not before this time of day"),
         Option("--timestop", _CLOCK, label="time", help="not after this time of day"),
-        Option("--monthdays", _DayList(31), invertible=True, label="day of the month",
+        Option("--monthdays", _DayList(2), invertible=True, label="day of the month",
                help="only on these days of the month"),
-        Option("--weekdays", _DayList(7, _DAYS), invertible=True, label="weekday",
+        Option("--weekdays", _DayList(3, _DAYS), invertible=True, label="weekday",
                help="only on these days of the week"),
         Option("--datestart", _WHEN, hidden=0, label="date", help="not before this date"),
-        Option("--datestop", _WHEN, label="date", help="not after this date"),
-        Option("--kerneltz", kinds.FLAG, group="zone", label="kernel time",
+        Option("--datestop", _WHEN, hidden=0, label="date", help="not after this date"),
+        Option("--kerneltz", kinds.FLAG, label="kernel time",
                help="times are of the kernel's time zone"),
-        Option("--localtz", kinds.FLAG, group="zone", label="kernel time",
+        Option("--localtz", kinds.FLAG, label="kernel time",
                help="an older word for --kerneltz"),
-        Option("--utc", kinds.FLAG, group="zone", label="UTC",
+        Option("--utc", kinds.FLAG, label="UTC",
                help="times are UTC (as they are without being told)"),
         Option("--contiguous", kinds.FLAG, label="contiguous",
                help="a night belongs to the day on which it began"),

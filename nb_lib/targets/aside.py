@@ -168,10 +168,10 @@ class _Duration(kinds.Word):
     metavar = "time"
 
     def read(self, word: str, _family: int) -> int:
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([a-z]*)", word)
-        if not found or found[2] not in _UNITS:
+        found = kinds.strtod(word)
+        if found is None or found[1].lower() not in _UNITS:
             raise ValueError(f"{word!r} is not a time")
-        return int(float(found[1]) * _UNITS[found[2]])
+        return kinds.to_u32(found[0] * _UNITS[found[1].lower()])
 
     def save(self, value: Any) -> str:
         for name, size in (("s", 1_000_000), ("ms", 1_000)):

@@ -1,20 +1,25 @@
 """HMARK: a mark that is a hash of the packet's addresses and ports.
 
-Linux: net/netfilter/xt_HMARK.c. The hash itself is not modelled, so the packet's further way is
-undecided.
+Linux: net/netfilter/xt_HMARK.c hmark_hash(), hmark_pkt_set_htuple_ipv4(), hmark_ct_set_htuple(). Source and
+destination are put in order before they are hashed, so both directions get one mark; of an ICMP error
+the quoted packet counts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, headers, kinds
+from nb_lib.jhash import jhash, scale
+from nb_lib.matches.conntrack import tracked
 from nb_lib.net import BITS
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
 
 if TYPE_CHECKING:
+    from nb_lib.connection import Connection
     from nb_lib.packet import Packet
 
+_CONTINUE = Action("CONTINUE")
 _TUPLE = ("src", "dst", "sport", "dport", "spi", "proto", "ct")
 _FIELDS = {"src": "--hmark-src-prefix", "dst": "--hmark-dst-prefix", "sport": "--hmark-sport-mask",
            "dport": "--hmark-dport-mask", "spi": "--hmark-spi-mask",
@@ -74,8 +79,93 @@ def _refuse(settings: dict[str, Setting]) -> None:
         raise ValueError("HMARK needs --hmark-tuple or a mask")
 
 
-def _act(_use: Use, _packet: Packet, _ctx: Context) -> Action:
-    return Action("UNDECIDED", missing="nothing helps: HMARK's hash is not modelled")
+class _Tuple(NamedTuple):
+    """What is hashed: addresses as numbers, the ports or the SPI as they stand in the header."""
+
+    src: int
+    dst: int
+    protocol: int
+    ports: int | None = None
+
+
+def _act(use: Use, packet: Packet, ctx: Context) -> Action:
+    if "--hmark-tuple" in use.settings:
+        ct = packet.ct or tracked(packet, ctx)
+        if ct is None:
+            return Action("UNDECIDED", missing="what conntrack says of the packet (ct=…)")
+        if ct.connection is None:
+            return _CONTINUE
+        found = _of_connection(ct.connection)
+    else:
+        quotes = packet.icmp_type in headers.ICMP_ERRORS[packet.family]
+        if quotes and packet.protocol in (headers.ICMP, headers.ICMPV6) and packet.inner is None:
+            return _CONTINUE
+        found = _of_packet(packet.inner or packet)
+    return Action("CONTINUE", packet.change(mark=_mark(use, found, packet.family)))
+
+
+def _of_connection(connection: Connection) -> _Tuple:
+    there, back = connection.original, connection.reply
+    ports = None if there.protocol == headers.ICMP else there.sport << 16 | back.sport
+    return _Tuple(int(there.src), int(back.src), there.protocol, ports)
+
+
+def _of_packet(packet: Packet) -> _Tuple:
+    """Read the packet. Ports are four bytes: of ESP and AH they are the SPI."""
+    protocol, at = packet.protocol, packet.header_end
+    for kind, place in packet.extensions:
+        if kind == headers.AH:  # the kernel looks no further
+            protocol, at = kind, place
+            break
+    ends = (int(packet.src), int(packet.dst), protocol)
+    whole = not packet.fragment_offset and not packet.more_fragments
+    start = at + (4 if protocol == headers.AH else 0)
+    data = packet.data[start : start + 4]
+    has_ports = protocol in (*headers.WITH_PORTS, headers.ESP, headers.AH)
+    if not whole or not has_ports or len(data) < 4:
+        return _Tuple(*ends)
+    return _Tuple(*ends, int.from_bytes(data, "big"))
+
+
+def _mark(use: Use, found: _Tuple, family: int) -> int:
+    src, dst = (
+        _fold(address, use.value(f"--hmark-{side}-prefix", 0), family)
+        for side, address in (("src", found.src), ("dst", found.dst))
+    )
+    seed: int = use.value("--hmark-rnd")
+    size: int = use.value("--hmark-mod")
+    offset: int = use.value("--hmark-offset", 0)
+    protocols: int = use.value("--hmark-proto-mask", 0)
+    hashed: int = jhash((*sorted((src, dst)), _ports(use, found.ports)), seed)
+    hashed ^= found.protocol & protocols
+    return scale(hashed, size) + offset & kinds.U32
+
+
+def _fold(address: int, prefix: int, family: int) -> int:
+    """Return 32 bits of an address: of IPv6 the four words of what its prefix leaves, combined."""
+    full = (1 << BITS[family]) - 1
+    address &= full ^ full >> prefix
+    word = 0
+    while address:
+        word ^= address & kinds.U32
+        address >>= 32
+    return word
+
+
+def _ports(use: Use, ports: int | None) -> int:
+    """Mask and set the ports, and put the greater one first."""
+    if ports is None:
+        return 0
+
+    def pair(suffix: str) -> int:
+        spi: int = use.value(f"--hmark-spi{suffix}", 0)
+        source: int = use.value(f"--hmark-sport{suffix}", 0)
+        destination: int = use.value(f"--hmark-dport{suffix}", 0)
+        return spi | source << 16 | destination
+
+    ports = ports & pair("-mask") | pair("")
+    low, high = sorted((ports >> 16, ports & kinds.U16))
+    return high << 16 | low
 
 
 _PREFIX = addresses.PrefixLength()
@@ -107,7 +197,7 @@ HMARK = Extension(
                help="add this to the mark"),
         Option("--hmark-tuple", _Fields(_TUPLE), label="fields", help="hash these fields"),
     ),
-    tables=("mangle",), act=_act, tidy=_tidy,
+    act=_act, tidy=_tidy,
     summary="set the mark to a hash of the packet's addresses and ports",
     source="net/netfilter/xt_HMARK.c hmark_tg_v4(); iptables-extensions(8) HMARK",
 )  # fmt: skip

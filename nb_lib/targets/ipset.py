@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nb_lib import kinds
 from nb_lib.effects import SetMember
 from nb_lib.matches.ipset import SetKind
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.options import Action, Context, Extension, Option, Place, Setting, Use
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -31,6 +31,13 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     return {name: Setting(setting.value) for name, setting in settings.items()}
 
 
+def _place(use: Use) -> Place:
+    if "--map-set" not in use.settings:
+        return Place()
+    queued = {"--map-prio", "--map-queue"} & use.settings.keys()
+    return Place(("mangle",), ("FORWARD", "OUTPUT", "POSTROUTING") if queued else ())
+
+
 def _act(use: Use, _packet: Packet, _ctx: Context) -> Action:
     if "--map-set" in use.settings:
         return Action("UNDECIDED", missing="nothing helps: marks kept in a set are not modelled")
@@ -49,9 +56,9 @@ SET = Extension(
     (
         Option("--add-set", _SET, invertible=True, label="add to",
                help="put the packet's fields into this set"),
-        Option("--exist", kinds.FLAG, invertible=True, label="exist",
+        Option("--exist", kinds.FLAG, invertible=True, repeats=True, label="exist",
                help="renew the timeout of an entry that is there"),
-        Option("--timeout", kinds.Number(0, _NO_TIMEOUT - 1), invertible=True,
+        Option("--timeout", kinds.Number(0, _NO_TIMEOUT - 1), invertible=True, repeats=True,
                label="timeout", help="seconds that the entry lives"),
         Option("--del-set", _SET, invertible=True, label="take from",
                help="take the packet's fields out of this set"),
@@ -64,7 +71,7 @@ SET = Extension(
         Option("--map-queue", kinds.FLAG, invertible=True, label="queue",
                help="the packet's queue is the entry's"),
     ),
-    act=_act, tidy=_tidy,
+    act=_act, tidy=_tidy, place=_place,
     summary="put the packet's fields into an ipset, or take them out",
     source="net/netfilter/xt_set.c set_target_v3(); iptables-extensions(8) SET",
 )  # fmt: skip

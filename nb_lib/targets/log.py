@@ -6,6 +6,7 @@ xt_NFLOG.c nflog_tg(), xt_TRACE.c trace_tg().
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nb_lib import headers, kinds
@@ -162,14 +163,21 @@ LOG = Extension(
     source="net/netfilter/xt_LOG.c log_tg(); iptables-extensions(8) LOG",
 )  # fmt: skip
 
-NFLOG = Extension(
+
+def _tidy_nflog_legacy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """iptables-legacy keeps what never worked."""
+    _tidy_nflog(dict(settings), family)
+    return settings
+
+
+_NFLOG = Extension(
     "NFLOG",
     (
         Option("--nflog-prefix", _Prefix(_NFLOG_PREFIX, cut=False), label="prefix",
                help="up to 63 characters before the packet"),
         Option("--nflog-group", kinds.Number(0, 65_535), hidden=0, label="group",
                help="the netlink group that is told"),
-        Option("--nflog-range", kinds.Number(0, kinds.U32), label="range", help="no effect"),
+        Option("--nflog-range", kinds.Number(0, kinds.U32), hidden=0, label="range", help="no effect"),
         Option("--nflog-size", kinds.Number(0, kinds.U32), label="size",
                help="how many bytes of the packet to copy"),
         Option("--nflog-threshold", kinds.Number(0, 65_535), hidden=0, label="threshold",
@@ -180,8 +188,12 @@ NFLOG = Extension(
     source="net/netfilter/xt_NFLOG.c nflog_tg(); iptables-extensions(8) NFLOG",
 )  # fmt: skip
 
-TRACE = Extension(
-    "TRACE", tables=("raw",), act=_trace,
+NFLOG = replace(_NFLOG, legacy=replace(_NFLOG, tidy=_tidy_nflog_legacy))
+
+_TRACE = Extension(
+    "TRACE", act=_trace,
     summary="let the kernel report every rule that this packet meets",
     source="net/netfilter/xt_TRACE.c trace_tg(); iptables-extensions(8) TRACE",
 )  # fmt: skip
+
+TRACE = replace(_TRACE, legacy=replace(_TRACE, tables=("raw",)))

@@ -6,15 +6,22 @@ option gets one, of at most 536 (IPv4) or 1220 (IPv6).
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from nb_lib import kinds, ports
 from nb_lib.headers import SYN, TCP
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.options import Action, Context, Extension, Option, Place, Setting, Use
 from nb_lib.packet import Packet
+
+if TYPE_CHECKING:
+    from nb_lib.rules import Rule
 
 _MSS = 2  # the option's kind; its length is 4
 _HEADERS = {4: 40, 6: 60}
 _USUAL = {4: 536, 6: 1220}
 _LONGEST_HEADER = 60
+_NEEDS_TCP = ports.needs_protocol("TCPMSS", "tcp")
 _CONTINUE, _DROP = Action("CONTINUE"), Action("DROP")
 
 
@@ -84,14 +91,31 @@ def _find(options: bytes) -> int | None:
     return None
 
 
-TCPMSS = Extension(
+def _place(use: Use) -> Place:
+    """The path's MTU is known where the packet has a route."""
+    clamps = "--clamp-mss-to-pmtu" in use.settings
+    return Place((), ("FORWARD", "OUTPUT", "POSTROUTING")) if clamps else Place()
+
+
+def _check_legacy(use: Use, rule: Rule) -> str:
+    """Under iptables-legacy the rule must ask for SYN: find_syn_match()."""
+    for match in rule.matches:
+        flags = match.settings.get("--tcp-flags") if match.name == "tcp" else None
+        if flags and flags.value.value & SYN and not flags.inverted:
+            return _NEEDS_TCP(use, rule)
+    return "TCPMSS works on SYN packets only: put -m tcp --tcp-flags SYN,RST SYN before it"
+
+
+_TCPMSS = Extension(
     "TCPMSS",
     (
         Option("--set-mss", _Size(), label="MSS", help="at most this segment size"),
         Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp",
                help="at most what the path's MTU allows"),
     ),
-    protocols=("tcp",), act=_act, tidy=_tidy, check=ports.needs_protocol("TCPMSS", "tcp"),
+    protocols=("tcp",), act=_act, tidy=_tidy, place=_place, check=_NEEDS_TCP,
     summary="lower the segment size that a TCP handshake announces",
     source="net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet(); iptables-extensions(8) TCPMSS",
 )  # fmt: skip
+
+TCPMSS = replace(_TCPMSS, legacy=replace(_TCPMSS, check=_check_legacy))

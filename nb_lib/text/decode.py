@@ -58,7 +58,7 @@ class Decoder:
         self.family = family
         self.dialect = Dialect(family, chains, backend)
         self._reader = reader_of(family)
-        self._no_core = Use(core_of(family), {})
+        self._no_core = Use(core_of(family).under(backend), {})
         self._callable = frozenset(c for c in chains if find_target(c, family) is None)
         self._shapes = Shapes(self._callable)
         self._parts: dict[str, _Part | None] = {}
@@ -168,6 +168,8 @@ class Decoder:
         role, extension, settings, option, inverted, plain = template
         try:
             setting = Setting(option.kind.parse((last,), self.family), inverted)
+            if inverted and option.hides(setting):
+                return None
             if plain:
                 use = Use(extension, {option.name: setting})
             else:
@@ -187,8 +189,8 @@ class Decoder:
         reader = self._reader(self.dialect, found, line, lineno)
         reader.read()
         core = Use(reader.every, reader.core) if reader.core else self._no_core
-        return Rule(self.family, core, reader.uses(),
-                    reader.target_use(), reader.jump, reader.goto, reader.counters or counters)  # fmt: skip
+        return Rule(self.family, core, reader.uses(), reader.target_use(), reader.jump, reader.goto,
+                    reader.counters or counters)  # fmt: skip
 
 
 def _part(reader: Reader) -> _Part | None:

@@ -14,15 +14,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import cache
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 from nb_lib.errors import RulesetError
 from nb_lib.hooks import builtin
-from nb_lib.options import Extension
+from nb_lib.matches import find_match
+from nb_lib.matches import known_names as match_names
+from nb_lib.options import Extension, Place, Use
 from nb_lib.rules import Rule, Table
 from nb_lib.targets import find_target
+from nb_lib.targets import known_names as target_names
 from nb_lib.text.decode import called_by
+from nb_lib.text.reader import Dialect
 
 MAX_CALLS = 15  # chains below a built-in one: NFT_JUMP_STACK_SIZE less one
 # The interface that a packet does not have yet, or no longer has, in a built-in chain.
@@ -55,11 +60,12 @@ def misplaced(
 ) -> list[Misplaced]:
     """Return what stands in the wrong place."""
     bases = builtin(family, backend)[table.name]
-    return [*_interfaces(table, text, bases), *_calls(table, called, bases, family, backend)]
+    dialect = Dialect(family, frozenset(), backend)
+    return [*_interfaces(table, text, bases), *_calls(table, text, called, bases, dialect)]
 
 
 def _calls(
-    table: Table, called: Called, bases: tuple[str, ...], family: int, backend: str
+    table: Table, text: Text, called: Called, bases: tuple[str, ...], dialect: Dialect
 ) -> Iterator[Misplaced]:
     """Find what must not be called: in a circle, too deep, or from there."""
     chains = frozenset(table.chains)
@@ -70,13 +76,16 @@ def _calls(
         yield from _first_call(table, circle[-2], circle[-1], reason)
         return
     for base in bases:
-        if backend == "nft" and below[base] > MAX_CALLS:
+        if dialect.backend == "nft" and below[base] > MAX_CALLS:
             deepest = max(ways[base], key=below.__getitem__)
             reason = f"{below[base]} chains call one another below {base}: iptables-nft takes {MAX_CALLS}"
             yield from _first_call(table, base, deepest, reason)
     names = frozenset[str]().union(*called.values())
     yield from _builtin(table, called, names & frozenset(bases))
-    yield from _targets(table, called, names - chains, _reached(bases, ways, [*below]), family)
+    reached = _reached(bases, ways, [*below])
+    yield from _targets(table, called, names - chains, reached, dialect)
+    if dialect.family in (4, 6):
+        yield from _uses(table, text, reached, dialect)
 
 
 def _visit(bases: tuple[str, ...], ways: Called) -> tuple[dict[str, int], list[str]]:
@@ -135,19 +144,18 @@ def _targets(
     called: Called,
     names: AbstractSet[str],
     reached: Mapping[str, frozenset[str]],
-    family: int,
+    dialect: Dialect,
 ) -> Iterator[Misplaced]:
     """Find targets, all of them among ``names``, that work in other tables or chains only."""
-    known = {name: find_target(name, family) for name in names}
-    limited = {
-        name: of for name, of in known.items() if of and (of.tables or of.hooks or name == "DROP")
-    }
+    known = {name: find_target(name, dialect.family) for name in names}
+    forms = {name: of.under(dialect.backend) for name, of in known.items() if of}
+    limited = {name: of for name, of in forms.items() if of.tables or of.hooks or name == "DROP"}
     reasons: dict[tuple[str, frozenset[str]], str] = {}
     for chain, mine in called.items():
         for name in () if mine.isdisjoint(limited) else sorted(mine & limited.keys()):
             case = name, reached.get(chain, frozenset())
             if case not in reasons:
-                reasons[case] = _refusal(table.name, limited[name], case[1], family)
+                reasons[case] = _refusal(table.name, limited[name], case[1], dialect.family)
             if reasons[case]:
                 for at in calls(table, chain, name):
                     yield Misplaced(chain, at, name, reasons[case])
@@ -155,17 +163,56 @@ def _targets(
 
 def _refusal(table: str, target: Extension, hooks: frozenset[str], family: int) -> str:
     """Return why a chain that packets reach from ``hooks`` cannot use a target, or an empty string."""
-    name = target.name
-    if table == "nat" and name == "DROP" and family in (4, 6):
+    if table == "nat" and target.name == "DROP" and family in (4, 6):
         return "the nat table sees only the first packet of a connection: it is no place to drop"
-    if target.tables and table not in target.tables:
-        return f"{name} stands in table {' or '.join(target.tables)}, not in {table}"
-    wrong = sorted(hooks.difference(target.hooks)) if target.hooks else []
+    return _wrong_place(table, target.name, Place(target.tables, target.hooks), hooks)
+
+
+def _wrong_place(table: str, name: str, place: Place, hooks: frozenset[str]) -> str:
+    if place.tables and table not in place.tables:
+        return f"{name} stands in table {' or '.join(place.tables)}, not in {table}"
+    wrong = sorted(hooks.difference(place.hooks)) if place.hooks else []
     if wrong:
-        return (
-            f"{name} stands in {' or '.join(target.hooks)}, and packets come here from {wrong[0]}"
-        )
+        return f"{name} stands in {' or '.join(place.hooks)}, and packets come here from {wrong[0]}"
     return ""
+
+
+def _uses(
+    table: Table, text: Text, reached: Mapping[str, frozenset[str]], dialect: Dialect
+) -> Iterator[Misplaced]:
+    """Find matches that work in other tables or chains only, and what does with some options."""
+    pattern = _limited(dialect.family)
+    for chain in text.chains():
+        if not text.search(pattern, chain):
+            continue
+        hooks = reached.get(chain, frozenset())
+        # Of options iptables-nft learns only when a rule stands in a built-in chain itself.
+        told = hooks if dialect.backend == "legacy" or chain in hooks else frozenset()
+        for index, rule in _rules(table, chain):
+            for use in (*rule.matches, *([rule.target] if rule.target else [])):
+                if reason := _misused(table.name, use, hooks, told):
+                    yield Misplaced(chain, index, use.name, reason)
+
+
+def _misused(table: str, use: Use, hooks: frozenset[str], told: frozenset[str]) -> str:
+    extension = use.extension
+    reason = ""
+    if extension.test is not None:  # a target's own place is looked at by _targets()
+        place = Place(extension.tables, extension.hooks)
+        reason = _wrong_place(table, use.name, place, hooks)
+    if not reason and extension.place is not None:
+        reason = _wrong_place(table, use.name, extension.place(use), told)
+    return reason
+
+
+@cache
+def _limited(family: int) -> re.Pattern[str]:
+    """Return a pattern of the extensions whose place depends on more than a target's name."""
+    matches = [find_match(name, family) for name in match_names(family)]
+    names = [one.name for one in matches if one and (one.tables or one.hooks or one.place)]
+    targets = [find_target(name, family) for name in target_names(family)]
+    names += [one.name for one in targets if one and one.place]
+    return re.compile(rf"(?:-[mj]|--match|--jump)[ \t]*(?:{'|'.join(names)})(?=\s|\Z)")
 
 
 def _interfaces(table: Table, text: Text, bases: tuple[str, ...]) -> Iterator[Misplaced]:

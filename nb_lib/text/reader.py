@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import HOOKS
+from nb_lib.kinds import Masked
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import core as core_of
 from nb_lib.matches import known_names as match_names
-from nb_lib.options import Extension, Option, Setting, Settings, Use, unknown
+from nb_lib.options import Extension, Option, Setting, Use, unknown
 from nb_lib.rules import Counters
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
@@ -27,6 +28,8 @@ _NOT_MODELLED = frozenset({
     "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP", "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ",
     "TARPIT",
 })  # fmt: skip
+_OWN_FAMILY = {4: ("-4", "--ipv4"), 6: ("-6", "--ipv6")}
+_JOINED = ("i", "o", "m", "f", "c")  # short options that take the rest of their word
 _OTHER = {4: 6, 6: 4}  # the other family
 _RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
 
@@ -93,7 +96,7 @@ class Reader:
     def __init__(self, dialect: Dialect, found: list[Word], line: str, lineno: int) -> None:
         self.dialect = dialect
         self.family = dialect.family
-        self.every = core_of(dialect.family)
+        self.every = core_of(dialect.family).under(dialect.backend)
         self.words = found
         self.at = 0
         self.line = line
@@ -144,10 +147,23 @@ class Reader:
             self.set_counters(word)
         elif text in self.every.by_name and not self.claimed(text):
             self.option(self.every, self.core, self.every.by_name[text], word)
+        elif text[:1] == "-" and text[1:2] in _JOINED and len(text) > 2 and self.family in _OTHER:
+            self.joined(word)
         elif text.startswith("-") and len(text) > 1:
             self.extension_option(word)
         else:
             raise self.error(f'bad argument "{text}": an option starts with -', word)
+
+    def joined(self, word: Word) -> None:
+        """Read a short option and what stands in the same word: ``-mtcp``, ``-fi eth0``.
+
+        iptables takes the whole word for the name of a device: ``-ieth0`` names one called -ieth0.
+        """
+        option, rest = word.text[:2], word.text[2:]
+        value = {"i": word.text, "o": word.text, "f": f"-{rest}"}.get(option[1], rest)
+        self.words.insert(self.at, Word(value, word.col + 2))
+        self.word(word._replace(text=option))
+        self.latest = None
 
     def set_counters(self, option: Word) -> None:
         """``-c PACKETS BYTES`` or ``-c PACKETS,BYTES``."""
@@ -168,12 +184,13 @@ class Reader:
         if word.text[:1] in ("", "-"):
             raise self.error("-m requires the name of a match", word)
         extension = find_match(word.text, self.family)
-        if extension is None and find_match(word.text, _OTHER[self.family]):
-            raise self.error(f"{word.text} is a match of IPv{_OTHER[self.family]} only", word)
+        other = _OTHER.get(self.family, 0)
+        if extension is None and find_match(word.text, other):
+            raise self.error(f"{word.text} is a match of IPv{other} only", word)
         if extension is None:
             self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
         else:
-            self.matches.append((extension, {}, [], word))
+            self.matches.append((extension.under(self.dialect.backend), {}, [], word))
 
     def merge(self) -> None:
         """Join second mentions to the first: iptables-nft keeps one ``tcp`` and one ``udp``."""
@@ -186,18 +203,25 @@ class Reader:
                 self.matches.remove(other)
 
     def drop_empty(self) -> None:
-        """iptables-nft writes ports itself; a match of ``! --sport 0:65535`` alone is nothing then."""
+        """Leave out what iptables-nft, which writes ports and flags itself, has no words for.
 
-        def empty(extension: Extension, settings: Settings) -> bool:
-            of = extension.by_name
-            return bool(settings) and all(
-                s.inverted and s.value == of[o].hidden for o, s in settings.items()
-            )
-
-        if self.dialect.backend == "nft":
-            self.matches = [
-                m for m in self.matches if m[0].name not in _NATIVE or not empty(m[0], m[1])
-            ]
+        A comparison that asks for nothing (``--tcp-flags NONE SYN``, ``! --sport 0:65535``) is dropped, and
+        a match of nothing else with it.
+        """
+        if self.dialect.backend != "nft":
+            return
+        for loaded in list(self.matches):
+            extension, settings, _, _ = loaded
+            if extension.name not in _NATIVE or "--tcp-option" in settings:
+                continue
+            quiet = {
+                o: s for o, s in settings.items() if extension.by_name[o].hides(s) or _of_no_flag(s)
+            }
+            odd = any(s.inverted or (_of_no_flag(s) and s.value.value) for s in quiet.values())
+            if len(quiet) == len(settings) and odd:
+                self.matches.remove(loaded)
+            for name in quiet:
+                del settings[name]
 
     def load_target(self, word: Word, option: Word, *, goto: bool) -> None:
         """Load the target, or note the chain, that ``-j`` or ``-g`` names."""
@@ -208,11 +232,11 @@ class Reader:
         if not name or (goto and name not in self.dialect.chains):
             raise self.no_chain(word, goto=goto)
         if extension is not None:
-            self.target = (extension, {}, [], word)
+            self.target = (extension.under(self.dialect.backend), {}, [], word)
         elif name in self.dialect.chains:
             self.jump, self.goto = name, goto
-        elif find_target(name, _OTHER[self.family]):
-            raise self.error(f"{name} is a target of IPv{_OTHER[self.family]} only", word)
+        elif find_target(name, other := _OTHER.get(self.family, 0)):
+            raise self.error(f"{name} is a target of IPv{other} only", word)
         else:
             self.target = (unknown(name), {}, [], word)
 
@@ -281,6 +305,8 @@ class Reader:
         if not full or full == word.text:
             return False
         name, equals, value = word.text.partition("=")
+        if equals and any(full in of.by_name and of.by_name[full].kind.arity < 0 for of in loaded):
+            return False  # an option whose value may be missing takes it from the next word only
         if equals:
             self.words.insert(self.at, Word(value, word.col + len(name) + 1))
         self.word(word._replace(text=full))
@@ -291,12 +317,13 @@ class Reader:
     def implied(self) -> Extension | None:
         """The match that ``-p`` loads by itself, unless it stands there already."""
         setting = self.core.get("-p")
-        if setting is None or setting.inverted:
+        if setting is None or (setting.inverted and self.dialect.backend == "legacy"):
             return None
         name = IMPLIED.get(setting.value, {}).get(self.family)
         if name is None or any(name == loaded[0].name for loaded in self.matches):
             return None
-        return find_match(name, self.family)
+        found = find_match(name, self.family)
+        return found.under(self.dialect.backend) if found else None
 
     def option_hint(self, text: str) -> str:
         """Suggest a near option, or the match that has this one."""
@@ -332,7 +359,10 @@ class Reader:
         if inverted and not option.invertible:
             raise self.error(f"{option.name} cannot be inverted with !", word)
         self.inverted = None
-        if option.name in settings:
+        if option.divides:
+            self.divide(settings, option)
+            return
+        if option.name in settings and not option.repeats:
             raise self.error(f"multiple {word.text} options are not allowed", word)
         arity = option.kind.arity
         if arity < 0:
@@ -352,6 +382,13 @@ class Reader:
         if len(taken) == 1:
             self.latest = (extension, dict(settings), option, inverted)
         settings[option.name] = Setting(value, inverted)
+
+    @staticmethod
+    def divide(settings: dict[str, Setting], option: Option) -> None:
+        """Put the options that ``option`` closes aside, so that they may come again."""
+        before = settings.pop(option.name, Setting(())).value
+        mine = tuple((name, settings.pop(name)) for name in option.divides if name in settings)
+        settings[option.name] = Setting((*before, mine))
 
     def finish(
         self, extension: Extension, settings: dict[str, Setting], word: Word
@@ -394,6 +431,11 @@ class Reader:
         """Return the error that points at ``word``."""
         return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
                             line=self.line, hint=hint)  # fmt: skip
+
+
+def _of_no_flag(setting: Setting) -> bool:
+    """Whether a comparison of TCP's flags looks at none of them."""
+    return isinstance(setting.value, Masked) and not setting.value.mask
 
 
 def _full_name(text: str, core: Extension, loaded: Iterable[Extension]) -> str:

@@ -13,6 +13,7 @@ from nb_lib.net import ARP, BRIDGE
 from nb_lib.options import Use
 from nb_lib.rules import Chain, Rule, Ruleset, Table
 
+_LINK = {ARP, BRIDGE}
 _ORDER = {hook: place for place, hook in enumerate(HOOKS)}
 
 
@@ -28,7 +29,7 @@ def rule_text(rule: Rule) -> str:
         pieces.append(f"{'-g' if rule.goto else '-j'} {rule.jump}")
     elif rule.target is not None:
         pieces.append(_joined("-j", rule.target))
-    return " ".join(pieces)
+    return " ".join(filter(None, pieces))  # a core of which nothing is printed is no piece
 
 
 def _bridge_rule(rule: Rule) -> str:
@@ -58,10 +59,13 @@ def use_text(use: Use) -> str:
     pieces = []
     for option in extension.options:
         setting = use.settings.get(option.name)
-        if setting is None or (option.hidden is not None and setting.value == option.hidden):
+        if setting is None or option.hides(setting):
             continue
         value = option.kind.save(setting.value)
-        words = [option.name, value] if value else [option.name]
+        spoken = bool(value) or (
+            option.kind.arity != 0 and not _LINK.issuperset(extension.families)
+        )
+        words = [option.name, value] if spoken else [option.name]
         if setting.inverted:
             words.insert(1 if value and BRIDGE in extension.families else 0, "!")
         pieces.append(" ".join(words))
@@ -97,8 +101,9 @@ def table_text(table: Table, *, counters: bool = False, family: int = IPV4) -> s
     for chain in chains:
         for rule in chain.rules:
             count = f"[{rule.counters.packets}:{rule.counters.bytes}] " if counters else ""
-            line = f"{count}-A {chain.name} {rule_text(rule)}"
-            lines.append(line if link else line.rstrip(" "))
+            text = rule_text(rule)
+            line = f"{count}-A {chain.name} {text}" if text or link else f"{count}-A {chain.name}"
+            lines.append(line)
     return "\n".join([*lines, *([""] if link else ["COMMIT", ""])])
 
 

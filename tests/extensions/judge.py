@@ -29,6 +29,11 @@ class Case(NamedTuple):
     table: str
     rule: str
     backend: str = "nft"  # nft, legacy, or stand-in: legacy over standin.c
+    caller: str = ""  # a built-in chain that calls the rule's own, if packets are to come there
+
+    def call(self, chain: str) -> str:
+        """Return the line by which the caller calls ``chain``, the rule's own."""
+        return f"-A {self.caller} -j {chain}\n" if self.caller else ""
 
 
 class Verdict(NamedTuple):
@@ -116,7 +121,7 @@ def _over_stand_in(case: Case, library: str) -> tuple[list[str], str]:
 
 
 def _dump(case: Case, chain: str) -> str:
-    return f"*{case.table}\n:{chain} - [0:0]\n-A {chain} {case.rule}\nCOMMIT\n"
+    return f"*{case.table}\n:{chain} - [0:0]\n-A {chain} {case.rule}\n{case.call(chain)}COMMIT\n"
 
 
 def _run(

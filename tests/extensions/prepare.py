@@ -19,16 +19,17 @@ _NFNETLINK, _NEW_ACCOUNT, _CREATE = (
     7 << 8,
     0x401,
 )  # NETLINK_NETFILTER, NFNL_SUBSYS_ACCT, REQUEST|CREATE
+_WRITTEN = ("x", "b", "a/b_c", "averyveryveryverylongnameofmany")  # names in written.txt
 _NAME = 1  # NFACCT_NAME
 
 
 def _names() -> list[str]:
-    return sorted({word.strip('"') for word in WORDS} - {""})
+    return sorted({word.strip('"') for word in (*WORDS, *_WRITTEN)} - {""})
 
 
 def _estimators() -> str:
     names = dict.fromkeys(name[:15] for name in _names())
-    rules = [f'{_ESTIMATOR} "{name}"' for name in (*names, "b") if "'" not in name]
+    rules = [f'{_ESTIMATOR} "{name}"' for name in names]
     return "\n".join(["*filter", ":estimators - [0:0]", *rules, "COMMIT", ""])
 
 

@@ -36,9 +36,10 @@ def recorded_helps() -> helps.Helps:
 def recorded() -> dict[Case, Saved]:
     """Return each case and the rules that iptables saved, none if it refused."""
     found: dict[Case, Saved] = {}
-    for family, table, rule, backend, verdict in map(json.loads, _lines()[1:]):
-        saved = {REFUSED: (), SAME: (rule,)}.get(verdict) if isinstance(verdict, int) else verdict
-        found[Case(family, table, rule, backend)] = tuple(saved)
+    for *case, verdict in map(json.loads, _lines()[1:]):
+        asked = Case(*case)
+        short = {REFUSED: (), SAME: (asked.rule,)}
+        found[asked] = short[verdict] if isinstance(verdict, int) else tuple(verdict)
     return found
 
 

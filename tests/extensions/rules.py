@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nb_lib.hooks import BUILTIN
 from nb_lib.matches import find_match
 from nb_lib.matches.core import CORE
 from nb_lib.options import unknown
@@ -18,7 +19,7 @@ from nb_lib.targets import find_target
 from tests.extensions.judge import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nb_lib.options import Extension, Option
     from tests.extensions.helps import Helps
@@ -192,15 +193,15 @@ LOOKED_UP = {
 }
 # Extensions whose kernel half the machine may lack: iptables' own half is asked, over a stand-in.
 WITHOUT_KERNEL = ("ipvs", "CLUSTERIP", "LED", "ULOG")
+FIRST = 12  # rules of an extension in each table and each of the hooks come first
 TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
 def cases(helps: Helps, every: int = 1) -> list[Case]:
     """Return the written rules, and one of ``every`` so many generated ones, for each backend."""
-    made = [case for number, case in enumerate(generated(helps)) if number % every == 0]
     return [
         case._replace(backend=backend)
-        for case in dict.fromkeys([*written(), *made])
+        for case in dict.fromkeys([*written(), *generated(helps, every)])
         for backend in _backends(case.rule)
     ]
 
@@ -215,14 +216,22 @@ def written() -> Iterator[Case]:
     lines = (Path(__file__).parent / "written.txt").read_text().splitlines()
     for number, line in enumerate(lines):
         if not line.startswith("#"):
-            family, table, rule = line.split(" ", 2)
-            yield _own_names(Case(int(family), table, rule), f"w{number}")
+            family, place, rule = line.split(" ", 2)
+            table, _, caller = place.partition(":")
+            yield _own_names(Case(int(family), table, rule, caller=caller), f"w{number}")
 
 
-def generated(helps: Helps) -> Iterator[Case]:
-    """Yield each option of each extension with each word, for the families that have it."""
-    for number, case in enumerate(_generated(helps)):
-        yield _own_names(case, str(number))
+def generated(helps: Helps, every: int = 1) -> Iterator[Case]:
+    """Yield each option of each extension with each word, for the families that have it.
+
+    Of each extension the first rules, which hold no more than it needs, and then one of ``every`` many.
+    """
+    number = 0
+    for group in _groups(helps):
+        for place, case in enumerate(group):
+            number += 1
+            if place < FIRST or not place % every:
+                yield _own_names(case, str(number))
 
 
 def _own_names(case: Case, suffix: str) -> Case:
@@ -231,14 +240,15 @@ def _own_names(case: Case, suffix: str) -> Case:
     return case._replace(rule=rule)
 
 
-def _generated(helps: Helps) -> Iterator[Case]:
+def _groups(helps: Helps) -> Iterator[Iterable[Case]]:
+    """Yield the rules of each extension and family."""
     for family in (4, 6):
         for option in CORE.options:
-            yield from _option(family, "filter", "", "core", option.name, option)
+            yield _option(Case(family, "filter", ""), "core", option.name, option)
     for key, named in helps.items():
         flag, name, family = key.split()
         find = find_target if flag == "-j" else find_match
-        yield from _extension(int(family), f"{flag} {name}", find(name, int(family)), named)
+        yield _extension(int(family), f"{flag} {name}", find(name, int(family)), named)
 
 
 def _extension(
@@ -250,40 +260,38 @@ def _extension(
     table = extension.tables[0] if extension.tables else "filter"
     if load.startswith("-j") and table == "nat":
         protocol = "-p tcp "
-    start = f"{protocol}{load}"
-    yield Case(family, table, start)
+    bare = Case(family, table, f"{protocol}{load}")
+    whole = COMPANIONS.get(extension.name, {}).get("", "").replace("s4", f"s{family}")
+    full = bare._replace(rule=f"{bare.rule} {whole}".strip())
+    yield from (full._replace(table=other) for other in TABLES)
+    mangle = "nat" if table == "nat" else "mangle"
+    yield from (full._replace(table=mangle, caller=caller) for caller in BUILTIN[mangle])
+    yield bare
+    yield bare._replace(rule=f"{bare.rule} --nosuch 1")
     if protocol:
-        yield Case(family, table, load)
-        yield Case(family, table, f"! {start}")
-        yield Case(family, table, f"-p 47 {load}")
-    for other in TABLES:
-        whole = COMPANIONS.get(extension.name, {}).get("", "").replace("s4", f"s{family}")
-        yield Case(family, other, f"{start} {whole}".strip())
-    yield Case(family, table, f"{start} --nosuch 1")
+        yield from (bare._replace(rule=rule) for rule in (load, f"! {bare.rule}", f"-p 47 {load}"))
     aliases = [
         alias for name in named if (of := extension.by_name.get(name)) for alias in of.aliases
     ]
     for name in dict.fromkeys([*named, *extension.by_name, *aliases]):
-        option = extension.by_name.get(name)
-        yield from _option(family, table, start, extension.name, name, option)
+        yield from _option(bare, extension.name, name, extension.by_name.get(name))
 
 
-def _option(
-    family: int, table: str, start: str, extension: str, name: str, option: Option | None
-) -> Iterator[Case]:
+def _option(bare: Case, extension: str, name: str, option: Option | None) -> Iterator[Case]:
+    """Rules of one option, behind ``bare`` and what else the option needs."""
     key = option.name if option else name
     if key in LOOKED_UP.get(extension, ()):
         return
     companions = COMPANIONS.get(extension, {})
-    beside = companions.get(key, companions.get("", "")).replace("s4", f"s{family}")
-    before = f"{start} {beside}".strip()
+    beside = companions.get(key, companions.get("", "")).replace("s4", f"s{bare.family}")
+    before = f"{bare.rule} {beside}".strip()
 
     def case(text: str) -> Case:
-        return Case(family, table, f"{before} {text}".strip())
+        return bare._replace(rule=f"{before} {text}".strip())
 
     yield case(name)
     yield case(f"! {name}")
-    words = _words(family, key, option)
+    words = _words(bare.family, key, option)
     if option is not None and name != option.name:  # an alias: the same, in fewer words
         words = words[::12]
     for word in words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,10 +11,8 @@ import pytest
 from nb_lib.matches import MATCHES
 from nb_lib.options import Extension
 from nb_lib.targets import TARGETS
-from tests.extensions.compare import is_known
-from tests.extensions.judge import Case
+from tests.extensions.judge import ROOT, Case
 from tests.extensions.recorded import recorded
-from tests.extensions.rules import SETUP
 from tests.extensions.world import rule
 
 pytestmark = [
@@ -31,7 +30,7 @@ def _example(flag: str, key: str, extension: Extension) -> Case | None:
         case
         for case, saved in recorded().items()
         if len(saved) == 1 and case.family == family and f" {flag} {name} " in f" {saved[0]} "
-        if not is_known(case)
+        if case.backend == "nft" and not case.caller
     ]
     return min(
         found, key=lambda case: case.rule.count("-m ") + case.rule.count("-j "), default=None
@@ -42,7 +41,7 @@ def _kernel_tracks(case: Case) -> bool:
     program = "iptables" if case.family == 4 else "ip6tables"
     family, address = (2, "127.0.0.1") if case.family == 4 else (10, "::1")
     script = f"""
-        {SETUP}
+        {sys.executable} -m tests.extensions.prepare
         {program}-nft-restore <<'END' || exit 1
 *{case.table}
 :c - [0:0]
@@ -54,7 +53,11 @@ END
         cat /proc/sys/net/netfilter/nf_conntrack_count
     """
     done = subprocess.run(
-        ["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, check=True
+        ["unshare", "-n", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     return done.stdout.split()[-1] != "0"
 

@@ -1,4 +1,4 @@
-"""bpf, cluster, srh, osf, SNPT, DNPT: which packets meet a rule in the live kernel, and what becomes of them.
+"""bpf, cluster, srh, osf, HMARK, SNPT, DNPT: what they say of packets in the live kernel.
 
 Each rule stands in mangle's PREROUTING of a router; its counter tells whether a packet matched.
 """
@@ -47,6 +47,12 @@ PROGRAMS = (
     "4,0 0 0 3,69 0 1 1,6 0 0 1,6 0 0 0", "3,5 0 0 1,6 0 0 0,6 0 0 1",
     "4,0 0 0 33,2 0 0 15,97 0 0 15,22 0 0 0",
 )  # fmt: skip
+# iptables-nft compares bytes of any protocol with ports and flags.
+OTHER_PROTOCOLS = [
+    "! -p tcp -m tcp --dport 53", "! -p tcp -m tcp ! --dport 53", "! -p udp -m udp --sport 40000",
+    "! -p udp -m udp --dport 80:443", "! -p tcp -m tcp --tcp-flags SYN,ACK NONE",
+    "! -p tcp -m tcp ! --sport 9 ! --dport 53", "! -p tcp -m tcp --sport 9 --tcp-flags ALL NONE",
+]  # fmt: skip
 RULES = {
     4: [
         *(f'-m bpf --bytecode "{program}"' for program in PROGRAMS),
@@ -56,6 +62,7 @@ RULES = {
             for node in range(1, nodes + 1)
         ),
         "-m cluster --cluster-total-nodes 3 ! --cluster-local-nodemask 5 --cluster-hash-seed 9",
+        *OTHER_PROTOCOLS,
         "-p tcp -m osf --genre Linux",
         "-p tcp -m osf ! --genre Linux",
     ],
@@ -65,6 +72,7 @@ RULES = {
             f"-m cluster --cluster-total-nodes 4 --cluster-local-node {node} --cluster-hash-seed 77"
             for node in range(1, 5)
         ),
+        *OTHER_PROTOCOLS,
         "-m srh", "-m srh --srh-next-hdr 17", "-m srh ! --srh-next-hdr 17",
         "-m srh --srh-hdr-len-eq 4", "-m srh ! --srh-hdr-len-gt 4", "-m srh --srh-hdr-len-lt 5",
         "-m srh --srh-segs-left-eq 1", "-m srh --srh-segs-left-gt 0", "-m srh ! --srh-segs-left-lt 1",
@@ -100,8 +108,8 @@ def lab() -> Iterator[Lab]:
 
 def arrived(packet: Packet) -> tuple[Packet, World]:
     """Return the packet as PREROUTING of mangle sees it: the first of a connection."""
-    there = Tuple(packet.src, packet.dst, packet.protocol)
-    back = Tuple(packet.dst, packet.src, packet.protocol)
+    there = Tuple(packet.src, packet.dst, packet.protocol, packet.sport or 0, packet.dport or 0)
+    back = Tuple(packet.dst, packet.src, packet.protocol, packet.dport or 0, packet.sport or 0)
     first = Tracked("NEW", "ORIGINAL", Connection(1, there, back))
     seen = packet.change(in_iface="r0", ct=first, facts=(("os", ""),), link="HOST")
     return seen, World(table="mangle", hook="PREROUTING", family=packet.family)
@@ -126,6 +134,56 @@ def test_packets_match_the_rules_that_they_match_in_the_kernel(lab, family, figu
             if (mine == "hit") != (count == "1"):
                 wrong.append(f"{one}\n  {packet}: kernel {count}, nb_lib {mine}")
     figure(f"rare matches, IPv{family}", asked - len(wrong), asked, "packets × rules")
+    assert not wrong, "\n".join(wrong[:20])
+
+
+HASHED = [
+    "--hmark-tuple src --hmark-rnd 1", "--hmark-tuple src,dst --hmark-rnd 0xfeedcafe",
+    "--hmark-tuple src,dst,sport,dport,proto --hmark-rnd 7",
+    "--hmark-src-prefix 24 --hmark-dst-prefix 8 --hmark-sport-mask 0xff --hmark-rnd 2",
+    "--hmark-tuple sport,dport --hmark-dport 0x8000 --hmark-rnd 3",
+    "--hmark-sport 0x1234 --hmark-tuple src --hmark-rnd 3",
+    "--hmark-tuple src,dst,spi --hmark-rnd 9", "--hmark-tuple ct,src,dst,sport,dport --hmark-rnd 4",
+]  # fmt: skip
+TO_HASH = {
+    4: [
+        *PACKETS[4], raw(CLIENT, SERVER, 50, payload=b"\0\0\x12\x34" * 4),
+        raw(CLIENT, SERVER, 51, payload=b"\x06\x04\0\0\x11\x12\x13\x14" + bytes(16)),
+        icmp(CLIENT, SERVER, type=3, code=1, payload=udp("10.9.9.9:7", "10.1.0.2:8").data),
+    ],
+    6: [*PACKETS[6], icmp(CLIENT6, SERVER6, type=1, payload=udp("[fd00::9]:7", f"[{CLIENT6}]:8").data),
+        raw(CLIENT6, SERVER6, 50, payload=b"\0\0\x12\x34" * 4)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_hmark_gives_the_mark_that_the_kernel_gives(lab, family, figure) -> None:
+    wrong, asked, marks = [], 0, 61
+    save = ("iptables-nft-save" if family == 4 else "ip6tables-nft-save", "-c", "-t", "mangle")
+    for options in HASHED:
+        target = f"-j HMARK {options} --hmark-mod {marks} --hmark-offset 100"
+        # The conntrack match switches tracking on, of which HMARK alone would see nothing.
+        tracked = "-m conntrack ! --ctstate UNTRACKED " * ("ct" in options.split()[1].split(","))
+        rules = [tracked + target, *(f"-m mark --mark {100 + n} -j ACCEPT" for n in range(marks))]
+        dump = "*mangle\n" + "".join(f"-A PREROUTING {one}\n" for one in rules) + "COMMIT\n"
+        for packet in TO_HASH[family]:
+            if tracked and packet.inner:
+                continue  # an error about no connection is INVALID
+            lab.load(dump, family)
+            lab.inject("c0", packet.data)
+            time.sleep(0.005)
+            counts = re.findall(
+                r"^\[(\d+):\d+\] -A PREROUTING -m mark",
+                run(*save, namespace=lab.router),
+                re.MULTILINE,
+            )
+            real = 100 + counts.index("1") if "1" in counts else 0
+            seen, world = arrived(packet)
+            mine = (act(target, seen, world).packet or seen).mark
+            asked += 1
+            if mine != real:
+                wrong.append(f"{options}: {packet}: kernel {real}, nb_lib {mine}")
+    figure(f"HMARK, IPv{family}", asked - len(wrong), asked, "packets")
     assert not wrong, "\n".join(wrong[:20])
 
 

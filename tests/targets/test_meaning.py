@@ -41,7 +41,6 @@ VERDICTS = {
     "NETMAP": "ACCEPT",
     "SYNPROXY": "STOLEN",
     "TPROXY": "DROP",
-    "HMARK": "UNDECIDED",
     "CLUSTERIP": "UNDECIDED",
 }
 CHANGES = {
@@ -66,6 +65,14 @@ CHANGES = {
         ("-j MARK --and-mark 0xf0", tcp(A, B, dport=1, mark=0xFF), {"mark": 0xF0}),
         ("-j MARK --or-mark 0xf", tcp(A, B, dport=1, mark=0xF0), {"mark": 0xFF}),
         ("-j MARK --xor-mark 0xff", tcp(A, B, dport=1, mark=0xF0), {"mark": 0x0F}),
+    ],
+    # A modulus of one leaves one mark; others are compared in tests/kernel/test_rare_extensions.py.
+    "HMARK": [
+        (
+            "-j HMARK --hmark-tuple src --hmark-mod 1 --hmark-rnd 1 --hmark-offset 7",
+            SYN,
+            {"mark": 7},
+        )
     ],
     "CONNMARK": [
         ("-j CONNMARK --restore-mark", marked(0, 7), {"mark": 7}),
@@ -244,7 +251,6 @@ EFFECTS = {
 }
 OTHERS = {
     "CLUSTERIP": "-j CLUSTERIP",
-    "HMARK": "-j HMARK --hmark-tuple src --hmark-mod 10 --hmark-rnd 1",
     "TPROXY": "-p tcp -j TPROXY --on-port 3128",
 }
 
