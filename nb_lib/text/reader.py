@@ -28,7 +28,6 @@ _NOT_MODELLED = frozenset({
     "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP", "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ",
     "TARPIT",
 })  # fmt: skip
-_OWN_FAMILY = {4: ("-4", "--ipv4"), 6: ("-6", "--ipv6")}
 _JOINED = ("i", "o", "m", "f", "c")  # short options that take the rest of their word
 _OTHER = {4: 6, 6: 4}  # the other family
 _RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")

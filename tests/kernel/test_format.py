@@ -29,6 +29,7 @@ ON_PURPOSE = {
     "negative counters": ODD_COUNTERS,
     "filter:INPUT -j DROPP --now": "an unknown target with options is kept, as the text it is",
     "filter:INPUT -m nonsense -j ACCEPT": "an unknown match is kept, as the text it is",
+    "filter:INPUT -j ACCEPT -v": "with -v the restore itself talks; no dump says it",
     "filter:INPUT -4 -j ACCEPT": "rules for both families in one file are no dump",
     "filter:INPUT -6 -j ACCEPT": "the same",
     'filter:INPUT -m comment --comment "a b -j ACCEPT': "iptables reads on in the next line",
