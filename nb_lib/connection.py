@@ -16,7 +16,7 @@ Address = IPv4Address | IPv6Address
 class Tuple(NamedTuple):
     """One direction of a connection: who speaks to whom.
 
-    ``sport`` and ``dport`` are ports for TCP, UDP, UDP-Lite, SCTP and DCCP. For ICMP ``sport``
+    ``sport`` and ``dport`` are ports for TCP, UDP, UDP-Lite and SCTP. For ICMP ``sport``
     is the identifier and ``dport`` is ``type << 8 | code``, as in the kernel's own tuple.
     """
 
@@ -50,7 +50,9 @@ class Connection:
     helper: str = ""
     zone: int = 0
     master: int | None = None  # id of the connection that expected this one
-    tcp: object = field(default=None, compare=False)  # window tracking, engine/conntrack.py
+    proto: object = field(
+        default=None, compare=False
+    )  # TCP's windows, SCTP's tags: engine/tcp.py, sctp.py
     labels: int = 0
 
 

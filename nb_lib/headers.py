@@ -45,6 +45,23 @@ def checksum(data: bytes | bytearray) -> int:
     return ~total & 0xFFFF
 
 
+def _crc32c_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0x82F63B78 * (byte & 1)
+    return byte
+
+
+_CRC32C = tuple(map(_crc32c_of, range(256)))
+
+
+def crc32c(data: bytes | bytearray) -> bytes:
+    """Return the checksum of an SCTP packet whose own is zero, as it stands there (RFC 9260, appendix A)."""
+    total = 0xFFFFFFFF
+    for byte in data:
+        total = total >> 8 ^ _CRC32C[(total ^ byte) & 0xFF]
+    return (total ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
 def pseudo_header(src: Address, dst: Address, protocol: int, size: int) -> bytes:
     """Return what TCP, UDP and ICMPv6 add in front of a segment of ``size`` bytes for its checksum."""
     if src.version == 6:

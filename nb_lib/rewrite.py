@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nb_lib.connection import Address
-from nb_lib.headers import CHECKSUM_AT, ICMP, UDP
+from nb_lib.headers import CHECKSUM_AT, DCCP, ICMP, SCTP, UDP, crc32c
 from nb_lib.net import parse_address
 
 if TYPE_CHECKING:
@@ -29,9 +29,14 @@ def _mend(data: bytearray, at: int, old: bytes, new: bytes) -> None:
 
 
 def _mend_transport(packet: Packet, data: bytearray, old: bytes, new: bytes) -> None:
-    """Mend the transport's checksum; a UDP checksum of zero means *none* and stays."""
+    """Mend the transport's checksum; a UDP checksum of zero means *none* and stays.
+
+    SCTP's is made anew, DCCP's is left wrong: nf_nat_proto.c sctp_manip_pkt(), l4proto_manip_pkt().
+    """
     at = CHECKSUM_AT.get(packet.protocol)
-    if packet.fragment_offset or at is None:
+    if packet.protocol == SCTP:
+        _sum_sctp(packet, data)
+    if packet.fragment_offset or at is None or packet.protocol == DCCP:
         return
     at += packet.header_end
     if packet.protocol == UDP:
@@ -42,6 +47,14 @@ def _mend_transport(packet: Packet, data: bytearray, old: bytes, new: bytes) -> 
             data[at : at + 2] = b"\xff\xff"
         return
     _mend(data, at, old, new)
+
+
+def _sum_sctp(packet: Packet, data: bytearray) -> None:
+    at, end = packet.header_end, packet.length
+    if packet.fragment_offset or at + 12 > len(data):
+        return
+    data[at + 8 : at + 12] = bytes(4)
+    data[at + 8 : at + 12] = crc32c(data[at:end])
 
 
 def _rewrite_address(packet: Packet, data: bytearray, value: str | Address, at: int) -> None:

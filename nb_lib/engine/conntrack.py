@@ -20,10 +20,9 @@ from typing import Any
 
 from nb_lib import present
 from nb_lib.connection import Connection, Tracked, Tuple
-from nb_lib.engine import tcp
-from nb_lib.engine.timeouts import of_protocol
+from nb_lib.engine import protocols
 from nb_lib.engine.tuples import invert, opens, tuple_of
-from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6, TCP, UDP, UDPLITE, checksum
+from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6
 from nb_lib.packet import Packet
 
 STREAM_AFTER = 2  # seconds after which a UDP flow with replies counts as a stream
@@ -118,11 +117,11 @@ def track(
     own packets: their checksums are not verified.
     """
     table.expire(now)
-    if packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOUR_DISCOVERY:
-        return replace(packet, ct=UNTRACKED), "untracked", "neighbour discovery is not tracked"
-    wrong = _malformed(packet, arriving=arriving)
+    wrong = protocols.malformed(packet, arriving=arriving)
     if wrong:
         return replace(packet, ct=INVALID), "invalid", wrong
+    if packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOUR_DISCOVERY:
+        return replace(packet, ct=UNTRACKED), "untracked", "neighbour discovery is not tracked"
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
         return _related(table, packet)
     t = tuple_of(packet)
@@ -150,45 +149,6 @@ def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
     return replace(packet, ct=tracked._replace(connection=inserted)), True
 
 
-def _malformed(packet: Packet, *, arriving: bool) -> str:
-    """What makes a packet INVALID whatever the table holds: the protocols' error functions."""
-    if packet.fragment_offset:
-        return "a later fragment"
-    if tuple_of(packet) is None:
-        return "the transport header is cut off"
-    if packet.protocol == UDP and (wrong := _udp_length(packet)):
-        return wrong
-    if packet.protocol == TCP and (wrong := tcp.malformed(packet)):
-        return wrong
-    if arriving and not checksum_ok(packet):
-        return f"the {packet.protocol_name} checksum is wrong"
-    return ""
-
-
-def _udp_length(packet: Packet) -> str:
-    """What is wrong with the length that a UDP header states: udp_error()."""
-    at, data = packet.header_end, packet.data
-    stated = data[at + 4] << 8 | data[at + 5] if packet.whole else 0
-    fits = 8 <= stated <= packet.length - at
-    return "" if fits else f"the UDP header states a length of {stated} bytes"
-
-
-def checksum_ok(packet: Packet) -> bool:
-    """Whether the transport checksum is right; that of a first fragment cannot be."""
-    if packet.fragment_offset:
-        return True
-    body = packet.data[packet.header_end : packet.length]
-    if packet.protocol == UDP and body[6:8] == b"\0\0":
-        return packet.family == 4
-    if packet.protocol not in (TCP, UDP, ICMP, ICMPV6):
-        return True
-    pseudo = b""
-    if packet.protocol != ICMP:
-        size = len(body).to_bytes(4, "big")
-        pseudo = packet.src.packed + packet.dst.packed + size + packet.protocol.to_bytes(4, "big")
-    return checksum(pseudo + body) == 0
-
-
 def _open(
     table: Conntrack, packet: Packet, t: Tuple, now: float, timeouts: Timeouts
 ) -> tuple[Packet, str, str]:
@@ -196,16 +156,12 @@ def _open(
     reply = invert(t)
     if reply is None or not opens(t):
         return replace(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
-    state, window = "", None
-    expires = now + of_protocol(timeouts, packet.protocol)
-    if packet.protocol == TCP:
-        first = tcp.opening(packet, now, timeouts)
-        if first is None:
-            flags = ",".join(packet.flag_names) or "no flags"
-            return replace(packet, ct=INVALID), "invalid", f"{flags} opens no connection"
-        state, window, expires = first
-    connection = Connection(table.new_id(), t, reply, state=state, tcp=window, created=now, expires=expires,
-                            packets=(1, 0), bytes=(packet.length, 0))  # fmt: skip
+    fresh = Connection(
+        table.new_id(), t, reply, created=now, packets=(1, 0), bytes=(packet.length, 0)
+    )
+    verdict, connection, note = protocols.begin(fresh, packet, now, timeouts)
+    if verdict == "invalid":
+        return replace(packet, ct=INVALID), "invalid", note
     return replace(packet, ct=Tracked("NEW", "ORIGINAL", connection)), "new", ""
 
 
@@ -218,7 +174,7 @@ def _follow(
 ) -> tuple[Packet, str, str]:
     """A packet of a connection that is known, with its direction."""
     connection, direction = held
-    followed = _step(connection, packet, direction, now, timeouts)
+    followed = protocols.step(connection, packet, direction, now, timeouts)
     verdict, changed, note = followed
     if verdict == "reopen":
         table.delete(connection)
@@ -240,31 +196,11 @@ def _follow(
     return replace(packet, ct=Tracked(_state(status, side), direction, changed)), "known", note
 
 
-def _step(
-    connection: Connection, packet: Packet, direction: str, now: float, timeouts: Timeouts
-) -> tcp.Followed:
-    """What the protocol makes of one more packet."""
-    if packet.protocol == TCP:
-        return tcp.follow(connection, packet, direction, now, timeouts)
-    if packet.protocol in (UDP, UDPLITE):
-        return tcp.Followed("accept", _udp(connection, now, timeouts))
-    expires = now + of_protocol(timeouts, packet.protocol)
-    return tcp.Followed("accept", replace(connection, expires=expires))
-
-
 def _state(status: frozenset[str], side: int) -> str:
     """The state that a known connection gives to a packet of one side: nf_conntrack_in()."""
     if side or "SEEN_REPLY" in status:
         return "ESTABLISHED"
     return "RELATED" if "EXPECTED" in status else "NEW"
-
-
-def _udp(connection: Connection, now: float, timeouts: Timeouts) -> Connection:
-    """A UDP flow with replies that lives longer than two seconds is a stream: nf_conntrack_udp_packet()."""
-    if "SEEN_REPLY" in connection.status and now > connection.created + STREAM_AFTER:
-        return replace(connection, expires=now + timeouts["udp_timeout_stream"],
-                       status=connection.status | {"ASSURED"})  # fmt: skip
-    return replace(connection, expires=now + timeouts["udp_timeout"])
 
 
 def _related(table: Conntrack, packet: Packet) -> tuple[Packet, str, str]:
@@ -275,6 +211,10 @@ def _related(table: Conntrack, packet: Packet) -> tuple[Packet, str, str]:
     if held is None:
         return replace(packet, ct=INVALID), "invalid", "an ICMP error about no known connection"
     connection, direction = held
+    mine = connection.original if direction == "ORIGINAL" else connection.reply
+    if packet.dst != mine.dst:
+        note = f"an ICMP error to {packet.dst} about a connection to {mine.dst}"
+        return replace(packet, ct=INVALID), "invalid", note
     return (
         replace(packet, ct=Tracked("RELATED", direction, connection)),
         "related",

@@ -160,6 +160,8 @@ class Crossing:
             self._settle(side)
         before = self.packet
         after = nat.translate(before, hook)
+        if isinstance(after, Refused):
+            return after
         if after is not before and after.data != before.data:
             self.set(after)
             yield Rewritten(after, before, by, place)

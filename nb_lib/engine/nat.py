@@ -18,8 +18,9 @@ from dataclasses import replace
 from nb_lib.connection import Address, Connection, Tuple
 from nb_lib.effects import Nat
 from nb_lib.engine.conntrack import Conntrack
-from nb_lib.engine.tuples import invert
-from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6, WITH_PORTS
+from nb_lib.engine.routing import Refused
+from nb_lib.engine.tuples import PORTS, invert
+from nb_lib.headers import GRE, ICMP, ICMP_ERRORS, ICMPV6
 from nb_lib.net import make_address
 from nb_lib.packet import Packet
 
@@ -28,6 +29,7 @@ _DONE = {"src": "SRC_NAT_DONE", "dst": "DST_NAT_DONE"}
 _BIT = {"src": "SNAT", "dst": "DNAT"}
 _OTHER = {"src": "dst", "dst": "src"}
 _TRIES = 128  # ports that are tried before the packet is dropped (NF_NAT_MAX_ATTEMPTS)
+_REDIRECT = 5
 
 Draw = Callable[[int, int], int]
 
@@ -83,7 +85,7 @@ def _unique(table: Conntrack, current: Tuple, nat: Nat, draw: Draw) -> Tuple:
         elif (earlier := _earlier_source(table, current, nat)) is not None and free(earlier):
             return earlier
     chosen = _with_address(current, nat, draw)
-    if chosen.protocol not in WITH_PORTS | {ICMP, ICMPV6}:
+    if chosen.protocol not in PORTS | {ICMP, ICMPV6}:
         return chosen
     if not shuffles and _keeps_port(chosen, nat, free):
         return chosen
@@ -176,12 +178,15 @@ def _port_class(port: int) -> tuple[int, int]:
     return (600, 1023) if port < 1024 else (1024, 65535)
 
 
-def translate(packet: Packet, hook: str) -> Packet:
-    """Rewrite a packet as its connection says at this hook: nf_nat_packet()."""
+def translate(packet: Packet, hook: str) -> Packet | Refused:
+    """Rewrite a packet as its connection says at this hook, if it can be: nf_nat_packet()."""
     tracked = packet.ct
     if tracked is None or tracked.connection is None:
         return packet
     side, connection = SIDE[hook], tracked.connection
+    redirect = packet.protocol == ICMP and packet.icmp_type == _REDIRECT
+    if redirect and {"SNAT", "DNAT"} & connection.status:
+        return Refused("an ICMP redirect would lead around the translation")
     bit = _BIT[side if tracked.direction == "ORIGINAL" else _OTHER[side]]
     if bit not in connection.status:
         return packet
@@ -190,6 +195,8 @@ def translate(packet: Packet, hook: str) -> Packet:
     assert target is not None
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
         return _translate_error(packet, side, mirror, target)
+    if packet.protocol == GRE and packet.length < packet.header_end + 8:
+        return Refused("the GRE header is too short to be translated")  # gre_manip_pkt()
     return packet.change(**_fields(packet, side, target))
 
 
@@ -204,7 +211,7 @@ def _translate_error(packet: Packet, side: str, mirror: Tuple, target: Tuple) ->
 def _fields(packet: Packet, side: str, target: Tuple) -> dict[str, object]:
     """The header fields that one side of a translation sets."""
     fields: dict[str, object] = {side: target.src if side == "src" else target.dst}
-    if packet.protocol in WITH_PORTS:
+    if packet.protocol in PORTS:
         fields["sport" if side == "src" else "dport"] = (
             target.sport if side == "src" else target.dport
         )

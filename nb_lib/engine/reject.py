@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from nb_lib.connection import Address
-from nb_lib.engine.conntrack import checksum_ok
+from nb_lib.engine.protocols import checksum_ok
 from nb_lib.headers import (
     ACK,
     AH,

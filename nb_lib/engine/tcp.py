@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from nb_lib.connection import Connection
 from nb_lib.engine import window as windows
+from nb_lib.engine.followed import Followed
 from nb_lib.engine.window import DIRECTIONS, Side, Window
 from nb_lib.headers import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from nb_lib.packet import Packet
@@ -97,18 +98,6 @@ def malformed(packet: Packet) -> str:
     return "" if flags in _VALID_FLAGS else "an impossible combination of TCP flags"
 
 
-class Followed(NamedTuple):
-    """What one more packet does to a connection.
-
-    ``verdict``: ``accept``; ``ignore``: it passes and nothing is learned, not even that the connection lives;
-    ``invalid``; ``reopen``: forget the connection and look again; ``kill``: forget it behind this packet.
-    """
-
-    verdict: str
-    connection: Connection
-    note: str = ""
-
-
 def opening(
     packet: Packet, now: float, timeouts: Mapping[str, int]
 ) -> tuple[str, Window, float] | None:
@@ -141,7 +130,7 @@ class _Case(NamedTuple):
 
     @property
     def window(self) -> Window:
-        found = self.connection.tcp
+        found = self.connection.proto
         assert isinstance(found, Window)
         return found
 
@@ -160,7 +149,7 @@ class _Case(NamedTuple):
         """Return the case with another window, or with some of the latest segment's facts changed."""
         window = to or self.window
         window = window._replace(last=window.last._replace(**last))  # type: ignore[arg-type]
-        return self._replace(connection=replace(self.connection, tcp=window))
+        return self._replace(connection=replace(self.connection, proto=window))
 
 
 def follow(
@@ -214,7 +203,7 @@ def _enter(case: _Case, new: str) -> Followed:
     window = case.window
     if new == FIN_WAIT != old:
         window = window.put(here, window.sides[here]._replace(closer=True))
-    moved = replace(case.connection, state=new, tcp=window)
+    moved = replace(case.connection, state=new, proto=window)
     timeout = _timeout(case.timeouts, window, new, case.what)
     if case.has("SEEN_REPLY"):
         if new == ESTABLISHED and old in (SYN_RECV, ESTABLISHED):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nb_lib.headers import ICMP, ICMPV6, UDP, UDPLITE
+from nb_lib.headers import GRE, ICMP, ICMPV6, UDP, UDPLITE
 
 PREFIX = "net.netfilter.nf_conntrack_"
 DEFAULTS: Mapping[str, int] = {
@@ -17,6 +17,16 @@ DEFAULTS: Mapping[str, int] = {
     "icmpv6_timeout": 30,
     "udp_timeout": 30,
     "udp_timeout_stream": 120,
+    "gre_timeout": 30,
+    "gre_timeout_stream": 180,
+    "sctp_timeout_closed": 10,
+    "sctp_timeout_cookie_wait": 3,
+    "sctp_timeout_cookie_echoed": 3,
+    "sctp_timeout_established": 210,
+    "sctp_timeout_shutdown_sent": 3,
+    "sctp_timeout_shutdown_recd": 3,
+    "sctp_timeout_shutdown_ack_sent": 3,
+    "sctp_timeout_heartbeat_sent": 30,
     "tcp_timeout_syn_sent": 120,
     "tcp_timeout_syn_sent2": 120,  # the kernel has no sysctl for this one
     "tcp_timeout_syn_recv": 60,
@@ -34,6 +44,7 @@ _OF_PROTOCOL = {
     UDPLITE: "udp_timeout",
     ICMP: "icmp_timeout",
     ICMPV6: "icmpv6_timeout",
+    GRE: "gre_timeout",
 }
 
 

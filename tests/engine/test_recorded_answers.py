@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nb_lib.engine import Host
-from nb_lib.engine.conntrack import checksum_ok
+from nb_lib.engine.protocols import checksum_ok
 from nb_lib.packet import TCP
 from nb_lib.trace import Entered, Matched, PolicyApplied, Trace
 from tests.golden.test_packets import ours, router
