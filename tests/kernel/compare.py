@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nb_lib.engine import Host
-from nb_lib.engine.conntrack import checksum_ok
+from nb_lib.engine.protocols import checksum_ok
 from nb_lib.headers import AH, TCP
 from nb_lib.packet import Packet
 from nb_lib.text import parse
