@@ -80,6 +80,13 @@ class Note(NamedTuple):
     text: str
 
 
+class Copy(NamedTuple):
+    """Send a copy of the packet to a neighbour, by a device if one is named; go on with the packet."""
+
+    gateway: Address
+    device: str = ""
+
+
 class SetMember(NamedTuple):
     """Add the packet's fields to an ipset, or delete them.
 

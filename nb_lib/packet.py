@@ -239,7 +239,7 @@ class Packet:
         """Return the packet with some fields changed and its checksums mended.
 
         Header fields: ``src``, ``dst`` (addresses or text), ``sport``, ``dport``, ``icmp_id``,
-        ``ttl``, ``tos``, ``flags`` (TCP's, a number), ``tcp_options`` (all of them).
+        ``ttl``, ``tos``, ``dont_fragment``, ``flags`` (TCP's, a number), ``tcp_options`` (all of them).
         Everything that the kernel carries beside the bytes may be given too.
         """
         data = bytearray(self.data)

@@ -150,6 +150,14 @@ def _rewrite_tcp_options(packet: Packet, data: bytearray, value: bytes) -> None:
         _mend(data, 10, old, new)
 
 
+def _rewrite_dont_fragment(packet: Packet, data: bytearray, value: bool) -> None:
+    if packet.family != 4:
+        raise ValueError("an IPv6 packet is never cut up on its way")
+    old = bytes(data[6:8])
+    data[6] = data[6] & ~0x40 | (0x40 if value else 0)
+    _mend(data, 10, old, bytes(data[6:8]))
+
+
 REWRITERS: dict[str, Any] = {
     "src": _rewrite_src,
     "dst": _rewrite_dst,
@@ -159,5 +167,6 @@ REWRITERS: dict[str, Any] = {
     "ttl": _rewrite_ttl,
     "tos": _rewrite_tos,
     "flags": _rewrite_flags,
+    "dont_fragment": _rewrite_dont_fragment,
     "tcp_options": _rewrite_tcp_options,
 }

@@ -271,6 +271,15 @@ class Answered(Event):
     events: tuple[Event, ...] = ()  # the answer's own way out
 
 
+@dataclass(frozen=True, slots=True)
+class Copied(Event):
+    """A target sent a copy of the packet elsewhere (TEE): ``copy``, and its own way out."""
+
+    copy: Packet
+    by: str
+    events: tuple[Event, ...] = ()
+
+
 class Fate(NamedTuple):
     """How it ended: forward, local, drop, reject, lost, error, queue, stolen, held, undecided."""
 

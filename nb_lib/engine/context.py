@@ -6,7 +6,7 @@ from the host's facts and state, and carries out what targets ask for (nb_lib.ef
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class Meeting:
         self.events: list[Event] = []
         self.own_mac = ""  # the bridge's, while a frame passes its chains
         self.messages: list[Packet] = []  # what a target wants to be sent at once
+        self.copy: Callable[[effects.Copy, Packet], Event | None] = lambda _wish, _packet: None
 
     @property
     def place(self) -> Place:
@@ -109,28 +110,38 @@ class Meeting:
     def apply(self, effect: object, packet: Packet) -> Packet:
         """Carry out what a target asked for; return the packet after it."""
         match effect:
-            case effects.Note(text):
-                self.events.append(Noted(packet, self.place, text, self.depth))
             case effects.NoTrack():
                 before, packet = packet, replace(packet, ct=UNTRACKED)
                 self.events.append(Rewritten(packet, before, "NOTRACK", self.place))
             case effects.ConnMark(mark):
                 packet = self._mark_connection(packet, mark)
-            case effects.Track(helper, zone):
-                self.events.append(Noted(packet, self.place, _tracking(helper, zone), self.depth))
-            case effects.SetMember():
-                text = change_member(self.state.sets, effect, packet, self.now)
-                self.events.append(Noted(packet, self.place, text, self.depth))
             case effects.Redirect(mac):
                 before, packet = packet, self._redirect(packet, mac)
-                self.events.append(
-                    Rewritten(packet, before, "dnat" if mac else "redirect", self.place)
-                )
-            case effects.Respond(message):
-                self.messages.append(message)
+                by = "dnat" if mac else "redirect"
+                self.events.append(Rewritten(packet, before, by, self.place))
             case effects.Nat():
                 packet = self._translate(effect, packet)
+            case _:
+                self._aside(effect, packet)
         return packet
+
+    def _aside(self, effect: object, packet: Packet) -> None:
+        """Carry out what leaves the packet as it is."""
+        match effect:
+            case effects.Note(text):
+                self._note(packet, text)
+            case effects.Track(helper, zone):
+                self._note(packet, _tracking(helper, zone))
+            case effects.SetMember():
+                self._note(packet, change_member(self.state.sets, effect, packet, self.now))
+            case effects.Copy():
+                if (copied := self.copy(effect, packet)) is not None:
+                    self.events.append(copied)
+            case effects.Respond(message):
+                self.messages.append(message)
+
+    def _note(self, packet: Packet, text: str) -> None:
+        self.events.append(Noted(packet, self.place, text, self.depth))
 
     def _redirect(self, packet: Packet, mac: str) -> Packet:
         """Address a frame anew: net/bridge/netfilter/ebt_dnat.c, ebt_redirect.c."""

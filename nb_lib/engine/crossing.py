@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
+from nb_lib.effects import Copy
 from nb_lib.engine import nat
 from nb_lib.engine.conntrack import confirm, track
 from nb_lib.engine.context import Meeting
@@ -42,6 +43,7 @@ class Crossing:
         self.routing = routing
         self.state = state
         self.meeting = meeting
+        meeting.copy = self.copied
         self.tracking = tracking
         self.indexes = indexes
         self.packet: Packet
@@ -53,6 +55,10 @@ class Crossing:
         """Go on with another form of the packet."""
         self.packet = packet
         self.meeting.packet = packet
+
+    def copied(self, _wish: Copy, _packet: Packet) -> Event | None:
+        """Send a copy of the packet; a crossing alone has no way to send it."""
+        return None
 
     def meet(self, hook: str) -> Stopped:
         """Meet everything that is registered at a hook, in order."""

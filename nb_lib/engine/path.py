@@ -17,7 +17,9 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from nb_lib.connection import Address
+from nb_lib.effects import Copy
 from nb_lib.engine import reject
+from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.crossing import Crossing
 from nb_lib.engine.fragment import cut, too_big
@@ -25,7 +27,7 @@ from nb_lib.engine.routing import Refused
 from nb_lib.engine.walk import Ending
 from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from nb_lib.packet import Packet
-from nb_lib.trace import Answered, Event, Fate, Fragmented, Lost, Rewritten, Route, Routed
+from nb_lib.trace import Answered, Copied, Event, Fate, Fragmented, Lost, Rewritten, Route, Routed
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 _LOOPBACK_MTU = 65_536
@@ -38,6 +40,7 @@ class Path(Crossing):
     device = ""  # by which it came
     onward: Callable[[Path], Events] | None = None
     parts: tuple[Packet, ...] = ()  # what left, if it left in fragments
+    copying = False  # it is TEE's copy
     busy = False  # it is an ICMP message of the host's own, or answers one
 
     def receive(self, packet: Packet, device: str) -> Events:
@@ -74,6 +77,10 @@ class Path(Crossing):
         if isinstance(route, Refused):
             self.last = "None"
             return (yield from self._lose(route, OUTPUT))
+        return (yield from self.go(route))
+
+    def go(self, route: Route) -> Events:
+        """Leave by a route, through OUTPUT and POSTROUTING."""
         self._leave_by(route)
         yield Routed(self.packet, route)
         fate = yield from self._hook(OUTPUT)
@@ -235,16 +242,36 @@ class Path(Crossing):
 
     def _answered(self, made: Packet, by: str) -> Answered:
         """Send the host's answer on its own way through OUTPUT and POSTROUTING."""
-        way = Path(self.ruleset, self.routing, self.state, self._fresh_meeting(), tracking=self.tracking,
-                   indexes=self.indexes)  # fmt: skip
-        way.onward = self.onward
+        way = self._another()
         way.busy = self.busy or made.icmp_type is not None
         made = _attached(made, self.packet)
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
-    def _fresh_meeting(self) -> Meeting:
+    def copied(self, wish: Copy, packet: Packet) -> Copied | None:
+        """Send TEE's copy: untracked, not to be cut up, nearer to its end: nf_dup_ipv4(), nf_dup_ipv6().
+
+        It goes to a neighbour and keeps its destination. A copy is not copied again.
+        """
+        route = self.routing.output(None, wish.gateway, packet.mark)
+        if self.copying or isinstance(route, Refused):
+            return None
+        ttl = packet.ttl - (self.meeting.hook in (PREROUTING, INPUT))
+        made = replace(packet, ct=UNTRACKED, facts=()).change(ttl=ttl)
+        if packet.family == 4:
+            made = made.change(dont_fragment=True)
+        way = self._another()
+        way.copying = True
+        way.set(made)
+        return Copied(packet, made, "TEE", tuple(way.go(route._replace(via=wish.gateway))))
+
+    def _another(self) -> Path:
+        """Return the way of another packet through the same host, while this one is on its own."""
         family, backend = self.packet.family, self.ruleset.backend
-        return Meeting(family, backend, self.routing, self.state, self.meeting.chooser)
+        meeting = Meeting(family, backend, self.routing, self.state, self.meeting.chooser)
+        way = Path(self.ruleset, self.routing, self.state, meeting, tracking=self.tracking,
+                   indexes=self.indexes)  # fmt: skip
+        way.onward = self.onward
+        return way
 
 
 def _attached(answer: Packet, cause: Packet) -> Packet:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.matches.conntrack import no_tracking, tracked
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
 
 if TYPE_CHECKING:
     from nb_lib.connection import Connection
@@ -72,9 +72,13 @@ def _test_connlabel(use: Use, packet: Packet, ctx: Context) -> Answer:
     if ct is None:
         return no_tracking("--label")
     setting = use.settings["--label"]
-    if "--set" in use.settings and ct.connection is not None:
-        return undecided("--set", "nothing helps: setting a connection's label is not modelled")
-    labels = ct.connection.labels if ct.connection else 0
+    labels = 0
+    if ct.connection is not None:
+        key = ("connlabel", ct.connection.id)
+        labels = ct.connection.labels | ctx.recall(key, 0)
+        if "--set" in use.settings:
+            labels |= 1 << setting.value
+            ctx.remember(key, labels)
     return miss("--label") if bool(labels >> setting.value & 1) is setting.inverted else HIT
 
 

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds
-from nb_lib.effects import Note
+from nb_lib.effects import Copy, Note
 from nb_lib.options import Act, Action, Context, Extension, Option, Setting, Use
 
 if TYPE_CHECKING:
@@ -111,6 +111,12 @@ class _Gateway(addresses.Host):
         return found
 
 
+def _tee(use: Use, _packet: Packet, _ctx: Context) -> Action:
+    gateway = use.value("--gateway")
+    said = Note(f"TEE: a copy goes to {gateway}")
+    return Action("CONTINUE", effects=(said, Copy(gateway, use.value("--oif", ""))))
+
+
 TEE = Extension(
     "TEE",
     (
@@ -118,7 +124,7 @@ TEE = Extension(
                help="send a copy to this neighbour"),
         Option("--oif", _Cut("name"), hidden="", label="interface", help="by this interface"),
     ),
-    act=_tell(lambda use: f"TEE: a copy goes to {use.value('--gateway')}"),
+    act=_tee,
     summary="send a copy to another machine, and go on",
     source="net/netfilter/xt_TEE.c tee_tg4(); iptables-extensions(8) TEE",
 )  # fmt: skip

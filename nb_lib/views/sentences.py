@@ -12,6 +12,7 @@ from nb_lib.trace import (
     Answered,
     AtHook,
     Chance,
+    Copied,
     Entered,
     Event,
     Fate,
@@ -113,6 +114,8 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
             return f"The kernel drops it, no rule is to blame: {event.reason}{hint}."
         case Gone():
             return f"It leaves the bridge by {event.device}."
+        case Copied():
+            return f"{event.by} sends a copy: {event.copy}."
         case Answered():
             return f"The host answers by {event.by}: {event.answer}."
     raise AssertionError(f"no sentence for {type(event).__name__}")

@@ -13,6 +13,7 @@ from nb_lib.trace import (
     Answered,
     AtHook,
     Chance,
+    Copied,
     Entered,
     Event,
     Fragmented,
@@ -146,7 +147,7 @@ class _Teller:
                 return self.make("route", said, event, lane="route")
             case Lost():
                 return replace(self.make("lost", said, event, lane="route"), verdict="LOST")
-            case Answered():
+            case Answered() | Copied():
                 return self.make("answer", said, event)
         return None
 

@@ -13,6 +13,7 @@ from nb_lib.trace import (
     Answered,
     AtHook,
     Chance,
+    Copied,
     Entered,
     Event,
     Exploration,
@@ -146,7 +147,7 @@ def _events(  # noqa: C901, PLR0912 - one case for a kind of event
                 yield f"{inner}with a chance of {event.probability}:"
             case Noted():
                 yield f"{inner}    {event.text}"
-            case Answered():
+            case Answered() | Copied():
                 yield from _wrapped(sentence(event), indent + "    ")
                 yield from _events(event.events, indent + "    ")
             case _:

@@ -17,7 +17,7 @@ from nb_lib.headers import AH, TCP
 from nb_lib.packet import Packet
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
-from nb_lib.trace import AtHook, Event, Matched, PolicyApplied, Trace
+from nb_lib.trace import Answered, AtHook, Copied, Event, Matched, PolicyApplied, Trace
 from tests.engine.router import ADDRESSES, PEERS, ROUTES, WIRES
 from tests.kernel.lab import MAC
 from tests.kernel.oracle import Frames, Seen, Step, ends
@@ -149,12 +149,12 @@ class Luck(random.Random):
 def difference(trace: Trace, seen: Seen) -> str:
     """Say what differs between our trace and what the kernel did, or nothing."""
     rows = [*_steps(list(trace.events), seen), *_ends(trace, seen)]
-    answers = [event for event in trace.events if type(event).__name__ == "Answered"]
+    answers = [event for event in trace.events if isinstance(event, Answered | Copied)]
     if len(answers) != len(seen.answers):
         rows.append(("answers", len(answers), len(seen.answers)))
     for ours, theirs in zip(answers, seen.answers, strict=False):
         rows += _steps(list(ours.events), theirs)
-        left = _left(ours.events, ours.answer)
+        left = _left(ours.events, ours.answer if isinstance(ours, Answered) else ours.copy)
         rows.append(
             ("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out])
         )

@@ -46,6 +46,7 @@ class Seen:
     error: int = 0  # errno of a local send
     answers: list[Seen] = field(default_factory=list)
     legacy: bool = False
+    copy_of: int = -1  # identity of the packet that TEE copied
 
 
 def together(parts: list[Seen]) -> Seen:
@@ -108,7 +109,7 @@ class Oracle:
             except OSError as error:
                 seen.error = error.errno or -1
         self.lab.inject("c0", udp("10.1.0.2:1", "10.1.0.2:1", ident=SENTINEL).data)
-        sorting = _Sorting(self, zip((identity(packet) for _, packet in batch), found, strict=True))
+        sorting = _Sorting(self, zip((packet for _, packet in batch), found, strict=True))
         sorting.events(self._events())
         if self._log:
             sorting.lines(self._log.lines())
@@ -154,10 +155,13 @@ class Oracle:
 class _Sorting:
     """Gives events, lines and frames of one batch to their packets."""
 
-    def __init__(self, oracle: Oracle, batch: Iterable[tuple[int, Seen]]) -> None:
+    def __init__(self, oracle: Oracle, batch: Iterable[tuple[bytes, Seen]]) -> None:
         self.oracle = oracle
         self.waiting: dict[int, list[Seen]] = {}
-        every = list(batch)
+        sent = list(batch)
+        self.sent = {identity(packet): packet for packet, _ in sent}
+        every = [(identity(packet), seen) for packet, seen in sent]
+        self.errors = {identity(data) for data, _ in sent if Packet(data=data).inner is not None}
         # A later fragment of IPv6 has no header in its events: it must share its batch with its like alone.
         self.only = every[0][1] if len({key for key, _ in every}) == 1 else None
         self.alike: dict[int, list[Seen]] = {}
@@ -212,9 +216,11 @@ class _Sorting:
             return None
         answer = Seen(legacy=self.oracle.lab.backend == "legacy")
         if self.latest is not None:
+            key = identity(event.header)
+            answer.copy_of = key if key in self.alike else -1
             self.latest.answers.append(answer)
             self.answers.append(answer)
-            self.own[identity(event.header)] = answer
+            self.own[key] = answer
         return answer
 
     def _guard(self, seen: Seen, event: TraceEvent) -> None:
@@ -229,9 +235,13 @@ class _Sorting:
         """Legacy's lines; those of a packet that nobody sent belong to the last one's answer."""
         current: Seen | None = None
         for line in lines:
-            seen = self.begun.get(identity(line.packet))
+            key = identity(line.packet)
+            seen = self.begun.get(key)
             if seen is not None:
                 current = seen
+                copies = [one for one in seen.answers if one.copy_of == key]
+                if copies and _is_copy(line.packet, self.sent[key]):
+                    seen = copies[0]
             elif current is not None and current.answers:
                 seen = current.answers[0]
             if seen is not None and (step := self.oracle.logged(line)) is not None:
@@ -241,17 +251,18 @@ class _Sorting:
 
     def frames(self, frames: Frames) -> None:
         """What left by a wire; an answer has an identity of its own, which may be a packet's too."""
-        answers = [seen for seen in self.answers if seen.end.startswith("forward")]
         for wire, data in frames:
-            device = f"forward {WIRES[wire]}"
-            mine = [seen for seen in self.alike.get(identity(data), ()) if seen.end == device]
-            if mine and not _quotes(data, mine[0]):
+            device, key = f"forward {WIRES[wire]}", identity(data)
+            mine = [seen for seen in self.alike.get(key, ()) if seen.end == device]
+            others = [seen for seen in self.answers if seen.end == device and not seen.out]
+            copy = next((seen for seen in others if seen.copy_of == key), None)  # it leaves first
+            if copy is not None:
+                copy.out.append((wire, data))
+            elif mine and (key in self.errors or Packet(data=data).inner is None):
                 # Fragments that went alone left one by one; one that was put together left as many.
                 next((seen for seen in mine if not seen.out), mine[-1]).out.append((wire, data))
-                continue
-            owner = next((seen for seen in answers if seen.end == device and not seen.out), None)
-            if owner is not None:
-                owner.out.append((wire, data))
+            elif others:
+                others[0].out.append((wire, data))
 
 
 WIRES = {"c0": "r0", "s0": "r1"}
@@ -266,9 +277,11 @@ def ends(header: bytes, transport: bytes) -> set[int]:
     return found | {int.from_bytes(transport[at : at + 2], "big") for at in places}
 
 
-def _quotes(data: bytes, seen: Seen) -> bool:
-    """Whether a frame is an ICMP error that answers a packet of the same identity."""
-    return bool(seen.answers) and Packet(data=data).inner is not None
+def _is_copy(packet: bytes, sent: bytes) -> bool:
+    """Whether a packet is TEE's copy: of IPv4 it may not be cut up, of IPv6 its hop limit was lowered."""
+    if packet[0] >> 4 == 4:
+        return bool(packet[6] & 0x40) and not sent[6] & 0x40
+    return packet[7] < sent[7]
 
 
 def _lengths(dump: str) -> dict[tuple[str, str], int]:

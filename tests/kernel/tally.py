@@ -8,7 +8,7 @@ from typing import Any
 
 from nb_lib.options import Use
 from nb_lib.rules import Rule
-from nb_lib.trace import Answered, Event, Matched, Missed, Trace
+from nb_lib.trace import Answered, Copied, Event, Matched, Missed, Trace
 from tests.kernel.compare import Difference
 
 
@@ -93,7 +93,7 @@ def _answers(events: Iterable[Event]) -> Iterator[tuple[Use, bool]]:
                         break
                     yield use, True
                 yield reason.use, False
-        elif isinstance(event, Answered):
+        elif isinstance(event, Answered | Copied):
             yield from _answers(event.events)
 
 

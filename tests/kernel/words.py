@@ -371,7 +371,8 @@ TARGETS: dict[str, tuple[Words, ...]] = {
     ),
     "TEE": (
         Words("-j TEE --gateway 10.2.0.77", 4, tables="mangle"),
-        Words("-j TEE --gateway fd00:2::77", 6, tables="mangle"),
+        # Where the copy can be told from the packet in legacy's lines, which have no ids.
+        Words("-j TEE --gateway fd00:2::77", 6, hooks="INPUT", tables="mangle"),
     ),
     "SET": (
         Words("-j SET --{add|del}-set grow4 {src|dst}", 4),
