@@ -34,8 +34,10 @@ class Arp(Packet):
     """An ARP message. ``data`` begins with its hardware type.
 
     Read from the bytes: ``hardware`` and ``kind`` (the types of hardware and protocol), ``sizes`` (of
-    their addresses), ``operation``; of Ethernet and IPv4 also ``sender_mac``, ``src``, ``target_mac``,
-    ``dst`` (empty and 0.0.0.0 otherwise). Raises PacketError for fewer than eight bytes.
+    their addresses), ``operation``; ``sender_mac`` and ``target_mac``, if they have six bytes (else
+    empty), ``src`` and ``dst``, if they have four (else 0.0.0.0).
+
+    Raises PacketError for fewer than eight bytes.
     """
 
     ethertype: int = ETH_ARP
@@ -55,13 +57,14 @@ class Arp(Packet):
         put(self, "kind", data[2] << 8 | data[3])
         put(self, "sizes", (data[4], data[5]))
         put(self, "operation", data[6] << 8 | data[7])
-        put(self, "src", IPv4Address(0))
-        put(self, "dst", IPv4Address(0))
-        if self.readable:
-            put(self, "sender_mac", write_mac(data[8:14]))
-            put(self, "src", IPv4Address(data[14:18]))
-            put(self, "target_mac", write_mac(data[18:24]))
-            put(self, "dst", IPv4Address(data[24:28]))
+        long, short = self.sizes
+        second = 8 + long + short
+        whole = len(data) >= second + long + short
+        for field_, at in (("sender_mac", 8), ("target_mac", second)):
+            put(self, field_, write_mac(data[at : at + 6]) if whole and long == 6 else "")
+        for field_, at in (("src", 8 + long), ("dst", second + long)):
+            known = whole and short == 4
+            put(self, field_, IPv4Address(data[at : at + 4] if known else 0))
 
     @property
     def readable(self) -> bool:

@@ -80,12 +80,17 @@ class BridgePath:
             fate = yield from self._hook(INPUT)
             if fate:
                 return fate
+        self._learn()
         return Fate("local", self.port)
+
+    def _learn(self) -> None:
+        """Remember behind which port the sender is."""
+        self.state.memory["station", self.bridge.name, self.packet.mac_src] = self.port
 
     def _switch(self) -> Events:
         """br_handle_frame_finish(): learn where the sender is, find out where the receiver is."""
         packet, name = self.packet, self.bridge.name
-        self.state.memory["station", name, packet.mac_src] = self.port
+        self._learn()
         group = is_group(packet.mac_dst)
         if group:
             word = "BROADCAST" if packet.mac_dst == "ff:ff:ff:ff:ff:ff" else "MULTICAST"
@@ -114,7 +119,7 @@ class BridgePath:
         fate = yield from self._hook(INPUT)
         if fate:
             return fate
-        packet = self._confirmed(self.packet)
+        packet = _untagged(self._confirmed(self.packet))
         if isinstance(packet, Arp):
             return (yield from self.speaker.hear(packet, self.bridge.name, self._answer))
         if packet.link == "OTHERHOST":
@@ -134,7 +139,8 @@ class BridgePath:
     def transmit(self, packet: Packet) -> Events:
         """br_dev_xmit(): the host sends a frame by the bridge."""
         self.packet = replace(packet, out_iface=self.bridge.name)
-        where = self._station(packet.mac_dst)
+        ports = {mac: port for port, mac in self.bridge.ports.items()}
+        where = ports.get(packet.mac_dst) or self._station(packet.mac_dst)
         if where == self.bridge.name:
             return (yield from self._lose("it is addressed to the bridge that sends it", OUTPUT))
         return (yield from self._copies(where, [*reversed([*self.bridge.ports])], OUTPUT))
@@ -282,6 +288,13 @@ class BridgePath:
     def _lose(self, reason: str, hook: str) -> Generator[Event, None, Fate]:
         yield Lost(self.packet, reason, hook)
         return Fate("lost", detail=hook)
+
+
+def _untagged(packet: Packet) -> Packet:
+    """Return what the host takes a tagged frame for: no VLAN but 0 is its own. __netif_receive_skb_core()."""
+    if packet.vlan is None:
+        return packet
+    return replace(packet, vlan=None, link="OTHERHOST" if packet.vlan & 0xFFF else packet.link)
 
 
 def _unknown(address: object) -> Fate:

@@ -110,7 +110,8 @@ class Entry:
         bridge = self.links.bridges.get(packet.out_iface)
         if bridge is None:
             return None
-        asked = path.meeting.next_hop or packet.dst
+        group = self.routing.address_type(packet.dst) in ("BROADCAST", "MULTICAST")
+        asked = packet.dst if group else path.meeting.next_hop or packet.dst
         mac = self._mac(asked)
         if mac is None:
             missing = f"who has {asked}? give neighbours={{'{asked}': …}}"

@@ -129,7 +129,7 @@ class Path(Crossing):
 
     def _forward(self, route: Route) -> Events:
         packet = self.packet
-        refused = self._too_old(packet) or self._too_big(packet)
+        refused = self._too_common(packet) or self._too_old(packet) or self._too_big(packet)
         if refused:
             return (yield from self._lose(refused, PREROUTING))
         self.meeting.next_hop = route.via
@@ -169,6 +169,14 @@ class Path(Crossing):
         if self.packet.out_iface == "lo":
             return _LOOPBACK_MTU
         return int(self.state.facts.get("mtu") or _LOOPBACK_MTU)
+
+    def _too_common(self, packet: Packet) -> Refused | None:
+        """ip_forward(), ip6_forward(): only what was sent to this host alone is passed on."""
+        if packet.link in ("", "HOST"):
+            return None
+        return Refused(
+            f"the frame was sent to a {packet.link.lower()} address: it may not be forwarded"
+        )
 
     def _too_old(self, packet: Packet) -> Refused | None:
         if packet.ttl > 1:

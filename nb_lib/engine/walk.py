@@ -17,6 +17,7 @@ from nb_lib.effects import Nat, Reject
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.index import SHORT, ChainIndex
 from nb_lib.errors import LimitError
+from nb_lib.net import ARP
 from nb_lib.options import Answer, Outcome, Use
 from nb_lib.packet import Packet
 from nb_lib.rules import Chain, Rule, Table
@@ -271,7 +272,7 @@ class _Walker:
 def meet(rule: Rule, packet: Packet, meeting: Meeting) -> Reason | None:
     """Test a rule's parts in order, each once; return the first that does not hold, or None."""
     core = rule.core
-    if core.settings:
+    if core.settings or rule.family == ARP:  # each rule of arptables asks for Ethernet and IPv4
         answer = core.extension.test(core, packet, meeting)  # type: ignore[misc]
         if answer.outcome is not Outcome.HIT:
             return Reason(core, answer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
 from nb_lib.frame import LENGTH, NOBODY, Other, ethertype, payload_type, read_mac
-from nb_lib.kinds import U8, U16, U32
+from nb_lib.kinds import IPV4, U8, U16, U32
 from nb_lib.matches.ethernet import EtherType, needs_type, read_hex
 from nb_lib.matches.limit import LIMIT as IP_LIMIT
 from nb_lib.net import BRIDGE, parse_address
@@ -63,12 +63,13 @@ def _test_among(use: Use, packet: Packet, _ctx: Context) -> Answer:
         source = option == "--among-src"
         mac = packet.mac_src if source else packet.mac_dst
         number = int.from_bytes(read_mac(mac), "big")
-        # The set holds what stands where an IPv4 header has its addresses, whatever the frame is.
-        at = 12 if source else 16
-        ip = int.from_bytes(packet.data[at : at + 4].ljust(4, b"\0"), "big")
+        asks = any(pair.ip for pair in pairs)  # ebtables-nft then asks for an IPv4 packet first
+        if asks and packet.family != IPV4:
+            return miss(option, f"{mac} without IPv4")
+        ip = int(packet.src if source else packet.dst) if asks else 0
         fits = any(mac == number and want in (0, ip) for mac, want in pairs)
         if fits is inverted:
-            return miss(option, f"{mac}={IPv4Address(ip)}" if any(p.ip for p in pairs) else mac)
+            return miss(option, f"{mac}={IPv4Address(ip)}" if asks else mac)
     return HIT
 
 

@@ -40,8 +40,10 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
         elif option == "--physdev-is-bridged":
             fits = bool(goes)
         elif option in ("--physdev-in", "--physdev-out"):
+            if not have and option == "--physdev-out":
+                return miss(option, "none")  # physdev_mt(): no port, no match, with ! or without
             if not have:
-                continue  # physdev_mt() skips the comparison with a port that is not known yet
+                continue  # but it skips the comparison with a port that the packet did not come by
             fits = not setting.value or addresses.fits(have, setting.value)
         else:
             fits = bool(have)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _BPDU = bytes.fromhex("424203000000")  # LLC, then protocol and version 0
-_CONFIG, _WHOLE = 0, 38
+_WHOLE = 37
 
 
 class _Field(NamedTuple):
@@ -28,25 +28,25 @@ class _Field(NamedTuple):
     size: int
 
 
+# The kernel gives the protocol one byte and not its two (struct stp_header), so that it takes the
+# version for the type and reads every field a byte too early. So do we.
 _FIELDS = {
-    "--stp-flags": _Field(7, 1), "--stp-root-prio": _Field(8, 2), "--stp-root-addr": _Field(10, 6),
-    "--stp-root-cost": _Field(16, 4), "--stp-sender-prio": _Field(20, 2),
-    "--stp-sender-addr": _Field(22, 6), "--stp-port": _Field(28, 2), "--stp-msg-age": _Field(30, 2),
-    "--stp-max-age": _Field(32, 2), "--stp-hello-time": _Field(34, 2),
-    "--stp-forward-delay": _Field(36, 2),
+    "--stp-type": _Field(5, 1), "--stp-flags": _Field(6, 1), "--stp-root-prio": _Field(7, 2),
+    "--stp-root-addr": _Field(9, 6), "--stp-root-cost": _Field(15, 4),
+    "--stp-sender-prio": _Field(19, 2), "--stp-sender-addr": _Field(21, 6),
+    "--stp-port": _Field(27, 2), "--stp-msg-age": _Field(29, 2), "--stp-max-age": _Field(31, 2),
+    "--stp-hello-time": _Field(33, 2), "--stp-forward-delay": _Field(35, 2),
 }  # fmt: skip
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     data = packet.data
-    if data[:6] != _BPDU or len(data) < 7:
+    if data[:6] != _BPDU:
         return miss("it is no BPDU")
     for option, (want, inverted) in use.settings.items():
-        if option != "--stp-type" and data[6] != _CONFIG:
-            continue  # other messages end behind their type
         if option != "--stp-type" and len(data) < _WHOLE:
             return miss(option, "cut off")
-        at, size = _FIELDS.get(option, _Field(6, 1))
+        at, size = _FIELDS[option]
         part = data[at : at + size]
         have: Any = write_mac(part) if option.endswith("addr") else int.from_bytes(part, "big")
         if option in ("--stp-type", "--stp-flags"):

@@ -172,7 +172,7 @@ def _tidy_mangle(settings: dict[str, Setting], _family: int) -> dict[str, Settin
 def _act_mangle(use: Use, packet: Packet, _ctx: Context) -> Action:
     """arpt_mangle.c target(): an ARP message with addresses of other sizes is dropped."""
     assert isinstance(packet, Arp)
-    if not packet.readable:
+    if packet.sizes != (6, 4):
         return Action("DROP")
     news = {field: use.value(name) for name, field in _MANGLED.items() if name in use.settings}
     return Action(use.value("--mangle-target"), packet.change(**news))
