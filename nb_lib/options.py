@@ -222,7 +222,8 @@ class Extension:
     ``test`` is a match's meaning, ``act`` a target's. ``tidy`` turns settings into the normal form
     that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError for
     combinations that iptables refuses. ``save`` replaces the generic printing where the table
-    cannot say it.
+    cannot say it. ``beyond`` is what is not modelled and why: option → reason, the option empty for
+    the extension as a whole; the answer is *undecided* then, and nothing helps.
     """
 
     name: str
@@ -240,6 +241,7 @@ class Extension:
     conntrack: bool | Callable[[Use], bool] = False  # it makes the kernel track connections
     summary: str = ""
     source: str = ""  # kernel file and man page section
+    beyond: Mapping[str, str] = field(default_factory=dict)
     known: bool = True
     legacy: Extension | None = None  # its form under iptables-legacy, where that differs
     by_name: Mapping[str, Option] = field(
@@ -282,6 +284,10 @@ class Use(NamedTuple):
         """Return the value of an option, or ``default`` if the rule does not give it."""
         setting = self.settings.get(option)
         return default if setting is None else setting.value
+
+    def beyond(self, option: str = "") -> str:
+        """Return what an *undecided* answer says of an option that is not modelled."""
+        return f"nothing helps: {self.extension.beyond[option]}"
 
 
 def unknown(name: str) -> Extension:

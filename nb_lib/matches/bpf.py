@@ -214,7 +214,7 @@ class _Machine:
         """Return bytes of the packet. Linux: bpf_internal_load_pointer_neg_helper()."""
         if start < 0:
             if _FROM_LINK <= start < _FROM_IP:
-                raise _Missing("the bytes of its Ethernet header, which no packet here has")
+                raise _Missing
             start -= _FROM_IP
         found = self.data[start : start + size] if start >= 0 else b""
         if len(found) < size:
@@ -232,7 +232,7 @@ class _Machine:
             return self.a ^ self.x
         if fact == _PACKET_TYPE and packet.link in _PACKET_TYPES:
             return _PACKET_TYPES[packet.link]
-        raise _Missing(f"fact {fact} beside the packet (SKF_AD), which is not modelled")
+        raise _Missing
 
 
 def _compute(operation: int, a: int, b: int) -> int:
@@ -261,15 +261,18 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     program = use.value("--bytecode")
     if program is None:
-        return undecided(
-            "--object-pinned", "nothing helps: a program that the kernel holds is not read"
-        )
+        return undecided("--object-pinned", use.beyond("--object-pinned"))
     try:
         return HIT if run(program, packet) else miss("--bytecode")
-    except _Missing as fact:
-        return undecided("--bytecode", str(fact))
+    except _Missing:
+        return undecided("--bytecode", use.beyond("--bytecode"))
 
 
+_BEYOND = {
+    "--bytecode": "a program may load the Ethernet header, and facts beside the packet other than its "
+    "mark, protocol and packet type",
+    "--object-pinned": "a program that the kernel holds is not read",
+}
 BPF = Extension(
     "bpf",
     (
@@ -278,7 +281,7 @@ BPF = Extension(
         Option("--object-pinned", kinds.Word("path", 511), group="program", label="the program",
                help="a program that the kernel holds, by its file"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, beyond=_BEYOND,
     summary="a program of classic BPF says yes",
     source="net/netfilter/xt_bpf.c bpf_mt(); iptables-extensions(8) bpf",
 )  # fmt: skip

@@ -98,7 +98,7 @@ def _test_socket(use: Use, packet: Packet, ctx: Context) -> Answer:
     if "--transparent" in use.settings and have != "transparent":
         return miss("--transparent")
     if "--restore-skmark" in use.settings:
-        return undecided("--restore-skmark", "nothing helps: a socket's mark is not modelled")
+        return undecided("--restore-skmark", use.beyond("--restore-skmark"))
     return HIT
 
 
@@ -198,6 +198,7 @@ SOCKET = Extension(
                help="give the packet the socket's mark"),
     ),
     hooks=("PREROUTING", "INPUT"), test=_test_socket,
+    beyond={"--restore-skmark": "a socket's mark is not modelled"},
     summary="a socket of this host waits for the packet",
     source="net/netfilter/xt_socket.c socket_match(); iptables-extensions(8) socket",
 )  # fmt: skip

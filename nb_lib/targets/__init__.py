@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nb_lib.matches import MATCHES
 from nb_lib.net import ARP, BRIDGE
 from nb_lib.targets import ebt
 from nb_lib.targets.aside import (
@@ -92,6 +93,16 @@ LINK_TARGETS: dict[int, dict[str, Extension]] = {
         (BRIDGE, (ebt.MARK, ebt.DNAT, ebt.SNAT, ebt.REDIRECT, ebt.ARPREPLY)),
     )
 }
+
+
+def not_modelled() -> list[tuple[str, str, str]]:
+    """Return what is not modelled: (``-m bpf`` or ``-j SET``, option or nothing, why)."""
+    return [
+        (f"{flag} {name}", option, why)
+        for flag, registry in (("-m", MATCHES), ("-j", TARGETS))
+        for name, extension in registry.items()
+        for option, why in extension.beyond.items()
+    ]
 
 
 def find_target(name: str, family: int) -> Extension | None:

@@ -40,7 +40,7 @@ def _place(use: Use) -> Place:
 
 def _act(use: Use, _packet: Packet, _ctx: Context) -> Action:
     if "--map-set" in use.settings:
-        return Action("UNDECIDED", missing="nothing helps: marks kept in a set are not modelled")
+        return Action("UNDECIDED", missing=use.beyond("--map-set"))
     wishes = []
     if add := use.value("--add-set"):
         wishes.append(SetMember(add.name, add.fields, add=True, timeout=use.value("--timeout"),
@@ -72,6 +72,7 @@ SET = Extension(
                help="the packet's queue is the entry's"),
     ),
     act=_act, tidy=_tidy, place=_place,
+    beyond={"--map-set": "marks, priorities and queues that a set's entries keep are not modelled"},
     summary="put the packet's fields into an ipset, or take them out",
     source="net/netfilter/xt_set.c set_target_v3(); iptables-extensions(8) SET",
 )  # fmt: skip

@@ -85,10 +85,8 @@ def _tidy_clusterip(settings: dict[str, Setting], _family: int) -> dict[str, Set
     return {"--hash-init": Setting(0), **settings}
 
 
-def _clusterip(_use: Use, _packet: Packet, _ctx: Context) -> Action:
-    return Action(
-        "UNDECIDED", missing="nothing helps: CLUSTERIP left Linux with 6.3, -m cluster came"
-    )
+def _clusterip(use: Use, _packet: Packet, _ctx: Context) -> Action:
+    return Action("UNDECIDED", missing=use.beyond())
 
 
 _NODES = kinds.Number(0, _MOST_NODES)
@@ -105,6 +103,7 @@ CLUSTERIP = Extension(
         Option("--hash-init", kinds.Number(0, kinds.U32), label="seed", help="the hash's seed"),
     ),
     families=(4,), act=_clusterip, tidy=_tidy_clusterip,
+    beyond={"": "it left Linux with 6.3; -m cluster chooses a node since"},
     summary="answer for an address that several nodes share (Linux before 6.3)",
     source="net/ipv4/netfilter/ipt_CLUSTERIP.c, removed; iptables-extensions(8) CLUSTERIP",
 )  # fmt: skip

@@ -80,7 +80,7 @@ class _Small(kinds.Word):
         return kinds.parse_number(word, 0, kinds.U32) & self.mask
 
 
-def _synproxy(_use: Use, packet: Packet, _ctx: Context) -> Action:
+def _synproxy(use: Use, packet: Packet, _ctx: Context) -> Action:
     """Answer a SYN with a cookie; what an ACK means depends on the cookie in it."""
     if packet.flags is None:
         return Action("DROP")
@@ -91,7 +91,7 @@ def _synproxy(_use: Use, packet: Packet, _ctx: Context) -> Action:
     if packet.flags & ACK and not packet.flags & (FIN | RST | SYN):
         return Action(
             "UNDECIDED",
-            missing="nothing helps: whether the ACK carries a valid cookie is not modelled",
+            missing=use.beyond(),
         )
     return Action("CONTINUE")
 
@@ -109,6 +109,7 @@ SYNPROXY = Extension(
     protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy,
     conntrack=True,
     check=ports.needs_protocol("SYNPROXY", "tcp"),
+    beyond={"": "whether an ACK carries the cookie of a SYN-ACK is not modelled"},
     summary="answer TCP handshakes with cookies, on behalf of the server",
     source="net/ipv4/netfilter/ipt_SYNPROXY.c synproxy_tg4(); iptables-extensions(8) SYNPROXY",
 )  # fmt: skip

@@ -6,22 +6,21 @@ tables of the core, of the loaded matches and of the target.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import HOOKS
-from nb_lib.kinds import Masked
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import core as core_of
-from nb_lib.matches import known_names as match_names
 from nb_lib.options import Extension, Option, Setting, Use, unknown
 from nb_lib.rules import Counters
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
+from nb_lib.text.hints import option_hint
 from nb_lib.text.lexer import Word
+from nb_lib.text.native import Loaded, drop_empty, merge
+from nb_lib.text.spelling import RULE_WORDS, full_name, quote
 
-_NATIVE = ("tcp", "udp")  # matches that iptables-nft turns into expressions of its own
 # Targets of xtables-addons, which nb_lib does not model. Without a word behind it any other name is
 # taken for a chain that is missing, which is what it nearly always is.
 _NOT_MODELLED = frozenset({
@@ -30,25 +29,6 @@ _NOT_MODELLED = frozenset({
 })  # fmt: skip
 _JOINED = ("i", "o", "m", "f", "c")  # short options that take the rest of their word
 _OTHER = {4: 6, 6: 4}  # the other family
-_RULE_WORDS = ("-m", "--match", "-j", "--jump", "-g", "--goto", "-c", "--set-counters")
-
-
-# Long options of iptables itself; -A and its like cannot stand in a rule, but make others ambiguous.
-_LONG = (
-    *(
-        "--match",
-        "--jump",
-        "--goto",
-        "--set-counters",
-        "--append",
-        "--delete",
-        "--check",
-        "--insert",
-    ),
-    *("--replace", "--list", "--list-rules", "--flush", "--zero", "--new-chain", "--delete-chain"),
-    *("--rename-chain", "--policy", "--table", "--numeric", "--verbose", "--wait", "--exact"),
-    *("--version", "--help", "--line-numbers", "--modprobe", "--ipv4", "--ipv6"),
-)
 
 
 class Dialect(NamedTuple):
@@ -102,8 +82,8 @@ class Reader:
         self.lineno = lineno
         self.inverted: Word | None = None
         self.core: dict[str, Setting] = {}
-        self.matches: list[tuple[Extension, dict[str, Setting], list[str], Word]] = []
-        self.target: tuple[Extension, dict[str, Setting], list[str], Word] | None = None
+        self.matches: list[Loaded] = []
+        self.target: Loaded | None = None
         self.jump, self.goto = "", False
         self.counters: Counters | None = None
         self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
@@ -122,10 +102,13 @@ class Reader:
             self.word(word)
         if self.inverted:
             raise self.error("nothing follows the !", self.inverted)
-        self.merge()
+        native = self.dialect.backend == "nft"
+        if native:
+            merge(self.matches)
         for index, (extension, settings, raw, word) in enumerate(self.matches):
             self.matches[index] = (extension, self.finish(extension, settings, word), raw, word)
-        self.drop_empty()
+        if native:
+            drop_empty(self.matches)
         if self.target:
             extension, settings, raw, word = self.target
             if not (extension.known or raw or extension.name in _NOT_MODELLED):
@@ -191,37 +174,6 @@ class Reader:
         else:
             self.matches.append((extension.under(self.dialect.backend), {}, [], word))
 
-    def merge(self) -> None:
-        """Join second mentions to the first: iptables-nft keeps one ``tcp`` and one ``udp``."""
-        if self.dialect.backend != "nft":
-            return
-        for name in _NATIVE:
-            mentions = [m for m in self.matches if m[0].name == name]
-            for other in mentions[1:]:
-                mentions[0][1].update(other[1])
-                self.matches.remove(other)
-
-    def drop_empty(self) -> None:
-        """Leave out what iptables-nft, which writes ports and flags itself, has no words for.
-
-        A comparison that asks for nothing (``--tcp-flags NONE SYN``, ``! --sport 0:65535``) is dropped, and
-        a match of nothing else with it.
-        """
-        if self.dialect.backend != "nft":
-            return
-        for loaded in list(self.matches):
-            extension, settings, _, _ = loaded
-            if extension.name not in _NATIVE or "--tcp-option" in settings:
-                continue
-            quiet = {
-                o: s for o, s in settings.items() if extension.by_name[o].hides(s) or _of_no_flag(s)
-            }
-            odd = any(s.inverted or (_of_no_flag(s) and s.value.value) for s in quiet.values())
-            if len(quiet) == len(settings) and odd:
-                self.matches.remove(loaded)
-            for name in quiet:
-                del settings[name]
-
     def load_target(self, word: Word, option: Word, *, goto: bool) -> None:
         """Load the target, or note the chain, that ``-j`` or ``-g`` names."""
         if self.target or self.jump:
@@ -262,12 +214,12 @@ class Reader:
         while self.at < len(self.words):
             word = self.words[self.at]
             following = self.words[self.at + 1].text if self.at + 1 < len(self.words) else ""
-            begins = word.text in self.every.by_name or word.text in _RULE_WORDS
+            begins = word.text in self.every.by_name or word.text in RULE_WORDS
             if not word.quoted and (
                 begins or (word.text == "!" and following in self.every.by_name)
             ):
                 break
-            taken.append(_quote(word))
+            taken.append(quote(word))
             self.at += 1
         return taken
 
@@ -276,7 +228,7 @@ class Reader:
         loaded = [*self.matches, *([self.target] if self.target else [])]
         for extension, settings, raw, _ in reversed(loaded):
             if not extension.known and extension is loaded[-1][0]:
-                raw.extend((["!"] if self.inverted else []) + [_quote(word)])
+                raw.extend((["!"] if self.inverted else []) + [quote(word)])
                 self.inverted = None
                 raw.extend(self.unknown_words())
                 return
@@ -298,9 +250,9 @@ class Reader:
         """Read a long option that is cut short, or joined to its value by ``=``, as getopt_long(3) does."""
         loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
         implied = self.implied()
-        full = _full_name(word.text, self.every, loaded)
+        full = full_name(word.text, self.every, loaded)
         if not full and implied is not None:
-            full = _full_name(word.text, self.every, [*loaded, implied])
+            full = full_name(word.text, self.every, [*loaded, implied])
         if not full or full == word.text:
             return False
         name, equals, value = word.text.partition("=")
@@ -326,29 +278,10 @@ class Reader:
 
     def option_hint(self, text: str) -> str:
         """Suggest a near option, or the match that has this one."""
-        for protocol in ("tcp", "udp", "icmp" if self.family == 4 else "icmp6", "sctp"):
-            match = find_match(protocol, self.family)
-            if match is not None and text in match.by_name and "-p" not in self.core:
-                name = "ipv6-icmp" if protocol == "icmp6" else protocol
-                return f"{text} comes with -p {name}: put it before"
-        known: dict[str, None] = dict.fromkeys(self.every.by_name)
-        for extension, *_ in [*self.matches, *([self.target] if self.target else [])]:
-            known |= dict.fromkeys(extension.by_name)
         implied = self.implied()
-        if implied:
-            known |= dict.fromkeys(implied.by_name)
-        near = suggest(text, known)
-        if near:
-            return near
-        for name in match_names(self.family):
-            match = find_match(name, self.family)
-            if match is not None and text in match.by_name:
-                return f"{text} belongs to -m {name}: put -m {name} before it"
-        for name in target_names(self.family):
-            target = find_target(name, self.family)
-            if target is not None and text in target.by_name:
-                return f"{text} belongs to -j {name}: put -j {name} before it"
-        return ""
+        loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
+        known = [self.every, *loaded, *([implied] if implied else [])]
+        return option_hint(text, self.family, known, protocol="-p" in self.core)
 
     def option(
         self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word
@@ -430,30 +363,3 @@ class Reader:
         """Return the error that points at ``word``."""
         return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
                             line=self.line, hint=hint)  # fmt: skip
-
-
-def _of_no_flag(setting: Setting) -> bool:
-    """Whether a comparison of TCP's flags looks at none of them."""
-    return isinstance(setting.value, Masked) and not setting.value.mask
-
-
-def _full_name(text: str, core: Extension, loaded: Iterable[Extension]) -> str:
-    """Return the one long option that ``text`` can mean, or nothing if there are none or several."""
-    name, equals, _ = text.partition("=")
-    mine = {option: of for extension in loaded for option, of in extension.by_name.items()}
-    known: dict[str, object] = {**core.by_name, **{other: other for other in _LONG}, **mine}
-    found = {other: of for other, of in known.items() if other.startswith(name)}
-    if name in mine:
-        found = {name: mine[name]}
-    if not name.startswith("--") or len({id(of) for of in found.values()}) != 1:
-        return ""
-    full = next(iter(found))
-    # iptables takes the value of its own options from the next word, whatever = says.
-    return full if full in mine or (not equals and full in (*core.by_name, *_RULE_WORDS)) else ""
-
-
-def _quote(word: Word) -> str:
-    """Write a word of an unknown extension so that it reads back the same."""
-    if not word.quoted:
-        return word.text
-    return '"' + word.text.replace("\\", "\\\\").replace('"', '\\"') + '"'

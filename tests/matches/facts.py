@@ -814,7 +814,8 @@ FACTS: dict[str, list[Fact]] = {
         Fact(
             '-m bpf --bytecode "2,48 0 0 4292870144,22 0 0 0"',
             PORTS,
-            "undecided: the bytes of its Ethernet header, which no packet here has",
+            "undecided: nothing helps: a program may load the Ethernet header, and facts beside the packet "
+            "other than its mark, protocol and packet type",
         ),
     ],
     "cluster": [

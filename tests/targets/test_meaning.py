@@ -7,9 +7,10 @@ import pytest
 from nb_lib.connection import Connection, Tracked, Tuple
 from nb_lib.effects import ConnMark, Nat, Note, NoTrack, Reject, SetMember, Track
 from nb_lib.headers import ACK
+from nb_lib.matches import MATCHES
 from nb_lib.net import parse_address
 from nb_lib.packet import Packet, tcp, udp
-from nb_lib.targets import TARGETS, find_target
+from nb_lib.targets import TARGETS, find_target, not_modelled
 from nb_lib.text import rule_text
 from tests.extensions.world import World, act, rule
 
@@ -352,3 +353,13 @@ def test_a_udp_checksum_of_zero_stays_zero() -> None:
     packet = udp(f"{A}:1", f"{B}:2", payload=b"x")
     bare = Packet(data=packet.data[:26] + b"\0\0" + packet.data[28:])
     assert act("-j TTL --ttl-set 1", bare, World(table="mangle")).packet.data[26:28] == b"\0\0"
+
+
+def test_what_is_not_modelled_is_listed_with_its_reason() -> None:
+    known = {f"-m {n}": e for n, e in MATCHES.items()} | {f"-j {n}": e for n, e in TARGETS.items()}
+    for name, option, why in not_modelled():
+        assert why
+        assert not option or option in known[name].by_name
+    listed = {(name, option) for name, option, _ in not_modelled()}
+    assert {("-j SYNPROXY", ""), ("-m bpf", "--object-pinned"), ("-j SET", "--map-set")} <= listed
+    assert "nothing helps" in act("-j CLUSTERIP", SYN).missing
