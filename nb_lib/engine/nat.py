@@ -48,8 +48,10 @@ def set_up(table: Conntrack, connection: Connection, nat: Nat, draw: Draw) -> Co
     """Choose the translation and return the connection with it.
 
     If every tuple that was tried is taken, the last one is kept; the packet is then dropped when
-    the connection is to be confirmed, as in the kernel.
+    the connection is to be confirmed, as in the kernel. One that is confirmed is left as it is.
     """
+    if "CONFIRMED" in connection.status:
+        return connection
     current = invert(connection.reply)
     assert current is not None
     chosen = _unique(table, current, nat, draw)

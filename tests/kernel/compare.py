@@ -7,7 +7,7 @@ compared again where there is no kernel to ask.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,7 +149,7 @@ class Luck(random.Random):
 def difference(trace: Trace, seen: Seen) -> str:
     """Say what differs between our trace and what the kernel did, or nothing."""
     rows = [*_steps(list(trace.events), seen), *_ends(trace, seen)]
-    answers = [event for event in trace.events if isinstance(event, Answered | Copied)]
+    answers = list(_answers(trace.events))
     if len(answers) != len(seen.answers):
         rows.append(("answers", len(answers), len(seen.answers)))
     for ours, theirs in zip(answers, seen.answers, strict=False):
@@ -164,6 +164,14 @@ def difference(trace: Trace, seen: Seen) -> str:
     return "\n".join(
         f"  {'=' if a == b else '≠'} {what:9} {_short(a)} | {_short(b)}" for what, a, b in rows
     )
+
+
+def _answers(events: Iterable[Event]) -> Iterator[Answered | Copied]:
+    """Yield what the host sent of its own, and what it answered to that, in the order of setting out."""
+    for event in events:
+        if isinstance(event, Answered | Copied):
+            yield event
+            yield from _answers(event.events)
 
 
 Row = tuple[str, Any, Any]  # what is compared, ours, the kernel's

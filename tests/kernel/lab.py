@@ -38,7 +38,7 @@ table inet guard {{
    meta priority {OURS:#x} meta nftrace set 1 accept;
    meta nftrace set 1; }}
  chain inp {{ type filter hook input priority 2147483647;
-   meta iif != lo drop; meta priority {OURS:#x} drop; }}
+   drop; }}
  chain post {{ type filter hook postrouting priority 2147483647; accept; }}
 }}
 """
