@@ -56,7 +56,7 @@ class Redirect(NamedTuple):
 
 
 class Respond(NamedTuple):
-    """Send ``message`` out by the port that the frame came in by."""
+    """Send ``message``: out by the port that a frame came in by, or as an answer to a packet."""
 
     message: Packet
 

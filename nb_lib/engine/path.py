@@ -30,6 +30,7 @@ from nb_lib.packet import Packet
 from nb_lib.trace import Answered, Copied, Event, Fate, Fragmented, Lost, Rewritten, Route, Routed
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
+_NOBODY = "00:00:00:00:00:00"  # the Ethernet addresses of loopback's frames
 _LOOPBACK_MTU = 65_536
 Events = Generator[Event, None, "Fate | None"]
 
@@ -109,7 +110,7 @@ class Path(Crossing):
         rule = self.route.rule
         fate = None
         for part in self.parts:
-            self.set(replace(part, in_iface="lo", out_iface=""))
+            self.set(replace(part, in_iface="lo", out_iface="", mac_src=_NOBODY, mac_dst=_NOBODY))
             fate = yield from self._hook(PREROUTING)
             if fate is None:
                 yield Routed(self.packet, Route("LOCAL", "lo", rule=rule))
@@ -229,6 +230,8 @@ class Path(Crossing):
                     else f"icmp {made.icmp_type}/{made.icmp_code}"
                 )
                 return Fate("reject", place=ending.place, detail=detail)
+        for message in self.meeting.messages:  # SYNPROXY's, in the place of the destination
+            yield self._sent(_attached(message, self.packet, "ESTABLISHED"), "SYNPROXY")
         return Fate(ending.verdict.lower(), place=ending.place)
 
     def _rejection(self, how: str) -> Packet | None:
@@ -250,9 +253,11 @@ class Path(Crossing):
 
     def _answered(self, made: Packet, by: str) -> Answered:
         """Send the host's answer on its own way through OUTPUT and POSTROUTING."""
+        return self._sent(_attached(made, self.packet, "RELATED"), by)
+
+    def _sent(self, made: Packet, by: str) -> Answered:
         way = self._another()
         way.busy = self.busy or made.icmp_type is not None
-        made = _attached(made, self.packet)
         return Answered(self.packet, made, by, tuple(way.send(made)))
 
     def copied(self, wish: Copy, packet: Packet) -> Copied | None:
@@ -282,10 +287,10 @@ class Path(Crossing):
         return way
 
 
-def _attached(answer: Packet, cause: Packet) -> Packet:
+def _attached(answer: Packet, cause: Packet, state: str) -> Packet:
     """An answer belongs to the connection of what it answers: nf_conntrack_core.c nf_conntrack_attach()."""
     tracked = cause.ct
     if tracked is None or tracked.connection is None:
         return answer
     back = "REPLY" if tracked.direction == "ORIGINAL" else "ORIGINAL"
-    return replace(answer, ct=tracked._replace(state="RELATED", direction=back))
+    return replace(answer, ct=tracked._replace(state=state, direction=back))

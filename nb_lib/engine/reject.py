@@ -13,7 +13,6 @@ from nb_lib.engine.protocols import checksum_ok
 from nb_lib.headers import (
     ACK,
     AH,
-    DCCP,
     ESP,
     FIN,
     GRE,
@@ -44,7 +43,7 @@ _KERNEL = (
     ("sender", "kernel"),
     ("cgroup", 0),
 )  # ICMP errors leave by a socket of its own; a RST by none
-_UNSUMMED = frozenset({GRE, AH, ESP, SCTP, UDPLITE, DCCP})
+_UNSUMMED = frozenset({GRE, AH, ESP, SCTP, UDPLITE})
 _ANSWERED = frozenset({0, 8, 13, 14, 15, 16, 17, 18})  # to the kernel all other types are errors
 _QUOTE = {4: 576, 6: 1280}  # an error is no longer than this
 

@@ -30,8 +30,9 @@ from nb_lib.targets.mark import CONNMARK, MARK
 from nb_lib.targets.nat import DNAT, MASQUERADE, NETMAP, REDIRECT, SNAT
 from nb_lib.targets.npt import DNPT, SNPT
 from nb_lib.targets.past import CLUSTERIP, LED, ULOG
-from nb_lib.targets.proxy import SYNPROXY, TPROXY
+from nb_lib.targets.proxy import TPROXY
 from nb_lib.targets.reject import REJECT, REJECT6
+from nb_lib.targets.synproxy import SYNPROXY
 from nb_lib.targets.tcpmss import TCPMSS
 from nb_lib.targets.verdicts import ACCEPT, DROP, QUEUE, RETURN
 

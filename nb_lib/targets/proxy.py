@@ -1,6 +1,6 @@
-"""TPROXY and SYNPROXY: let somebody on this host stand in for the destination.
+"""TPROXY: let a program on this host stand in for the destination.
 
-Linux: net/netfilter/xt_TPROXY.c tproxy_tg4(), net/ipv4/netfilter/ipt_SYNPROXY.c synproxy_tg4().
+Linux: net/netfilter/xt_TPROXY.c tproxy_tg4().
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from ipaddress import IPv4Address, IPv6Address
 
 from nb_lib import addresses, kinds, ports
 from nb_lib.effects import Note
-from nb_lib.headers import ACK, FIN, RST, SYN
 from nb_lib.kinds import Masked
 from nb_lib.options import Action, Context, Extension, Option, Setting, Use
 from nb_lib.packet import Packet
@@ -64,52 +63,4 @@ TPROXY = Extension(
     check=ports.needs_protocol("TPROXY", "tcp", "udp"),
     summary="give the packet to a local socket, without changing it",
     source="net/netfilter/xt_TPROXY.c tproxy_tg4(); iptables-extensions(8) TPROXY",
-)  # fmt: skip
-
-
-class _Small(kinds.Word):
-    """A number of which only the lowest bits are kept."""
-
-    metavar = "number"
-
-    def __init__(self, mask: int) -> None:
-        super().__init__()
-        self.mask = mask
-
-    def read(self, word: str, _family: int) -> int:
-        return kinds.parse_number(word, 0, kinds.U32) & self.mask
-
-
-def _synproxy(use: Use, packet: Packet, _ctx: Context) -> Action:
-    """Answer a SYN with a cookie; what an ACK means depends on the cookie in it."""
-    if packet.flags is None:
-        return Action("DROP")
-    if packet.flags & SYN and not packet.flags & (ACK | FIN | RST):
-        return Action(
-            "STOLEN", effects=(Note("SYNPROXY: answers the handshake itself, with a cookie"),)
-        )
-    if packet.flags & ACK and not packet.flags & (FIN | RST | SYN):
-        return Action(
-            "UNDECIDED",
-            missing=use.beyond(),
-        )
-    return Action("CONTINUE")
-
-
-SYNPROXY = Extension(
-    "SYNPROXY",
-    (
-        Option("--sack-perm", kinds.FLAG, label="SACK", help="offer selective acknowledgements"),
-        Option("--timestamp", kinds.FLAG, label="timestamps", help="offer timestamps"),
-        Option("--wscale", _Small(kinds.U8), label="window scale",
-               help="announce this window scale"),
-        Option("--mss", _Small(kinds.U16), label="MSS", help="announce this segment size"),
-        Option("--ecn", kinds.FLAG, label="ECN", help="allow congestion notification"),
-    ),
-    protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy,
-    conntrack=True,
-    check=ports.needs_protocol("SYNPROXY", "tcp"),
-    beyond={"": "whether an ACK carries the cookie of a SYN-ACK is not modelled"},
-    summary="answer TCP handshakes with cookies, on behalf of the server",
-    source="net/ipv4/netfilter/ipt_SYNPROXY.c synproxy_tg4(); iptables-extensions(8) SYNPROXY",
 )  # fmt: skip
