@@ -57,9 +57,12 @@ def use_text(use: Use) -> str:
     if not extension.known:
         return use.raw
     pieces = []
-    for option in extension.options:
-        setting = use.settings.get(option.name)
-        if setting is None or option.hides(setting):
+    settings = use.settings
+    for option in (
+        extension.options if len(settings) > 1 else [extension.by_name[name] for name in settings]
+    ):
+        setting = settings.get(option.name)
+        if setting is None or (option.hidden is not None and option.hides(setting)):
             continue
         value = option.kind.save(setting.value)
         spoken = bool(value) or (

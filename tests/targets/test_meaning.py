@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nb_lib.connection import Connection, Tracked, Tuple
-from nb_lib.effects import ConnMark, Nat, Note, NoTrack, Reject, SetMember, Track
+from nb_lib.effects import ConnMark, Copy, Nat, Note, NoTrack, Reject, SetMember, Track
 from nb_lib.headers import ACK
 from nb_lib.matches import MATCHES
 from nb_lib.net import parse_address
@@ -219,7 +219,6 @@ EFFECTS = {
             Note("NFQUEUE: to a program, by queues 1 to 3, or through if nobody listens there"),
         )
     ],
-    "TEE": [("-j TEE --gateway 10.0.0.9", SYN, Note("TEE: a copy goes to 10.0.0.9"))],
     "AUDIT": [("-j AUDIT --type drop", SYN, Note("AUDIT: a record of type drop"))],
     "IDLETIMER": [
         ("-j IDLETIMER --timeout 5 --label x", SYN, Note("IDLETIMER: timer x starts again"))
@@ -251,6 +250,7 @@ EFFECTS = {
     ],
 }
 OTHERS = {
+    "TEE": "-j TEE --gateway 10.0.0.9",
     "CLUSTERIP": "-j CLUSTERIP",
     "TPROXY": "-p tcp -j TPROXY --on-port 3128",
 }
@@ -290,6 +290,12 @@ def test_a_target_asks_the_engine(key, text, packet, effect) -> None:
     assert action.effects == (effect,)
     assert action.packet is None
     assert action.verdict == VERDICTS.get(key, "CONTINUE")
+
+
+def test_tee_tells_of_its_copy_and_sends_it() -> None:
+    told = Note("TEE: a copy goes to 10.0.0.9")
+    action = act("-j TEE --gateway 10.0.0.9", SYN)
+    assert (action.verdict, action.effects) == ("CONTINUE", (told, Copy(address("10.0.0.9"))))
 
 
 @pytest.mark.parametrize("verdict", ["ACCEPT", "DROP", "RETURN", "QUEUE"])
