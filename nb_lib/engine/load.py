@@ -9,6 +9,7 @@ from typing import Any
 from nb_lib.engine.host import Host
 from nb_lib.engine.routing import RouteEntry, read_addresses, read_routes
 from nb_lib.errors import HostError
+from nb_lib.net import ARP, BRIDGE
 from nb_lib.rules import Ruleset
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
@@ -17,12 +18,18 @@ from nb_lib.text.ipset import parse_ipsets
 FILES = {
     "iptables-save.txt": "iptables-save",
     "ip6tables-save.txt": "ip6tables-save",
+    "arptables-save.txt": "arptables-save",
+    "ebtables-save.txt": "ebtables-save",
     "ip-addr.json": "ip -j addr",
     "ip-route.json": "ip -j route",
     "ip6-route.json": "ip -6 -j route",
     "ipset-save.txt": "ipset save",
     "sysctl.txt": "sysctl -a",
 }
+
+
+_RULES = {"iptables-save.txt": 4, "ip6tables-save.txt": 6, "arptables-save.txt": ARP,
+          "ebtables-save.txt": BRIDGE}  # fmt: skip
 
 
 def load(path: str | Path, **facts: Any) -> Host:
@@ -38,7 +45,7 @@ def load(path: str | Path, **facts: Any) -> Host:
         return Host(parse(_read(path)), **facts)
     rulesets: list[Ruleset] = [
         parse(_read(path / name), family=family)
-        for name, family in (("iptables-save.txt", 4), ("ip6tables-save.txt", 6))
+        for name, family in _RULES.items()
         if (path / name).exists()
     ]
     if not rulesets:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from nb_lib.frame import Arp, Other, arp
-from nb_lib.packet import Packet, icmp, tcp, udp
+from nb_lib.packet import Packet, icmp, raw, tcp, udp
 from tests.kernel.bridge_lab import ADDRESSES, OWN, PORTS, STATIONS
 
 NOBODY = "02:00:00:00:0e:00"  # a station that never speaks: nobody knows where it is
@@ -16,6 +16,7 @@ V4 = ("10.3.0.1", "10.3.0.10", "10.3.0.11", "10.3.0.12", "10.3.0.255", "224.0.0.
       "203.0.113.9")  # fmt: skip
 V6 = ("fd00:3::1", "fd00:3::10", "fd00:3::11", "ff02::1", "2001:db8::9")
 PORT_NUMBERS = (9, 53, 80)
+ZEROS = "00:00:00:00:00:00"
 
 # --- ebtables ---
 
@@ -24,22 +25,49 @@ _EB_CHAINS = {
     "nat": ("PREROUTING", "OUTPUT", "POSTROUTING"),
 }
 _EB_PORTS = {"INPUT": "i", "FORWARD": "io", "OUTPUT": "o", "PREROUTING": "i", "POSTROUTING": "o"}
-_EB_ONE = (
-    "-p IPv4 --ip-src {net}", "-p IPv4 --ip-dst {not}{net}", "-p IPv4 --ip-proto {not}udp",
-    "-p IPv4 --ip-proto udp --ip-dport {not}{port}", "-p IPv4 --ip-proto tcp --ip-sport 1:{port}",
-    "-p IPv4 --ip-proto icmp --ip-icmp-type {not}echo-request", "-p IPv4 --ip-tos {not}0x10",
-    "-p IPv6 --ip6-src {not}fd00:3::/64", "-p IPv6 --ip6-proto tcp --ip6-dport {not}{port}",
-    "-p IPv6 --ip6-dst {v6}", "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type 128/0",
-    "-p ARP --arp-op {not}Request", "-p ARP --arp-ip-src {net}", "-p ARP --arp-ip-dst {not}{net}",
-    "-p ARP --arp-mac-src {not}{mac}", "-p ARP {bang}--arp-gratuitous", "-p ARP --arp-htype 1",
-    "-p ARP --arp-ptype {not}0x800", "-p 802_1Q --vlan-id {not}7", "-p 802_1Q --vlan-encap {not}ARP",
-    "-p 802_1Q --vlan-prio 5", "-p Length --802_3-sap {not}0x42", "-p Length --802_3-type 0x1234",
-    "-p {not}IPv4", "-p ARP", "-p {not}0x88cc", "-p Length", "-s {not}{mac}", "-d {not}{mac}",
+_EB_IP = (
+    "--ip-src {not}{net}", "--ip-dst {not}{net}", "--ip-tos {not}0x10", "--ip-proto {not}udp",
+    "--ip-proto udp --ip-dport {not}{port}", "--ip-proto tcp --ip-sport {not}1024:{sport}",
+    "--ip-proto udp --ip-sport {not}{sport}:2000", "--ip-proto icmp --ip-icmp-type {not}echo-request",
+    "--ip-proto icmp --ip-icmp-type 0:{type}/0:1", "--ip-proto igmp --ip-igmp-type {not}0x11",
+)  # fmt: skip
+_EB_IP6 = (
+    "--ip6-src {not}fd00:3::/64", "--ip6-dst {not}{v6}", "--ip6-tclass {not}0x10",
+    "--ip6-proto {not}tcp", "--ip6-proto tcp --ip6-dport {not}{port}",
+    "--ip6-proto udp --ip6-sport {not}1024:{sport}", "--ip6-proto ipv6-icmp --ip6-icmp-type {not}128/0",
+)  # fmt: skip
+_EB_ARP = (
+    "--arp-op {not}Request", "--arp-ip-src {not}{net}", "--arp-ip-dst {not}{net}",
+    "--arp-mac-src {not}{mac}", "--arp-mac-dst {not}{mac}", "--arp-mac-dst {not}{zeros}",
+    "{bang}--arp-gratuitous", "--arp-htype {not}1", "--arp-ptype {not}0x800",
+)  # fmt: skip
+_EB_TAG = (
+    "--vlan-id {not}7",
+    "--vlan-encap {not}ARP",
+    "--vlan-prio {not}5",
+    "--vlan-encap {not}IPv4",
+)
+_EB_LLC = ("--802_3-sap {not}0x42", "--802_3-type {not}0x1234")
+_EB_RANGES = ("root-prio", "root-cost", "sender-prio", "port", "msg-age", "max-age", "hello-time",
+              "forward-delay")  # fmt: skip
+_EB_STP = (
+    *(f"--stp-{field} {{not}}{{low}}:{{high}}" for field in _EB_RANGES),
+    "--stp-type {not}config",
+    "--stp-flags {not}{low}",
+    "--stp-root-addr {not}02:00:00:00:00:00/ff:00:00:00:00:00",
+    "--stp-sender-addr {not}02:00:00:00:00:00/03:00:00:00:00:00",
+)
+_EB_ANY = (
+    "-p {not}IPv4", "-p {not}ARP", "-p {not}0x88cc", "-p {not}Length", "-s {not}{mac}", "-d {not}{mac}",
     "-d {not}{group}", "-s 02:00:00:00:00:00/ff:ff:ff:ff:f0:00", "-d Unicast", "-d {not}Multicast",
-    "--mark {not}{mark}", "--mark {mark}/0x3", "--mark /0x2",
-    "--pkttype-type {not}{kind}", "--among-src {not}{mac},{mac2}",
-    "--among-dst {mac}={v4},{mac2}", "-p IPv4 --among-src {not}{mac}={v4}",
-    "-d BGA --stp-type {not}config", "-d BGA --stp-root-prio 1:{not9}", "--log-level debug", "",
+    "--mark {not}{mark}", "--mark {not}{mark}/0x3", "--mark {not}/0x2", "--pkttype-type {not}{kind}",
+    "--among-src {not}{mac},{mac2}", "--among-dst {not}{mac}={v4},{mac2}",
+    "-p IPv4 --among-src {not}{mac}={v4}", "--among-dst {not}{mac},{mac2}",
+    "--limit 1/day --limit-burst {high}", "--log-level debug --log-prefix x", "--nflog-group 5", "",
+)  # fmt: skip
+_EB_KINDS = (
+    *[("-p IPv4", _EB_IP)] * 3, *[("-p ARP", _EB_ARP)] * 2, ("-p IPv6", _EB_IP6), ("-p 802_1Q", _EB_TAG),
+    ("-p Length", _EB_LLC), ("-d BGA", _EB_STP), *[("", _EB_ANY)] * 4,
 )  # fmt: skip
 _KINDS = ("host", "otherhost", "broadcast", "multicast")
 
@@ -63,7 +91,9 @@ class Rules:
         pick, no = self.pick, "! " if self.pick.random() < 0.25 else ""
         mac, mac2 = pick.sample(MACS, 2)  # among takes no address twice
         return text.format_map({
-            "not": no, "bang": no, "not9": "9", "mark": pick.choice(("1", "2", "0x3")),
+            "not": no, "bang": no, "low": pick.choice((0, 1)), "high": pick.choice((2, 3, 5)),
+            "sport": pick.choice((1030, 1050, 1070)), "type": pick.choice((0, 7, 8)), "zeros": ZEROS,
+            "mark": pick.choice(("1", "2", "0x3")),
             "net": pick.choice(("10.3.0.0/24", "10.3.0.10", "10.3.0.8/30", "10.3.0.1")),
             "v4": pick.choice(V4[:4]), "v6": pick.choice(("fd00:3::11", "fd00:3::/64", "ff02::1")),
             "mac": mac, "mac2": mac2, "group": pick.choice(GROUPS),
@@ -86,7 +116,8 @@ class Rules:
 
     def _eb_rule(self, table: str, chain: str, below: Sequence[str]) -> str:
         pick = self.pick
-        words = self._fill(pick.choice(_EB_ONE))
+        what, options = pick.choice(_EB_KINDS)
+        words = self._fill(f"{what} {pick.choice(options)}")
         for way in _EB_PORTS.get(chain, ""):
             if pick.random() < 0.3:
                 words += f" -{way} {'! ' * (pick.random() < 0.3)}{pick.choice(('p0', 'p1', 'p+'))}"
@@ -124,14 +155,18 @@ class Rules:
 
     def _arp_rule(self, chain: str) -> str:
         pick = self.pick
-        tests = ["-s {net}", "! -s {net}", "-d {ip}", "--src-mac {mac}", "! --dst-mac {mac}",
-                 "--opcode {op}", "! --opcode 1", "--proto-type 0x800", "--h-type 1", ""]  # fmt: skip
-        tests += {"INPUT": ["-i br0", "! -i br0"], "OUTPUT": ["-o br0", "-o p+"]}.get(chain, [])
+        tests = ["-s {net}", "-d {ip}", "--src-mac {mac}", "--dst-mac {mac}", "--dst-mac {zeros}",
+                 "--opcode {op}", "--proto-type 0x800", "--h-type 3", "--h-type 1", ""]  # fmt: skip
+        tests += {"INPUT": ["-i br0", "-i p+"], "OUTPUT": ["-o br0", "-o p+"]}.get(chain, [])
         targets = ["ACCEPT", "DROP", "RETURN", "MARK --set-mark {mark}", "MARK --or-mark 4",
                    "mangle --mangle-ip-s {v4} --mangle-target CONTINUE",
                    "mangle --mangle-mac-d {mac} --mangle-mac-s {mac2}"]  # fmt: skip
         target = pick.choice([*targets, "", "", *(["sub"] * 2 if chain != "sub" else [])])
-        return self._fill(f"{pick.choice(tests)} {'-j ' * bool(target)}{target}")
+        chosen = pick.choice(tests)
+        negate = (
+            "{bang}" if chosen and chosen != "--h-type 1" else ""
+        )  # arptables-nft loses that one
+        return self._fill(f"{negate}{chosen} {'-j ' * bool(target)}{target}")
 
     # --- iptables ---
 
@@ -214,22 +249,29 @@ def _ip(
     four = pick.random() < 0.65
     pool = V4 if four else V6
     src = pool[0] if own else ADDRESSES[port][not four]
+    if not own and not four and pick.random() < 0.2:
+        src = "2001:db8::7"
     # A broadcast of the host's own comes back to it, which nb_lib does not follow.
     dst = pick.choice([one for one in pool[1:] if one != V4[4]] if own else pool)
     more = {"ident": number, "tos": pick.choice((0, 0x10)), **macs}
     sport, dport = 1024 + number, pick.choice(PORT_NUMBERS)
-    match pick.choice(("udp", "udp", "tcp", "icmp")):
+    match pick.choice(("udp", "udp", "tcp", "icmp", "igmp" if four and not own else "icmp")):
         case "udp":
             return udp(src, dst, sport=sport, dport=dport, payload=b"x", **more)
         case "tcp":
             return tcp(src, dst, sport=sport, dport=dport, **more)
-    return icmp(src, dst, **more)
+        case "igmp":
+            return raw(
+                src, dst, 2, payload=bytes([pick.choice((0x11, 0x16)), 0, 0, 0]) + bytes(4), **more
+            )
+    return icmp(src, dst, type=pick.choice((8, 8, 0, 13) if four else (128, 128, 129)), **more)
 
 
 def _arp(pick: random.Random, port: str, macs: dict[str, object]) -> Arp:
     src = pick.choice((ADDRESSES[port][0], ADDRESSES[port][0], "0.0.0.0", "10.3.0.1"))
     target = pick.choice((*V4[:4], src, V4[7]))
-    made = arp(src, target, operation=pick.choice((1, 1, 1, 2, 3)), **macs)
+    told = pick.choice((ZEROS, *MACS[:4]))
+    made = arp(src, target, operation=pick.choice((1, 1, 1, 2, 3)), target_mac=told, **macs)
     if pick.random() < 0.1:  # another kind of hardware, or of protocol
         data = bytearray(made.data)
         data[pick.choice((1, 3, 4))] ^= pick.choice((2, 4))
@@ -240,12 +282,11 @@ def _arp(pick: random.Random, port: str, macs: dict[str, object]) -> Arp:
 def _other(pick: random.Random, macs: dict[str, object]) -> Packet:
     kind = pick.choice(("lldp", "stp", "snap", "llc", "reserved", "bad source"))
     if kind == "stp":
-        body = (
-            bytes.fromhex("424203000000") + bytes([pick.choice((0, 128)), 0]) + bytes(range(1, 60))
-        )
+        body = bytes.fromhex("4242030000") + bytes([pick.choice((0, 0, 0, 128))])
+        body += bytes(pick.choice((0, 0, 0, 1, 2, 3)) for _ in range(60))
         return Other(data=body, ethertype=len(body), **{**macs, "mac_dst": "01:80:c2:00:00:00"})
     if kind == "snap":
-        body = bytes.fromhex("aaaa030000001234") + bytes(60)
+        body = bytes.fromhex("aaaa03000000") + pick.choice((b"\x124", b"\x125")) + bytes(60)
         return Other(data=body, ethertype=len(body), **macs)
     if kind == "llc":
         return Other(

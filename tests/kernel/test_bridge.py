@@ -1,24 +1,24 @@
 """Frames on a bridge beside the live kernel: random rules of all four families, random frames.
 
 NB_BRIDGE_RULESETS sets how many rulesets are tried, NB_BRIDGE_SEED where they begin.
+``python -m tests.kernel.test_bridge`` records some for ``tests/engine/test_recorded_frames.py``.
 """
 
 from __future__ import annotations
 
+import json
+import lzma
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from nb_lib.engine import Host
-from nb_lib.errors import NbError
 from nb_lib.frame import write_frame
-from nb_lib.net import ARP, BRIDGE
-from nb_lib.packet import Packet
-from nb_lib.text import check, parse
-from nb_lib.trace import Answered, Event, Gone, Matched, PolicyApplied, Trace
-from tests.kernel.bridge_lab import ADDRESSES, OWN, PORTS, STATIONS, BridgeLab, Seen, Step
+from nb_lib.text import check
+from tests.kernel.bridge_compare import difference, host, put
+from tests.kernel.bridge_lab import BridgeLab, Seen
 from tests.kernel.bridge_rules import Rules, frames
+from tests.recordings import HERE as RECORDINGS
 
 pytestmark = [
     pytest.mark.kernel,
@@ -27,7 +27,8 @@ pytestmark = [
 RULESETS = int(os.environ.get("NB_BRIDGE_RULESETS", "60"))
 SEED = int(os.environ.get("NB_BRIDGE_SEED", "1"))
 FRAMES = 60
-FAMILIES = {"iptables": 4, "ip6tables": 6, "arptables": ARP, "ebtables": BRIDGE}
+RECORDED = 15  # rulesets
+Dumps = dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -36,95 +37,29 @@ def lab() -> Iterator[BridgeLab]:
         yield live
 
 
-def host(dumps: dict[str, str], calls: int, before: Host | None) -> Host:
-    """The lab's host; it keeps in mind where ``before`` has seen the stations."""
-    made = Host(
-        [parse(dump, family=FAMILIES[program], backend="nft") for program, dump in dumps.items()],
-        addresses={"br0": ["10.3.0.1/24", "fd00:3::1/64"]},
-        routes={"default": "br0 via 10.3.0.11", "::/0": "br0 via fd00:3::11"},
-        bridges={"br0": {"mac": OWN, "ports": PORTS}},
-        neighbours={a: STATIONS[port] for port, both in ADDRESSES.items() for a in both},
-        sysctls={"net.ipv4.conf.all.accept_local": 1}
-        | {f"net.bridge.bridge-nf-call-{w}": calls for w in ("iptables", "ip6tables", "arptables")},
-    )
-    if before:
-        made.state.memory |= {k: v for k, v in before.state.memory.items() if k[0] == "station"}
-    return made
-
-
-def steps(events: tuple[Event, ...]) -> Iterator[Step]:
-    """Yield the rules that matched and the policies of base chains, those that answers met included."""
-    for event in events:
-        if isinstance(event, Matched):
-            yield (*event.place, event.verdict)
-        elif isinstance(event, PolicyApplied):
-            yield event.table, event.chain, 0, event.verdict
-        elif isinstance(event, Answered):
-            yield from steps(event.events)
-
-
-def gone(events: tuple[Event, ...]) -> Iterator[tuple[str, bytes]]:
-    """Yield what left the ports."""
-    for event in events:
-        if isinstance(event, Gone):
-            yield event.device, write_frame(event.packet)
-        elif isinstance(event, Answered):
-            yield from gone(event.events)
-
-
-def in_our_words(seen: list[Step], machine: Host) -> list[Step]:
-    """A user chain's policy is to the kernel one rule more."""
-    found = []
-    for table, chain, number, verdict in seen:
-        layer, _, name = table.rpartition(" ")
-        last = layer == "bridge" and number > len(machine.rulesets[BRIDGE][name][chain].rules)
-        found.append((table, chain, 0 if last else number, verdict))
-    return found
-
-
-def difference(trace: Trace, seen: Seen, machine: Host) -> str:
-    """Say what differs between our trace and what the kernel did, or nothing."""
-    ours, theirs = list(steps(trace.events)), in_our_words(seen.steps, machine)
-    out, left = sorted(gone(trace.events)), sorted(seen.out)
-    if ours == theirs and out == left:
-        return ""
-    lines = []
-    for place in range(max(len(ours), len(theirs))):
-        pair = [found[place] if place < len(found) else None for found in (ours, theirs)]
-        lines.append(f"  {'=' if pair[0] == pair[1] else '≠'} {pair[0]} | {pair[1]}")
-    if out != left:
-        for who, all_ in (("ours", out), ("kernel", left)):
-            lines.append(f"  {who} {[(port, frame.hex()) for port, frame in all_]}")
-    return "\n".join(lines)
-
-
-def put(machine: Host, live: BridgeLab, port: str, frame: Packet) -> str:
-    """Send one frame to both and return how they differ."""
-    machine.conntrack.clear()
-    if port:
-        return difference(
-            machine.receive(frame, port), live.inject(port, write_frame(frame)), machine
-        )
-    return difference(machine.send(frame, broadcast=True), live.send(frame.data), machine)
+def tried(lab: BridgeLab, seed: int) -> Iterator[tuple[Dumps, int, str, bytes, Seen]]:
+    """Load one ruleset; yield its dumps, br_netfilter's switch, and each frame with what became of it."""
+    dumps, calls = Rules(seed).dumps(), int(seed % 3 != 0)
+    lab.load(dumps, calls=calls)
+    for port, frame in frames(seed, FRAMES):
+        data = write_frame(frame) if port else frame.data
+        yield dumps, calls, port, data, lab.inject(port, data) if port else lab.send(data)
 
 
 def test_frames_go_as_in_the_kernel(lab: BridgeLab, figure) -> None:
-    total, wrong, machine = 0, [], None
+    total, wrong, machine, known = 0, [], None, None
     for seed in range(SEED, SEED + RULESETS):
-        dumps, calls = Rules(seed).dumps(), seed % 3 != 0
-        machine = host(dumps, int(calls), machine)
-        assert not [error for ruleset in machine.rulesets.values() for error in check(ruleset)]
-        lab.load(dumps, calls=int(calls))
-        for port, frame in frames(seed, FRAMES):
+        for dumps, calls, port, data, seen in tried(lab, seed):
+            if dumps is not known:
+                machine, known = host(dumps, calls, machine), dumps
+                assert not [error for each in machine.rulesets.values() for error in check(each)]
             total += 1
-            try:
-                differs = put(machine, lab, port, frame)
-            except NbError as error:
-                differs = repr(error)
-            if differs:
-                what = f"{frame!r} vlan {frame.vlan} {frame.mac_src} → {frame.mac_dst}"
-                wrong.append(f"seed {seed} calls {calls} {port or 'local'} {what}\n{differs}\n"
-                             + "\n".join(dumps.values()))  # fmt: skip
+            trace = put(machine, port, data)
+            if differs := difference(trace, seen, machine):
+                rules = "\n".join(dumps.values())
+                wrong.append(
+                    f"seed {seed} calls {calls} {port or 'local'} {data.hex()}\n{differs}\n{rules}"
+                )
     figure(
         "random frames on a bridge",
         total - len(wrong),
@@ -132,3 +67,20 @@ def test_frames_go_as_in_the_kernel(lab: BridgeLab, figure) -> None:
         f"over {RULESETS} rulesets, seed {SEED}",
     )
     assert not wrong, "\n\n".join(wrong[:3])
+
+
+def record() -> None:
+    """Write what the kernel does with the frames of some rulesets, for those who have none."""
+    lines = []
+    with BridgeLab() as live:
+        for seed in range(RECORDED):
+            found = list(tried(live, seed))
+            dumps, calls = found[0][:2]
+            seen = [[port, data.hex(), one.steps, [(p, f.hex()) for p, f in one.out]]
+                    for *_, port, data, one in found]  # fmt: skip
+            lines.append(json.dumps({"dumps": dumps, "calls": calls, "frames": seen}))
+    (RECORDINGS / "bridge.jsonl.xz").write_bytes(lzma.compress("\n".join(lines).encode(), preset=9))
+
+
+if __name__ == "__main__":
+    record()
