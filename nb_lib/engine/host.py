@@ -43,7 +43,8 @@ class Host:
     its ports (``{"br0": {"mac": "02:00:00:00:0c:00", "ports": ["p0", "p1"]}}``; a mapping gives the
     ports' own addresses), ``neighbours`` an IP address to an Ethernet address. ``sysctls`` are named as
     sysctl(8) does. ``facts`` are what no header holds: ``uid`` of the sender, ``mtu`` (1500 unless
-    given) and the like.
+    given), ``listening`` (``("tcp:80", "udp:10.0.0.1:53")``: the host then answers as its stack does) and
+    the like.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
     Raises HostError for facts that do not fit together.

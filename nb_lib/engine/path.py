@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from nb_lib.connection import Address
 from nb_lib.effects import Copy
-from nb_lib.engine import reject
+from nb_lib.engine import reject, sockets
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.crossing import Crossing
@@ -32,6 +32,7 @@ from nb_lib.trace import Answered, Copied, Event, Fate, Fragmented, Lost, Rewrit
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 _NOBODY = "00:00:00:00:00:00"  # the Ethernet addresses of loopback's frames
 _LOOPBACK_MTU = 65_536
+_STACK = "the host's own stack"
 Events = Generator[Event, None, "Fate | None"]
 
 
@@ -78,6 +79,8 @@ class Path(Crossing):
         if isinstance(route, Refused):
             self.last = "None"
             return (yield from self._lose(route, OUTPUT))
+        if sender := sockets.sender(packet):
+            self.state.sockets |= {sender}
         return (yield from self.go(route))
 
     def go(self, route: Route) -> Events:
@@ -126,7 +129,23 @@ class Path(Crossing):
             if fate:
                 return fate
         fate = yield from self._hook(INPUT)
-        return fate or Fate("local", self.device)
+        if fate:
+            return fate
+        yield from self._from_socket()
+        return Fate("local", self.device)
+
+    def _from_socket(self) -> Generator[Event, None, None]:
+        """The packet is at its socket: what comes back of itself, if the host's sockets are known."""
+        named = self.state.facts.get("listening")
+        if named is None:
+            return
+        listening = sockets.read((named,) if isinstance(named, str) else tuple(named))
+        made, who = sockets.answer(self.packet, listening | self.state.sockets)
+        if made is None or (self.busy and made.icmp_type is not None):
+            return
+        # What TCP, UDP and ICMP take has forgotten its connection by then (nf_reset_ct()).
+        forgotten = self.packet.protocol in sockets.HANDLED
+        yield (self._sent if forgotten else self._answered)(made, who)
 
     def _forward(self, route: Route) -> Events:
         packet = self.packet
@@ -211,7 +230,7 @@ class Path(Crossing):
         if refused.answer is not None and not self.busy:
             made = reject.unreachable(self.packet, *refused.answer, self._speaker(), refused.rest)
             if made is not None:
-                yield self._answered(made, "the host's own stack")
+                yield self._answered(made, _STACK)
                 kind, code = refused.answer
                 return Fate("error", detail=f"icmp {kind}/{code}")
         return Fate("lost", detail=self.last)
@@ -242,10 +261,16 @@ class Path(Crossing):
         return None if made is not None and made.icmp_type is not None and self.busy else made
 
     def _speaker(self) -> Address | None:
-        """The address that the host answers with: the one asked for if it is its own."""
+        """The address that the host answers with: the one asked for if it is its own.
+
+        Otherwise IPv4 takes that of the device the answer leaves by (icmp_route_lookup()), IPv6 that of
+        the device the packet came by (icmp6_send()).
+        """
         packet = self.packet
         if self.routing.is_local(packet.dst):
             return packet.dst
+        if packet.family == 6 and self.device:
+            return self.routing.pick_source(self.device, packet.src)
         entry = self.routing.lookup(packet.src)
         if entry is None:
             return self.routing.pick_source(self.device, packet.src)

@@ -62,13 +62,16 @@ def answer(packet: Packet, how: str, speaker: Address | None) -> Packet | None:
 def _sum_fits(packet: Packet) -> bool:
     """Whether the packet is whole enough for REJECT to quote it: nf_reject.h nf_reject_verify_csum().
 
-    The kernel sums up whatever protocol it does not know, too; so most of those get no answer.
+    The kernel sums up whatever protocol it does not know, too; so most of those get no answer. In IPv6
+    there must be something behind the headers (reject6_csum_ok()).
     """
     body = packet.data[packet.header_end : packet.length]
+    if packet.family == 6 and not body:
+        return False
     if packet.protocol in _UNSUMMED or (packet.protocol == UDP and body[6:8] == b"\0\0"):
         return True
     if packet.family == 4 and packet.protocol not in (TCP, UDP):
-        return checksum(body) == 0
+        return checksum(packet.data[: packet.length]) == 0  # a header's own sum is zero
     return checksum(pseudo_header(packet.src, packet.dst, packet.protocol, len(body)) + body) == 0
 
 

@@ -275,7 +275,8 @@ class Routing:
             code = (3, 0 if entry is None else 1) if dst.version == 4 else (1, 0)
             return Refused(f"no route to {dst}", f"ip route add {dst} …", code)
         if entry.kind != "unicast":
-            return Refused(f"route {entry}", answer=(3, 13) if entry.kind == "prohibit" else None)
+            filtered = (3, 13) if dst.version == 4 else (1, 1)
+            return Refused(f"route {entry}", answer=filtered if entry.kind == "prohibit" else None)
         return Route("FORWARD", entry.device, entry.via, rule=str(entry))
 
     def output(self, src: Address | None, dst: Address, mark: int = 0) -> Route | Refused:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.engine.defrag import Fragments
+from nb_lib.engine.sockets import Socket
 from nb_lib.text.ipset import IpSet
 from nb_lib.trace import Place
 
@@ -23,6 +24,7 @@ class State:
     fragments: Fragments = field(default_factory=Fragments)
     memory: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     sets: dict[str, IpSet] = field(default_factory=dict)
+    sockets: frozenset[Socket] = frozenset()  # those that the host has sent from
     counters: dict[Place, tuple[int, int]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     now: float = 0.0
@@ -33,7 +35,7 @@ class State:
         generator = random.Random()
         generator.setstate(self.random.getstate())
         return State(self.conntrack.fork(), self.fragments.fork(), dict(self.memory), dict(self.sets),
-                     dict(self.counters), dict(self.facts), self.now, generator)  # fmt: skip
+                     self.sockets, dict(self.counters), dict(self.facts), self.now, generator)  # fmt: skip
 
     def count(self, place: Place, size: int) -> None:
         """Count a packet of ``size`` bytes at a rule or a policy."""

@@ -149,12 +149,12 @@ class Luck(random.Random):
 def difference(trace: Trace, seen: Seen) -> str:
     """Say what differs between our trace and what the kernel did, or nothing."""
     rows = [*_steps(list(trace.events), seen), *_ends(trace, seen)]
-    answers = list(_answers(trace.events))
+    answers = list(answers_of(trace.events))
     if len(answers) != len(seen.answers):
         rows.append(("answers", len(answers), len(seen.answers)))
     for ours, theirs in zip(answers, seen.answers, strict=False):
         rows += _steps(list(ours.events), theirs)
-        left = _left(ours.events, ours.answer if isinstance(ours, Answered) else ours.copy)
+        left = left_by(ours.events, ours.answer if isinstance(ours, Answered) else ours.copy)
         rows.append(
             ("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out])
         )
@@ -167,12 +167,12 @@ def difference(trace: Trace, seen: Seen) -> str:
     )
 
 
-def _answers(events: Iterable[Event]) -> Iterator[Answered | Copied]:
+def answers_of(events: Iterable[Event]) -> Iterator[Answered | Copied]:
     """Yield what the host sent of its own, and what it answered to that, in the order of setting out."""
     for event in events:
         if isinstance(event, Answered | Copied):
             yield event
-            yield from _answers(event.events)
+            yield from answers_of(event.events)
 
 
 Row = tuple[str, Any, Any]  # what is compared, ours, the kernel's
@@ -224,7 +224,7 @@ def _word(event: Event) -> str:
 def _ends(trace: Trace, seen: Seen) -> list[Row]:
     fate = trace.fate
     end = str(fate) if fate.kind in ("forward", "local") else ""
-    out: Frames = [(WIRES[fate.device], trace.packet.data)] if fate.kind == "forward" else []
+    out: Frames = [(WIRES[fate.device], packet.data) for packet in trace.outgoing]
     rows: list[Row] = [
         ("end", end or f"({fate})", seen.end or f"({fate})" if not end else seen.end)
     ]
@@ -239,7 +239,7 @@ def _ends(trace: Trace, seen: Seen) -> list[Row]:
     return rows
 
 
-def _left(events: tuple[Event, ...], answer: Packet) -> Frames:
+def left_by(events: tuple[Event, ...], answer: Packet) -> Frames:
     """Where an answer left, if it did."""
     last = events[-1].packet if events else answer
     hooks = [event.hook for event in events if isinstance(event, AtHook)]
@@ -264,6 +264,10 @@ def blank(packet: bytes) -> bytes:
         if data[at + 13] == SYN | ACK and data[at + 14 : at + 16] == bytes(2):  # SYNPROXY's
             data[at + 4 : at + 8] = bytes(4)
             data = data[: at + 20] + _without_time(data[at + 20 :])
+    quoted = Packet(data=packet).inner
+    if quoted is not None and quoted.protocol == TCP:  # a RST of the stack's own, perhaps
+        inner = at + 8 + quoted.header_end
+        data[at + 2 : at + 4] = data[inner + 16 : inner + 18] = bytes(2)
     return bytes(data)
 
 
