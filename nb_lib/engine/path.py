@@ -27,7 +27,18 @@ from nb_lib.engine.routing import Refused
 from nb_lib.engine.walk import Ending
 from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from nb_lib.packet import Packet
-from nb_lib.trace import Answered, Copied, Event, Fate, Fragmented, Lost, Rewritten, Route, Routed
+from nb_lib.trace import (
+    Answered,
+    Copied,
+    Event,
+    Fate,
+    Fragmented,
+    Gone,
+    Lost,
+    Rewritten,
+    Route,
+    Routed,
+)
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 _NOBODY = "00:00:00:00:00:00"  # the Ethernet addresses of loopback's frames
@@ -255,10 +266,14 @@ class Path(Crossing):
 
     def _rejection(self, how: str) -> Packet | None:
         """REJECT's answer, if it gives one."""
-        if self.routing.address_type(self.packet.dst) in ("BROADCAST", "MULTICAST"):
+        packet = self.packet
+        bridged = packet.out_port and packet.family == 4  # it has no route that could tell
+        if not bridged and self.routing.address_type(packet.dst) in ("BROADCAST", "MULTICAST"):
             return None
-        made = reject.answer(self.packet, how, self._speaker())
-        return None if made is not None and made.icmp_type is not None and self.busy else made
+        group = packet.link not in ("", "HOST")  # icmp_send() answers no frame that was for many
+        made = reject.answer(packet, how, self._speaker())
+        silent = self.busy or group
+        return None if made is not None and made.icmp_type is not None and silent else made
 
     def _speaker(self) -> Address | None:
         """The address that the host answers with: the one asked for if it is its own.
@@ -277,7 +292,14 @@ class Path(Crossing):
         return entry.source or self.routing.pick_source(entry.device, entry.via or packet.src)
 
     def _answered(self, made: Packet, by: str) -> Answered:
-        """Send the host's answer on its own way through OUTPUT and POSTROUTING."""
+        """Send the host's answer on its own way through OUTPUT and POSTROUTING.
+
+        A bridge sends a reset straight back by the port, as if the receiver had: nf_send_reset().
+        """
+        asked = self.packet
+        if asked.in_port and asked.mac_src and made.icmp_type is None:
+            frame = replace(made, mac_src=asked.mac_dst, mac_dst=asked.mac_src)
+            return Answered(asked, made, by, (Gone(frame, asked.in_port),))
         return self._sent(_attached(made, self.packet, "RELATED"), by)
 
     def _sent(self, made: Packet, by: str) -> Answered:

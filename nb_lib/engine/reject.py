@@ -116,7 +116,7 @@ def unreachable(
     """Answer with an ICMP error that quotes the packet; none answers an error or a later fragment."""
     if (
         packet.fragment_offset
-        or packet.dst.is_multicast
+        or (packet.dst.is_multicast and not packet.out_port)  # of a bridged packet nobody asks
         or speaker is None
         or packet.src.is_unspecified
     ):

@@ -46,9 +46,26 @@ def gone(events: tuple[Event, ...]) -> Iterator[tuple[str, bytes]]:
     """Yield what left the ports."""
     for event in events:
         if isinstance(event, Gone):
-            yield event.device, write_frame(event.packet)
+            yield event.device, nameless(write_frame(event.packet))
         elif isinstance(event, Answered):
             yield from gone(event.events)
+
+
+def nameless(frame: bytes) -> bytes:
+    """Leave out what the kernel draws for an answer of its own, and a reset's checksum.
+
+    An ICMP error has an identification or a flow label. A veth device leaves a checksum to others.
+    """
+    kind, data = frame[12:14], bytearray(frame)
+    if kind == b"\x08\0" and (frame[23], frame[34]) == (1, 3):
+        data[18:20] = data[24:26] = bytes(2)
+    elif kind == b"\x08\0" and frame[23] == 6 and frame[47] & 4:
+        data[50:52] = bytes(2)
+    elif kind == b"\x86\xdd" and (frame[20], frame[54]) == (58, 1):
+        data[15:18] = bytes(3)
+    elif kind == b"\x86\xdd" and frame[20] == 6 and frame[67] & 4:
+        data[15:18], data[70:72] = bytes(3), bytes(2)
+    return bytes(data)
 
 
 def in_our_words(seen: list[Step], machine: Host) -> list[Step]:
@@ -64,7 +81,12 @@ def in_our_words(seen: list[Step], machine: Host) -> list[Step]:
 def difference(trace: Trace, seen: Seen, machine: Host) -> str:
     """Say what differs between our trace and what the kernel did, or nothing."""
     ours, theirs = list(steps(trace.events)), in_our_words(seen.steps, machine)
-    out, left = sorted(gone(trace.events)), sorted(seen.out)
+    out, left = (
+        sorted(gone(trace.events)),
+        sorted((port, nameless(frame)) for port, frame in seen.out),
+    )
+    if any(isinstance(event, Answered) and event.by == "REJECT" for event in trace.events):
+        ours, theirs = sorted(ours), sorted(theirs)  # the kernel tells of the answer first
     if ours == theirs and out == left:
         return ""
     lines = []

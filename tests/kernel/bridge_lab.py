@@ -33,18 +33,19 @@ PORTS = {"p0": "02:00:00:00:01:00", "p1": "02:00:00:00:01:01", "p2": "02:00:00:0
 ADDRESSES = {"p0": ("10.3.0.10", "fd00:3::10"), "p1": ("10.3.0.11", "fd00:3::11"),
              "p2": ("10.3.0.12", "fd00:3::12")}  # fmt: skip
 OURS = 0x4B4F
-GUARD = f"""
-table bridge guard {{
- chain pre {{ type filter hook prerouting priority -1000; meta nftrace set 1; }}
- chain inp {{ type filter hook input priority -1000; meta nftrace set 1; }}
-}}
-table arp guard {{
- chain out {{ type filter hook output priority -1000; meta nftrace set 1; }}
-}}
-table inet guard {{
- chain out {{ type filter hook output priority -1000; meta priority {OURS:#x} meta nftrace set 1; }}
- chain inp {{ type filter hook input priority 2147483647; drop; }}
-}}
+GUARD = """
+table bridge guard {
+ chain pre { type filter hook prerouting priority -1000; meta nftrace set 1; }
+ chain inp { type filter hook input priority -1000; meta nftrace set 1; }
+}
+table arp guard {
+ chain out { type filter hook output priority -1000; meta nftrace set 1; }
+}
+table inet guard {
+ chain out { type filter hook output priority -1000;
+   icmpv6 type { 133, 135, 136, 143 } accept; meta nftrace set 1; }
+ chain inp { type filter hook input priority 2147483647; drop; }
+}
 """
 _SETTINGS = {
     "net/ipv4/ip_forward": "1",
@@ -52,6 +53,9 @@ _SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/all/accept_local": "1",
     "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/icmp_ratelimit": "0",
+    "net/ipv4/icmp_ratemask": "0",
+    "net/ipv6/icmp/ratelimit": "0",
     "net/ipv4/conf/default/send_redirects": "0",
 }
 _NAMES = {BRIDGE: "bridge ", ARP: "arp ", 2: "", 10: ""}  # by netfilter's numbers of families

@@ -205,7 +205,10 @@ class Rules:
                 "-m physdev ! --physdev-is-bridged",
                 "-m physdev --physdev-in p0 --physdev-out p+",
             ]
-        return self._fill(f"{pick.choice(tests)} {self._ip_target(family, table, chain)}".strip())
+        test, target = pick.choice(tests), self._ip_target(family, table, chain)
+        if (test, target) == ("-p tcp", "-j REJECT"):
+            target += " --reject-with tcp-reset"
+        return self._fill(f"{test} {target}".strip())
 
     def _ip_target(self, family: int, table: str, chain: str) -> str:
         pick = self.pick
@@ -215,6 +218,7 @@ class Rules:
             return f"-j DNAT --to-destination {to}" if chain in ("PREROUTING", "OUTPUT") else (
                 f"-j SNAT --to-source {to}")  # fmt: skip
         targets = ["-j ACCEPT", "-j RETURN", "", ""] + (["-j DROP"] if table != "nat" else [])
+        targets += ["-j REJECT"] * (table == "filter")
         return pick.choice(
             targets + (["-j MARK --set-xmark {mark}/0x7"] * 2 if table == "mangle" else [])
         )
