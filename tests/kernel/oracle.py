@@ -261,7 +261,7 @@ class _Sorting:
             elif mine and (key in self.errors or Packet(data=data).inner is None):
                 # Fragments that went alone left one by one; one that was put together left as many.
                 next((seen for seen in mine if not seen.out), mine[-1]).out.append((wire, data))
-            elif others:
+            elif others and Packet(data=data).icmp_type not in _NOISE:
                 others[0].out.append((wire, data))
 
 
