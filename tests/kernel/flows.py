@@ -82,7 +82,10 @@ def arrived(sent: Sent, seen: Seen) -> Sent | None:
     header, transport = seen.delivered
     if seen.end == "local" and len(header + transport) >= 40 and not sent[1].extensions:
         got = Packet(data=header + transport)
-        if got.src.is_loopback or str(got.src) not in HOSTS[got.family]["local"]:
+        # A raw socket would send from 127.0.0.1 to anywhere, which no other can.
+        if got.src.is_loopback or not (
+            got.dst.is_loopback or str(got.src) in HOSTS[got.family]["local"]
+        ):
             return "local", got
     return None
 
@@ -328,7 +331,7 @@ def _headers(pick: random.Random, end: End) -> Packet:
         return _with_options(inner, pick.choice((b"\x01\x01\x01\x00", b"\x94\x04\x00\x00")))
     body, following = inner.data[40:], 17
     for kind in pick.choice(
-        ((60,), (0,), (43,), (60, 0), (43, 60), (60, 43, 0), (60, 60))
+        ((60,), (0,), (43,), (60, 0), (44,), (44, 60), (60, 43, 0), (60, 60))
     ):  # from the inside out
         body = _extension(pick, kind, following) + body
         following = kind
@@ -336,6 +339,8 @@ def _headers(pick: random.Random, end: End) -> Packet:
 
 
 def _extension(pick: random.Random, kind: int, following: int) -> bytes:
+    if kind == 44:  # a datagram in one fragment
+        return bytes((following, 0, 0, 0)) + struct.pack("!I", pick.choice((7, 500, 70000)))
     if kind == 43:
         return bytes((following, 0, pick.choice((2, 4, 7)), 0)) + bytes(4)
     options = pick.choice((b"\x01\x04" + bytes(4), b"\x05\x02\0\0\x01\0", b"\x1e\x0c" + bytes(12)))

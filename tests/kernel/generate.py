@@ -7,7 +7,7 @@ machine and for ever, as long as this file and words.py stay as they are.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from nb_lib.hooks import BUILTIN
 from tests.kernel.words import MATCHES, PROTOCOLS, TARGETS, Words, fill
@@ -54,7 +54,8 @@ class Rules:
         pick = self.random
         protocol = pick.choice(PROTOCOLS[self.family])
         words = [f"-A {chain}", *self._core(hook), f"-p {protocol}" if protocol else ""]
-        names = pick.sample(sorted(MATCHES), pick.choice((0, 0, 1, 1, 1, 2)))
+        fitting = self._fitting(MATCHES, protocol, hook, table)
+        names = pick.sample(fitting, pick.choice((0, 0, 1, 1, 1, 2)))
         if protocol and pick.random() < 0.6:
             names.insert(0, _OWN.get(protocol, "multiport"))
         words += [
@@ -96,10 +97,20 @@ class Rules:
         pick = self.random
         if below and pick.random() < 0.3:
             return f"{pick.choice(('-j', '-j', '-g'))} {pick.choice(below)}"
-        kinds = _COMMON if pick.random() < 0.4 else sorted(TARGETS)
-        if table == "nat" and pick.random() < 0.7:
+        kinds = self._fitting(TARGETS, protocol, hook, table)
+        if pick.random() < 0.4:
+            kinds = _COMMON
+        elif table == "nat" and pick.random() < 0.7:
             kinds = _NAT
         return self._words(TARGETS[pick.choice(kinds)], protocol, hook, table)
+
+    def _fitting(self, table_of_words: Mapping[str, tuple[Words, ...]], *where: str) -> list[str]:
+        """Return the extensions that have something to say in this place."""
+        return sorted(
+            name
+            for name, rows in table_of_words.items()
+            if any(row.fit(self.family, *where) and row.text not in self.refused for row in rows)
+        )
 
 
 _OWN = {"tcp": "tcp", "udp": "udp", "sctp": "sctp", "dccp": "dccp", "icmp": "icmp", "ipv6-icmp": "icmp6",

@@ -135,7 +135,8 @@ class Lab:
                     f"neigh add {prefix}{host:{kind}} lladdr {MAC[wire]} dev {device} nud permanent"
                     for host in _NEIGHBOURS
                 ]
-        lines.append(f"neigh add {EUI64} lladdr {MAC['c0']} dev r0 nud permanent")
+            made = EUI64.replace("fd00:1:", f"fd00:{net}:")  # NETMAP turns one into the other
+            lines.append(f"neigh add {made} lladdr {MAC[wire]} dev {device} nud permanent")
         lines += ["route add default via 10.2.0.2", "route add default via fd00:2::2"]
         run("ip", "-n", self.router, "-b", "-", text="\n".join(lines) + "\n")
 

@@ -226,7 +226,8 @@ MATCHES: dict[str, tuple[Words, ...]] = {
     "tcpmss": (Words("-m tcpmss {!}--mss {0:1000|1460|1400:1500}", protocol="tcp"),),
     "time": (
         Words("-m time --datestart {2020-01-01|2037-01-01T00:00:00}"),
-        Words("-m time {!}--weekdays Mon,Tue,Wed,Thu,Fri,Sat,Sun"),
+        Words("-m time {!}--weekdays {Mon,Tue,Wed|Thu,Fri,Sat,Sun}"),
+        Words("-m time {!}--monthdays {1,2,3,4,5,6,7,8,9,10,11|20,21,22,23,24,25,26,27}"),
         Words("-m time --timestart 00:00:00 --timestop 23:59:59"),
     ),
     "string": (
