@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from nb_lib.connection import Address
+from nb_lib.connection import Address, Tracked
 from nb_lib.effects import Copy
 from nb_lib.engine import reject, sockets
 from nb_lib.engine.conntrack import UNTRACKED
@@ -337,6 +337,9 @@ class Path(Crossing):
 def _attached(answer: Packet, cause: Packet, state: str) -> Packet:
     """An answer belongs to the connection of what it answers: nf_conntrack_core.c nf_conntrack_attach()."""
     tracked = cause.ct
+    if tracked is not None and tracked.state == "UNTRACKED" and state == "RELATED":
+        # Nothing is attached, and yet NOTRACK takes it for tracked; conntrack then looks it up.
+        return replace(answer, ct=Tracked("RELATED"))
     if tracked is None or tracked.connection is None:
         return answer
     back = "REPLY" if tracked.direction == "ORIGINAL" else "ORIGINAL"

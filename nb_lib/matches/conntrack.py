@@ -62,9 +62,10 @@ def tracked(packet: Packet, ctx: Context) -> Tracked | None:
 
     Before conntrack has seen it a packet counts as INVALID: nf_ct_get() finds nothing.
     """
-    if packet.ct is None and ctx.table == "raw":
-        return _INVALID
-    return packet.ct
+    ct = packet.ct
+    if ct is None:
+        return _INVALID if ctx.table == "raw" else None
+    return ct if ct.connection or ct.state == "UNTRACKED" else _INVALID
 
 
 def no_tracking(option: str) -> Answer:
@@ -73,7 +74,7 @@ def no_tracking(option: str) -> Answer:
 
 
 def _test_state(use: Use, packet: Packet, ctx: Context) -> Answer:
-    ct = packet.ct or tracked(packet, ctx)
+    ct = tracked(packet, ctx)
     if ct is None:
         return no_tracking("--state")
     setting = use.settings["--state"]
@@ -83,7 +84,7 @@ def _test_state(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 
 def _test_conntrack(use: Use, packet: Packet, ctx: Context) -> Answer:
-    ct = packet.ct or tracked(packet, ctx)
+    ct = tracked(packet, ctx)
     if ct is None:
         return no_tracking("conntrack")
     settings = use.settings

@@ -214,11 +214,12 @@ def _word(event: Event) -> str:
     """
     ct = event.packet.ct
     target = event.rule.target if isinstance(event, Matched) else None
-    if ct is None and target and (target.name == "NOTRACK" or "--notrack" in target.settings):
+    notrack = target and (target.name == "NOTRACK" or "--notrack" in target.settings)
+    if notrack and not event.packet.attached:
         return "UNTRACKED"
-    if ct is None or ct.state == "INVALID":
-        return ""
-    return ct.state if ct.connection is None else f"{ct.state}/{ct.direction.lower()}"
+    if ct is None or ct.connection is None:
+        return ct.state if ct and ct.state == "UNTRACKED" else ""
+    return f"{ct.state}/{ct.direction.lower()}"
 
 
 def _ends(trace: Trace, seen: Seen) -> list[Row]:

@@ -58,10 +58,13 @@ class Rules:
         names = pick.sample(fitting, pick.choice((0, 0, 1, 1, 1, 2)))
         if protocol and pick.random() < 0.6:
             names.insert(0, _OWN.get(protocol, "multiport"))
+        target = self._target(protocol, hook, table, below)
+        if "-m tcp" in target and "tcp" in names:
+            names.remove("tcp")  # iptables-nft makes one of two, and not the right one
         words += [
             self._words(MATCHES[name], protocol, hook, table) for name in dict.fromkeys(names)
         ]
-        words.append(self._target(protocol, hook, table, below))
+        words.append(target)
         return " ".join(filter(None, words))
 
     def _core(self, hook: str) -> Iterator[str]:
