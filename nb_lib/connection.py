@@ -27,13 +27,36 @@ class Tuple(NamedTuple):
     dport: int = 0
 
 
+class Zone(NamedTuple):
+    """A conntrack zone (``-j CT --zone``): connections of different zones do not know each other.
+
+    ``sides`` are the directions for which it counts; in the others it is zone 0.
+    Linux: include/net/netfilter/nf_conntrack_zones.h nf_ct_zone_id().
+    """
+
+    id: int = 0
+    sides: tuple[str, ...] = ("ORIGINAL", "REPLY")
+
+    def of(self, direction: str) -> int:
+        """Return the zone's number for ``ORIGINAL`` or ``REPLY``."""
+        return self.id if direction in self.sides else 0
+
+    def __str__(self) -> str:
+        names: dict[tuple[str, ...], str] = {("ORIGINAL",): "zone-orig", ("REPLY",): "zone-reply"}
+        return f"{names.get(self.sides, 'zone')} {self.id}"
+
+
+NO_ZONE = Zone()
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """An entry of the conntrack table at one moment; each change makes a new one.
 
     ``original`` is the first packet's tuple, ``reply`` the tuple that an answer must have:
     they mirror each other unless the connection is translated. ``status`` holds the kernel's
-    bits by name: SEEN_REPLY, ASSURED, CONFIRMED, EXPECTED, SNAT, DNAT. Times are seconds on the
+    bits by name: SEEN_REPLY, ASSURED, CONFIRMED, EXPECTED, SNAT, DNAT, and TEMPLATE for what ``-j CT``
+    attaches to a packet that conntrack has still to see. Times are seconds on the
     host's clock.
     """
 
@@ -48,7 +71,7 @@ class Connection:
     packets: tuple[int, int] = (0, 0)
     bytes: tuple[int, int] = (0, 0)
     helper: str = ""
-    zone: int = 0
+    zone: Zone = NO_ZONE
     master: int | None = None  # id of the connection that expected this one
     proto: object = field(
         default=None, compare=False

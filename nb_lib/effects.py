@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nb_lib.connection import Address
+from nb_lib.connection import NO_ZONE, Address, Zone
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -65,7 +65,7 @@ class Track(NamedTuple):
     """Attach a template for the connection to come (``-j CT``)."""
 
     helper: str = ""
-    zone: int | None = None
+    zone: Zone = NO_ZONE
 
 
 class ConnMark(NamedTuple):

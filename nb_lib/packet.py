@@ -215,6 +215,13 @@ class Packet:
         return self.ct is not None and self.ct.state != "INVALID"
 
     @property
+    def tracked(self) -> bool:
+        """Whether conntrack need not look at the packet any more; a template does not count."""
+        if self.ct is None or self.ct.connection is None:
+            return self.ct is not None and self.ct.state == "UNTRACKED"
+        return "TEMPLATE" not in self.ct.connection.status
+
+    @property
     def protocol_name(self) -> str:
         """``tcp``, ``udp``, ``icmp`` …, or the number."""
         return PROTOCOL_NAMES.get(self.protocol, str(self.protocol))

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from nb_lib import present
-from nb_lib.connection import Connection, Tracked, Tuple
+from nb_lib.connection import NO_ZONE, Connection, Tracked, Tuple, Zone
 from nb_lib.engine import protocols
 from nb_lib.engine.tuples import invert, opens, tuple_of
 from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6
@@ -38,7 +38,7 @@ class Conntrack:
     """The table of one host. ``fork`` copies it for a look at what might happen."""
 
     def __init__(self) -> None:
-        self._tuples: dict[Tuple, tuple[int, str]] = {}
+        self._tuples: dict[tuple[Tuple, int], tuple[int, str]] = {}  # by tuple and zone
         self._connections: dict[int, Connection] = {}
         self._next = 1
 
@@ -72,14 +72,19 @@ class Conntrack:
         for connection in [c for c in self._connections.values() if c.expires <= now]:
             self.delete(connection)
 
-    def find(self, t: Tuple | None) -> tuple[Connection, str] | None:
-        """Return the connection that a tuple belongs to, and the tuple's direction."""
-        held = self._tuples.get(t) if t is not None else None
-        return None if held is None else (self._connections[held[0]], held[1])
+    def find(self, t: Tuple | None, zone: Zone = NO_ZONE) -> tuple[Connection, str] | None:
+        """Return the connection of a zone that a tuple belongs to, and the tuple's direction."""
+        if t is None:
+            return None
+        for direction in ("ORIGINAL", "REPLY"):
+            held = self._tuples.get((t, zone.of(direction)))
+            if held is not None and held[1] == direction:
+                return self._connections[held[0]], direction
+        return None
 
-    def taken(self, t: Tuple | None) -> bool:
+    def taken(self, t: Tuple | None, zone: Zone = NO_ZONE) -> bool:
         """Whether a reply tuple is in use: nf_nat_used_tuple()."""
-        return t in self._tuples
+        return self.find(t, zone) is not None
 
     def new_id(self) -> int:
         """Return a number that no connection has."""
@@ -93,19 +98,26 @@ class Conntrack:
 
     def insert(self, connection: Connection) -> Connection | None:
         """Confirm a connection; return None if one of its tuples is taken (a clash)."""
-        if connection.original in self._tuples or connection.reply in self._tuples:
+        if any(key in self._tuples for key in _keys(connection)):
             return None
         connection = replace(connection, status=connection.status | {"CONFIRMED"})
         self._connections[connection.id] = connection
-        self._tuples[connection.original] = (connection.id, "ORIGINAL")
-        self._tuples[connection.reply] = (connection.id, "REPLY")
+        original, reply = _keys(connection)
+        self._tuples[original] = (connection.id, "ORIGINAL")
+        self._tuples[reply] = (connection.id, "REPLY")
         return connection
 
     def delete(self, connection: Connection) -> None:
         """Forget one connection: ``conntrack -D``."""
         if self._connections.pop(connection.id, None) is not None:
-            self._tuples.pop(connection.original, None)
-            self._tuples.pop(connection.reply, None)
+            for key in _keys(connection):
+                self._tuples.pop(key, None)
+
+
+def _keys(connection: Connection) -> tuple[tuple[Tuple, int], tuple[Tuple, int]]:
+    """Under what a connection is found: its two tuples, each in the zone that it has in that direction."""
+    zone = connection.zone
+    return (connection.original, zone.of("ORIGINAL")), (connection.reply, zone.of("REPLY"))
 
 
 def track(
@@ -114,8 +126,10 @@ def track(
     """Look a packet up and return it with ``ct`` filled in, what was found, and a remark.
 
     ``timeouts`` are seconds, by sysctl (engine/timeouts.py). ``arriving`` is false for the host's
-    own packets: their checksums are not verified.
+    own packets: their checksums are not verified. A template on the packet names the zone.
     """
+    template = packet.ct.connection if packet.ct else None
+    zone = template.zone if template else NO_ZONE
     table.expire(now)
     wrong = protocols.malformed(packet, arriving=arriving)
     if wrong:
@@ -123,10 +137,10 @@ def track(
     if packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOUR_DISCOVERY:
         return replace(packet, ct=UNTRACKED), "untracked", "neighbour discovery is not tracked"
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
-        return _related(table, packet)
+        return _related(table, packet, zone)
     t = tuple_of(packet)
     assert t is not None
-    held = table.find(t)
+    held = table.find(t, zone)
     if held is None:
         return _open(table, packet, t, now, timeouts)
     return _follow(table, packet, held, now, timeouts)
@@ -156,9 +170,10 @@ def _open(
     reply = invert(t)
     if reply is None or not opens(t):
         return replace(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
-    fresh = Connection(
-        table.new_id(), t, reply, created=now, packets=(1, 0), bytes=(packet.length, 0)
-    )
+    template = packet.ct.connection if packet.ct else None
+    given = {"zone": template.zone, "helper": template.helper} if template else {}
+    fresh = Connection(table.new_id(), t, reply, created=now, packets=(1, 0),
+                       bytes=(packet.length, 0), **given)  # type: ignore[arg-type] # fmt: skip
     verdict, connection, note = protocols.begin(fresh, packet, now, timeouts)
     if verdict == "invalid":
         return replace(packet, ct=INVALID), "invalid", note
@@ -203,11 +218,11 @@ def _state(status: frozenset[str], side: int) -> str:
     return "RELATED" if "EXPECTED" in status else "NEW"
 
 
-def _related(table: Conntrack, packet: Packet) -> tuple[Packet, str, str]:
+def _related(table: Conntrack, packet: Packet, zone: Zone) -> tuple[Packet, str, str]:
     """An ICMP error belongs to the connection of the packet it quotes: nf_conntrack_inet_error()."""
     inner = packet.inner
     t = tuple_of(inner) if inner else None
-    held = table.find(invert(t)) if t is not None else None
+    held = table.find(invert(t), zone) if t is not None else None
     if held is None:
         return replace(packet, ct=INVALID), "invalid", "an ICMP error about no known connection"
     connection, direction = held

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import effects
-from nb_lib.connection import Address, Connection
+from nb_lib.connection import Address, Connection, Tracked, Tuple
 from nb_lib.engine import nat
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.sets import change_member, contains
@@ -113,6 +113,8 @@ class Meeting:
             case effects.NoTrack():
                 before, packet = packet, replace(packet, ct=UNTRACKED)
                 self.events.append(Rewritten(packet, before, "NOTRACK", self.place))
+            case effects.Track():
+                packet = self._attach_template(packet, effect)
             case effects.ConnMark(mark):
                 packet = self._mark_connection(packet, mark)
             case effects.Redirect(mac):
@@ -130,8 +132,6 @@ class Meeting:
         match effect:
             case effects.Note(text):
                 self._note(packet, text)
-            case effects.Track(helper, zone):
-                self._note(packet, _tracking(helper, zone))
             case effects.SetMember():
                 self._note(packet, change_member(self.state.sets, effect, packet, self.now))
             case effects.Copy():
@@ -153,6 +153,15 @@ class Meeting:
         else:
             link = "HOST" if mac == self.own_mac else "OTHERHOST"
         return replace(packet, mac_dst=mac, link=link)
+
+    def _attach_template(self, packet: Packet, wish: effects.Track) -> Packet:
+        """Give the packet what the connection to come shall have: each rule has one template."""
+        self._note(packet, _tracking(wish))
+        nobody = Tuple(type(packet.src)(0), type(packet.src)(0), 0)
+        template = Connection(
+            0, nobody, nobody, frozenset({"TEMPLATE"}), helper=wish.helper, zone=wish.zone
+        )
+        return replace(packet, ct=Tracked("NEW", "ORIGINAL", template))
 
     def _mark_connection(self, packet: Packet, mark: int) -> Packet:
         tracked = packet.ct
@@ -193,6 +202,7 @@ def _at(wish: effects.Nat, address: Address | None) -> effects.Nat:
     return wish._replace(low=address, high=address)
 
 
-def _tracking(helper: str, zone: int | None) -> str:
-    parts = [f"helper {helper}" if helper else "", f"zone {zone}" if zone is not None else ""]
-    return "the connection will get " + " and ".join(filter(None, parts))
+def _tracking(wish: effects.Track) -> str:
+    parts = [f"helper {wish.helper}" if wish.helper else "", str(wish.zone) if wish.zone.id else ""]
+    given = " and ".join(filter(None, parts))
+    return f"the connection will get {given}" if given else "the connection gets nothing special"

@@ -108,9 +108,7 @@ class Crossing:
         return Ending("HELD", found.packet) if found.what == "kept" else None
 
     def _conntrack(self, *, arriving: bool) -> Stopped:
-        tracked = self.packet.ct
-        known = tracked is not None and (tracked.connection or tracked.state == "UNTRACKED")
-        if not self.tracking or known:
+        if not self.tracking or self.packet.tracked:
             return None
         packet, what, note = track(
             self.state.conntrack,

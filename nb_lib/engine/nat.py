@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from nb_lib.connection import Address, Connection, Tuple
+from nb_lib.connection import Address, Connection, Tuple, Zone
 from nb_lib.effects import Nat
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.engine.routing import Refused
@@ -54,7 +54,7 @@ def set_up(table: Conntrack, connection: Connection, nat: Nat, draw: Draw) -> Co
         return connection
     current = invert(connection.reply)
     assert current is not None
-    chosen = _unique(table, current, nat, draw)
+    chosen = _unique(table, current, connection.zone, nat, draw)
     status = connection.status | {_DONE[nat.side]}
     if chosen != current:
         reply = invert(chosen)
@@ -73,18 +73,18 @@ def settle(table: Conntrack, connection: Connection, side: str, draw: Draw) -> C
     return set_up(table, connection, nat, draw)
 
 
-def _unique(table: Conntrack, current: Tuple, nat: Nat, draw: Draw) -> Tuple:
+def _unique(table: Conntrack, current: Tuple, zone: Zone, nat: Nat, draw: Draw) -> Tuple:
     """get_unique_tuple(): keep what can be kept, else move the port."""
 
     def free(candidate: Tuple) -> bool:
-        return not table.taken(invert(candidate))
+        return not table.taken(invert(candidate), zone)
 
     shuffles = nat.random or nat.random_fully
     if nat.side == "src" and not shuffles:
         if _inside(current, nat):
             if free(current):
                 return current
-        elif (earlier := _earlier_source(table, current, nat)) is not None and free(earlier):
+        elif (earlier := _earlier_source(table, current, zone, nat)) and free(earlier):
             return earlier
     chosen = _with_address(current, nat, draw)
     if chosen.protocol not in PORTS | {ICMP, ICMPV6}:
@@ -118,10 +118,12 @@ def _port_inside(t: Tuple, nat: Nat) -> bool:
     return nat.port_low <= port <= (nat.port_high or nat.port_low)
 
 
-def _earlier_source(table: Conntrack, t: Tuple, nat: Nat) -> Tuple | None:
+def _earlier_source(table: Conntrack, t: Tuple, zone: Zone, nat: Nat) -> Tuple | None:
     """A source that was translated before is translated to the same: find_appropriate_src()."""
     for held in table:
         mine = held.original
+        if held.zone.of("ORIGINAL") != zone.of("ORIGINAL"):
+            continue
         if (mine.src, mine.protocol, mine.sport) == (t.src, t.protocol, t.sport):
             mirror = invert(held.reply)
             assert mirror is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
+from nb_lib.connection import NO_ZONE, Zone
 from nb_lib.effects import NoTrack, Track
 from nb_lib.options import Action, Context, Extension, Option, Use
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _CT_EVENTS = ("new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark",
               "natseqinfo", "secmark")  # fmt: skip
 _EXP_EVENTS = ("new",)
+_SIDES = {"--zone": ("ORIGINAL", "REPLY"), "--zone-orig": ("ORIGINAL",), "--zone-reply": ("REPLY",)}
 _CONTINUE = Action("CONTINUE")
 
 
@@ -35,11 +37,15 @@ def _ct(use: Use, packet: Packet, _ctx: Context) -> Action:
         return _CONTINUE
     if "--notrack" in use.settings:
         return Action("CONTINUE", effects=(NoTrack(),))
-    zone = use.value("--zone", use.value("--zone-orig"))
-    if zone == "mark":
-        zone = packet.mark & 0xFFFF
-    helper = use.value("--helper", "")
-    return Action("CONTINUE", effects=(Track(helper, zone),) if helper or zone is not None else ())
+    return Action("CONTINUE", effects=(Track(use.value("--helper", ""), _zone(use, packet)),))
+
+
+def _zone(use: Use, packet: Packet) -> Zone:
+    for option, sides in _SIDES.items():
+        number = use.value(option)
+        if number is not None:
+            return Zone(packet.mark & 0xFFFF if number == "mark" else number, sides)
+    return NO_ZONE
 
 
 def _notrack(_use: Use, packet: Packet, _ctx: Context) -> Action:

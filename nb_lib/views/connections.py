@@ -57,7 +57,7 @@ def _line(connection: Connection) -> str:
         _tuple(c.reply),
         "[ASSURED]" if "ASSURED" in c.status else "",
         f"mark={c.mark}",
-        f"zone={c.zone}" if c.zone else "",
+        f"{c.zone}".replace(" ", "=") if c.zone.id else "",
     ]
     return " ".join(filter(None, words))
 

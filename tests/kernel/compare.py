@@ -192,9 +192,7 @@ def _steps(events: list[Event], seen: Seen) -> list[Row]:
             rows.append(("step", ours[0][:3], theirs[:3]))
         else:
             rows.append(("step", ours and ours[0], theirs))
-        # In raw, a template for the connection to come looks like one: -j CT attached it.
-        template = theirs is not None and theirs[0] == "raw" and seen.ct[place] == "NEW/original"
-        if tells_ct and ours and theirs and seen.ct[place] is not None and not template:
+        if tells_ct and ours and theirs and seen.ct[place] is not None:
             rows.append(("conntrack", ours[1], seen.ct[place]))
     return rows
 
@@ -214,9 +212,9 @@ def _word(event: Event) -> str:
     """
     ct = event.packet.ct
     target = event.rule.target if isinstance(event, Matched) else None
-    notrack = target and (target.name == "NOTRACK" or "--notrack" in target.settings)
-    if notrack and not event.packet.attached:
-        return "UNTRACKED"
+    if target and target.name in ("NOTRACK", "CT") and not event.packet.attached:
+        notrack = target.name == "NOTRACK" or "--notrack" in target.settings
+        return "UNTRACKED" if notrack else "NEW/original"  # that is its template
     if ct is None or ct.connection is None:
         return ct.state if ct and ct.state == "UNTRACKED" else ""
     return f"{ct.state}/{ct.direction.lower()}"
