@@ -6,7 +6,7 @@
     s0 ─── r1  10.2.0.1/24  fd00:2::1/64     the server is 10.2.0.2, fd00:2::2, the default route
 
 Client and server have no addresses: packet sockets speak for them, so they never answer by
-themselves. The router's neighbours (.2 to .15 and .77 on either side) are permanent. Its rate limits for
+themselves. The router's neighbours (.2 to .15 and .77 on either side, and what NETMAP makes of them) are permanent. Its rate limits for
 ICMP are off, or REJECT's answers would vanish. A guard table at the very outside of the hooks
 switches tracing on and drops what would reach a socket, so that nothing answers but the rules.
 """
@@ -47,7 +47,7 @@ EMPTY = {
     table: f"*{table}\n" + "".join(f":{chain} ACCEPT\n" for chain in chains) + "COMMIT\n"
     for table, chains in BUILTIN.items()
 }
-_NEIGHBOURS = [*range(2, 16), 77, 0x77]  # .1 is the router
+_NEIGHBOURS = [*range(2, 16), 77, 0x77, 0x102]  # .1 is the router
 _LABS = itertools.count()
 _DEVICE_SETTINGS = {
     "net/ipv4/conf/{}/rp_filter": "0",
@@ -134,6 +134,7 @@ class Lab:
                 lines += [
                     f"neigh add {prefix}{host:{kind}} lladdr {MAC[wire]} dev {device} nud permanent"
                     for host in _NEIGHBOURS
+                    if kind == "x" or host < 256
                 ]
             made = EUI64.replace("fd00:1:", f"fd00:{net}:")  # NETMAP turns one into the other
             lines.append(f"neigh add {made} lladdr {MAC[wire]} dev {device} nud permanent")
