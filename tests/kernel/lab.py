@@ -6,9 +6,10 @@
     s0 ─── r1  10.2.0.1/24  fd00:2::1/64     the server is 10.2.0.2, fd00:2::2, the default route
 
 Client and server have no addresses: packet sockets speak for them, so they never answer by
-themselves. The router's neighbours (.2 to .15 and .77 on either side, and what NETMAP makes of them) are permanent. Its rate limits for
-ICMP are off, or REJECT's answers would vanish. A guard table at the very outside of the hooks
-switches tracing on and drops what would reach a socket, so that nothing answers but the rules.
+themselves. The router's neighbours (.2 to .15 and .77 on either side, and what NETMAP makes of them)
+are permanent. Its rate limits for ICMP are off, or REJECT's answers would vanish. A guard table at
+the very outside of the hooks switches tracing on and drops what would reach a socket, so that nothing
+answers but the rules.
 """
 
 from __future__ import annotations
