@@ -342,7 +342,7 @@ def whole(trace: Trace) -> None:
     """A trace ends in a fate that its events bear out, and can be told."""
     assert str(trace)
     assert trace.fate.kind in {
-        "forward", "local", "drop", "reject", "lost", "error", "queue", "stolen", "undecided",
+        "forward", "local", "drop", "reject", "lost", "error", "queue", "stolen", "undecided", "held",
     }  # fmt: skip
     for answer in trace.replies:
         look(answer)

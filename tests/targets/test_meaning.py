@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nb_lib.connection import Connection, Tracked, Tuple
-from nb_lib.effects import ConnMark, Copy, Nat, Note, NoTrack, Reject, SetMember, Track
+from nb_lib.connection import Connection, Tracked, Tuple, Zone
+from nb_lib.effects import ConnMark, Copy, Nat, Note, NoTrack, Reject, Respond, SetMember, Track
 from nb_lib.headers import ACK
 from nb_lib.matches import MATCHES
 from nb_lib.net import parse_address
@@ -186,8 +186,9 @@ EFFECTS = {
     "CT": [
         ("-j CT --notrack", SYN, NoTrack()),
         ("-j CT --helper ftp", SYN, Track("ftp")),
-        ("-j CT --zone 7", SYN, Track(zone=7)),
-        ("-j CT --zone mark", tcp(A, B, dport=1, mark=0x10005), Track(zone=5)),
+        ("-j CT --zone 7", SYN, Track(zone=Zone(7))),
+        ("-j CT --zone-reply 7", SYN, Track(zone=Zone(7, ("REPLY",)))),
+        ("-j CT --zone mark", tcp(A, B, dport=1, mark=0x10005), Track(zone=Zone(5))),
     ],
     "NOTRACK": [("-j NOTRACK", SYN, NoTrack())],
     "SET": [
@@ -287,8 +288,28 @@ def test_a_target_changes_a_packet_byte_for_byte(key, text, packet, changes) -> 
 @pytest.mark.parametrize(("key", "text", "packet", "effect"), rows(EFFECTS))
 def test_a_target_asks_the_engine(key, text, packet, effect) -> None:
     action = act(text, packet, place(key))
-    assert action.effects == (effect,)
+    asked = [one for one in action.effects if not isinstance(one, Respond)]
+    assert asked == [effect]
     assert action.packet is None
+
+
+def test_synproxy_offers_what_both_sides_want() -> None:
+    """RFC 9293 3.2 and 7323: kind, length, value; the segment size is the rule's, the echo the client's."""
+    offered = bytes.fromhex("020405b4 0402 080a 11223344 00000000 01 030307".replace(" ", ""))
+    wants = "--sack-perm --timestamp --wscale 9 --mss 1400"
+    syn = tcp(A, B, dport=80, seq=6, options=offered)
+    (answer,) = (
+        one.message
+        for one in act(f"-p tcp -j SYNPROXY {wants}", syn, place("SYNPROXY")).effects
+        if isinstance(one, Respond)
+    )
+    assert (answer.flag_names, answer.ack, answer.window) == (("SYN", "ACK"), 7, 0)
+    options = answer.data[40:]
+    assert options[:8] == bytes.fromhex(
+        "0204057804 02080a".replace(" ", "")
+    )  # MSS 1400, SACK, timestamp
+    assert options[11] & 0x3F == 7 | 1 << 4  # the client's scale, and that SACK may be used
+    assert options[12:] == bytes.fromhex("11223344 01030309".replace(" ", ""))
     assert action.verdict == VERDICTS.get(key, "CONTINUE")
 
 

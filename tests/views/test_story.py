@@ -11,6 +11,7 @@ from nb_lib import trace as events
 from nb_lib.connection import Tracked
 from nb_lib.trace import (
     Answered,
+    Copied,
     AtHook,
     Chance,
     Entered,
@@ -122,6 +123,7 @@ SAID = [
         Lost(P, "no route to 9.9.9.9", "PREROUTING", "ip route add"),
         "The kernel drops it, no rule is to blame: no route to 9.9.9.9 (ip route add).",
     ),
+    (Copied(P, P, "TEE"), f"TEE sends a copy: {P}."),
     (
         Answered(P, icmp("10.0.0.2", "10.0.0.1", type=3, code=3), "REJECT"),
         "The host answers by REJECT: icmp 10.0.0.2 → 10.0.0.1 type 3 code 3.",
