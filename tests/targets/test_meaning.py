@@ -291,6 +291,7 @@ def test_a_target_asks_the_engine(key, text, packet, effect) -> None:
     asked = [one for one in action.effects if not isinstance(one, Respond)]
     assert asked == [effect]
     assert action.packet is None
+    assert action.verdict == VERDICTS.get(key, "CONTINUE")
 
 
 def test_synproxy_offers_what_both_sides_want() -> None:
@@ -310,7 +311,6 @@ def test_synproxy_offers_what_both_sides_want() -> None:
     )  # MSS 1400, SACK, timestamp
     assert options[11] & 0x3F == 7 | 1 << 4  # the client's scale, and that SACK may be used
     assert options[12:] == bytes.fromhex("11223344 01030309".replace(" ", ""))
-    assert action.verdict == VERDICTS.get(key, "CONTINUE")
 
 
 def test_tee_tells_of_its_copy_and_sends_it() -> None:

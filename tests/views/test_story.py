@@ -11,9 +11,9 @@ from nb_lib import trace as events
 from nb_lib.connection import Tracked
 from nb_lib.trace import (
     Answered,
-    Copied,
     AtHook,
     Chance,
+    Copied,
     Entered,
     Event,
     Fate,
