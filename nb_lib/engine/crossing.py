@@ -75,7 +75,8 @@ class Crossing:
             case "defrag":
                 return (yield from self._defrag(hook))
             case "conntrack":
-                return (yield from self._conntrack(arriving=hook == PREROUTING))
+                verified = hook == PREROUTING and self.routing.timeouts["checksum"] != 0
+                return (yield from self._conntrack(arriving=verified))
             case "confirm":
                 return (yield from self._confirm())
             case "nat":

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from nb_lib.connection import Address, Tracked
 from nb_lib.effects import Copy
-from nb_lib.engine import reject, sockets
+from nb_lib.engine import arrival, reject, sockets
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.crossing import Crossing
@@ -60,6 +60,11 @@ class Path(Crossing):
         """The packet comes in by ``device``, in a frame addressed as its destination suggests."""
         link = packet.link or _FRAMES.get(self.routing.address_type(packet.dst), "HOST")
         packet = replace(packet, in_iface=device, out_iface="", link=link)
+        refused = arrival.refused(packet, device)
+        if refused:
+            self.set(packet)
+            return (yield from self._lose(refused, PREROUTING))
+        packet = arrival.trimmed(packet)
         return (yield from self.arrive(packet, device))
 
     def visit(self, packet: Packet, hook: str) -> Events:
@@ -160,7 +165,8 @@ class Path(Crossing):
 
     def _forward(self, route: Route) -> Events:
         packet = self.packet
-        refused = self._too_common(packet) or self._too_old(packet) or self._too_big(packet)
+        refused = self._too_common(packet) or self._too_old(packet) or _astray(packet)
+        refused = refused or self._too_big(packet)
         if refused:
             return (yield from self._lose(refused, PREROUTING))
         self.meeting.next_hop = route.via
@@ -332,6 +338,15 @@ class Path(Crossing):
                    indexes=self.indexes)  # fmt: skip
         way.onward = self.onward
         return way
+
+
+def _astray(packet: Packet) -> Refused | None:
+    """A source that must not leave its link: net/ipv6/ip6_output.c ip6_forward()."""
+    if packet.family == 6 and packet.src.is_unspecified:
+        return Refused(f"the source {packet.src} is nobody's: it may not be forwarded")
+    if packet.family == 6 and packet.src.is_link_local:
+        return Refused(f"the source {packet.src} belongs to its link", answer=(1, 2))
+    return None
 
 
 def _attached(answer: Packet, cause: Packet, state: str) -> Packet:

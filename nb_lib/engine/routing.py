@@ -21,8 +21,9 @@ from nb_lib.trace import Route
 
 LOOPBACK = {4: parse_net("127.0.0.0/8", 4), 6: parse_net("::1/128", 6)}
 _MULTICAST = {4: parse_net("224.0.0.0/4", 4), 6: parse_net("ff00::/8", 6)}
-_ZERO = parse_net("0.0.0.0/8", 4)
+_NOBODY = IPv4Address(0)  # alone: the rest of 0/8 is unicast (since Linux 5.3)
 _LIMITED = IPv4Address("255.255.255.255")
+_LOCAL_GROUPS = parse_net("224.0.0.0/24", 4)
 _ALL_HOSTS = IPv4Address("224.0.0.1")
 
 
@@ -165,7 +166,7 @@ class Routing:
     def address_type(self, address: Address, device: str = "") -> str:
         """Return the type that ``-m addrtype`` sees: net/ipv4/fib_frontend.c inet_addr_type()."""
         if address.version == 4:
-            if address in _ZERO or address == _LIMITED or address in self.broadcasts:
+            if address in (_NOBODY, _LIMITED) or address in self.broadcasts:
                 return "BROADCAST"
         elif address == IPv6Address(0):
             return "UNSPEC"
@@ -213,8 +214,6 @@ class Routing:
         if refused:
             return refused
         kind = self.address_type(dst)
-        if kind == "BROADCAST":
-            return Route("LOCAL", device, rule=f"broadcast {dst}")
         if kind == "MULTICAST":
             if self.joined(dst):
                 return Route("LOCAL", device, rule=f"multicast {dst}")
@@ -224,18 +223,20 @@ class Routing:
         refused = self._source(src, device, mark)
         if refused:
             return refused
-        if kind == "LOCAL":
-            return Route("LOCAL", device, rule=f"local {dst}")
-        return self._forward(dst, mark)
+        if kind in ("LOCAL", "BROADCAST"):
+            return Route("LOCAL", device, rule=f"{kind.lower()} {dst}")
+        return self._forward(dst, mark, device)
 
     def _martian(self, src: Address, dst: Address, device: str) -> Refused | None:
         """Sources and destinations that must not come from a wire."""
         if src in _MULTICAST[4] or src == _LIMITED:
             return Refused(f"martian source {src}: nobody can send from it")
-        if src in _ZERO and not (src == IPv4Address(0) and dst == _LIMITED):
-            return Refused(f"martian source {src}: network 0")
-        if dst in _ZERO and not (src == IPv4Address(0) and dst == IPv4Address(0)):
-            return Refused(f"martian destination {dst}: network 0")
+        if dst == _LIMITED or (src == dst == IPv4Address(0)):
+            return None
+        if src == IPv4Address(0) and dst not in _LOCAL_GROUPS:
+            return Refused(f"martian source {src}: this host")
+        if dst == IPv4Address(0):
+            return Refused(f"martian destination {dst}: this host")
         if device == "lo":
             return None
         localnet = self.sysctl("route_localnet", device)
@@ -266,11 +267,22 @@ class Routing:
                            f"net.ipv4.conf.{device}.rp_filter=0")  # fmt: skip
         return None
 
-    def _forward(self, dst: Address, mark: int) -> Route | Refused:
-        if not self.forwarding[dst.version]:
+    def _forwards(self, family: int, device: str) -> bool:
+        """Whether what comes in by a device may go on; ip_forward sets ``conf.DEV.forwarding`` for all."""
+        general = self.forwarding[family]
+        if family == 4:
+            return self.setting(f"net.ipv4.conf.{device}.forwarding", int(general)) != 0
+        return general or self.setting(f"net.ipv6.conf.{device}.force_forwarding") != 0
+
+    def _forward(self, dst: Address, mark: int, device: str) -> Route | Refused:
+        if not self._forwards(dst.version, device):
             name = "net.ipv4.ip_forward" if dst.version == 4 else "net.ipv6.conf.all.forwarding"
+            if self.forwarding[dst.version]:
+                name = f"net.ipv4.conf.{device}.forwarding"
             return Refused(f"{dst} is not this host's, and it does not forward", f"{name}=1")
         entry = self.lookup(dst, mark)
+        if dst.version == 6 and dst.is_link_local and entry is not None and entry.device != device:
+            entry = None  # the way to a link-local address leads by the link it came from
         if entry is None or entry.kind == "unreachable":
             code = (3, 0 if entry is None else 1) if dst.version == 4 else (1, 0)
             return Refused(f"no route to {dst}", f"ip route add {dst} …", code)

@@ -49,7 +49,6 @@ STATES = (
     SYN_SENT2,
 )
 
-MAX_REPEATS = 3  # repeated acknowledgements after which a connection counts as unanswered
 
 _SHORT = dict(zip(("NO", "SS", "SR", "ES", "FW", "CW", "LA", "TW", "CL", "S2", "iv", "ig"),
                   (*STATES, INVALID, IGNORE), strict=True))  # fmt: skip
@@ -107,7 +106,7 @@ def opening(
     """
     what = event(packet)
     state = NEXT["ORIGINAL", what][NONE]
-    if state == INVALID:
+    if state == INVALID or (state == ESTABLISHED and not timeouts["tcp_loose"]):
         return None
     _, window, _ = windows.fits(windows.opened(packet), packet, 0, NONE, what)
     window = window._replace(last=window.last._replace(event=what, direction=0))
@@ -185,7 +184,10 @@ def follow(
 
 def _fit(case: _Case, new: str) -> Followed:
     """Enter state ``new`` if the packet fits the window."""
-    verdict, window, note = windows.fits(case.window, case.packet, case.here, case.state, case.what)
+    verdict, window, note = windows.fits(
+        case.window, case.packet, case.here, case.state, case.what,
+        liberal=case.timeouts["tcp_be_liberal"] != 0,
+    )  # fmt: skip
     case = case.change(window)
     if verdict == windows.INVALID:
         return Followed("invalid", _shorten(case), note)
@@ -220,7 +222,7 @@ def _enter(case: _Case, new: str) -> Followed:
 def _timeout(timeouts: Mapping[str, int], window: Window, state: str, what: str) -> int:
     """How long a connection lives without another packet."""
     usual = timeouts[f"tcp_timeout_{state.lower()}"]
-    if window.repeats >= MAX_REPEATS:
+    if window.repeats >= timeouts["tcp_max_retrans"]:
         return min(usual, timeouts["tcp_timeout_max_retrans"])
     if what == "rst":
         return timeouts["tcp_timeout_close"]
@@ -270,7 +272,8 @@ def _reset(case: _Case) -> Followed:
     established = case.state == ESTABLISHED and case.has("ASSURED")
     if expected is not None and last.event != "syn":
         answers_syn = not now.seq and not established
-        if not answers_syn and windows.before(now.seq, expected):
+        strict = not case.timeouts["tcp_ignore_invalid_rst"]
+        if strict and not answers_syn and windows.before(now.seq, expected):
             return Followed("invalid", case.connection, "a RST behind what was acknowledged")
         train = last.event == "ack" and last.direction == case.here and now.seq == last.end
         if not established or now.seq == expected or train:

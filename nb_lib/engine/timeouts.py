@@ -1,4 +1,4 @@
-"""How long conntrack keeps a connection that is silent: seconds, by the name of the sysctl.
+"""Conntrack's settings by sysctl: how long a silent connection is kept, in seconds, and a few more.
 
 Each is ``net.netfilter.nf_conntrack_`` and the name. Linux: Documentation/networking/
 nf_conntrack-sysctl.rst; net/netfilter/nf_conntrack_proto_*.c.
@@ -38,6 +38,11 @@ DEFAULTS: Mapping[str, int] = {
     "tcp_timeout_close": 10,
     "tcp_timeout_max_retrans": 300,
     "tcp_timeout_unacknowledged": 300,
+    "tcp_loose": 1,  # a connection may be picked up in its midst
+    "tcp_be_liberal": 0,  # what is out of the window may pass
+    "tcp_ignore_invalid_rst": 0,
+    "tcp_max_retrans": 3,  # repeated acknowledgements after which a connection counts as unanswered
+    "checksum": 1,  # a packet that comes in with a wrong checksum is INVALID
 }
 _OF_PROTOCOL = {
     UDP: "udp_timeout",

@@ -112,10 +112,11 @@ def opened(packet: Packet) -> Window:
 
 
 def fits(
-    window: Window, packet: Packet, here: int, state: str, event: str
+    window: Window, packet: Packet, here: int, state: str, event: str, *, liberal: bool = False
 ) -> tuple[str, Window, str]:
     """Judge a packet that goes in direction ``here`` (0 original, 1 reply): tcp_in_window().
 
+    ``liberal``: net.netfilter.nf_conntrack_tcp_be_liberal lets pass what is out of the window.
     Return ACCEPT, IGNORE (it may pass, but says nothing) or INVALID; the window after it; and a reason.
     """
     now = segment(packet)
@@ -137,7 +138,7 @@ def fits(
         seq = end = sender.end  # a RST that answers a SYN
     now = Segment(seq, ack, end, size, flags)
     verdict, reason, sender = _judge(now, sack, sender, receiver)
-    if verdict != ACCEPT and not sender.liberal:
+    if verdict != ACCEPT and not (sender.liberal or liberal):
         return verdict, window.put(here, sender, receiver), reason
     if verdict == ACCEPT:
         sender, receiver = _update(now, sack, sender, receiver)

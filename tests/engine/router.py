@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from nb_lib.engine import Host
+from nb_lib.headers import checksum
 from nb_lib.packet import Packet
 from nb_lib.text import parse
 from nb_lib.trace import Matched, Trace
@@ -41,6 +42,14 @@ def router(v4: str = "", v6: str = "", *, backend: str = "nft", **facts: Any) ->
 def put(host: Host, wire: str, packet: Packet) -> Trace:
     """Send a packet into the router from a wire, or as its own ("")."""
     return host.receive(packet, PEERS[wire]) if wire else host.send(packet)
+
+
+def mended(data: bytes) -> Packet:
+    """Return the IPv4 packet with its length and its header's checksum put right."""
+    fixed = bytearray(data)
+    fixed[2:4], fixed[10:12] = len(data).to_bytes(2, "big"), bytes(2)
+    fixed[10:12] = checksum(fixed[:20]).to_bytes(2, "big")
+    return Packet(data=bytes(fixed))
 
 
 def wire(trace: Trace) -> list[list[str]]:

@@ -7,7 +7,7 @@ import pytest
 from nb_lib.engine import Host
 from nb_lib.packet import Packet, udp
 from nb_lib.trace import Fragmented, Trace
-from tests.engine.router import C6, S6, C, R, S, put, router
+from tests.engine.router import C6, S6, C, R, S, mended, put, router
 
 TRACKED = "*filter\n-A FORWARD -m conntrack --ctstate NEW -j ACCEPT\nCOMMIT\n"
 ALONE = "*filter\n-A FORWARD -p udp -j ACCEPT\nCOMMIT\n"
@@ -23,8 +23,8 @@ def pieces(size: int, room: int, src: str = C, dst: str = S, **more: object) -> 
 
 def piece(head: bytes, body: bytes, at: int, *, more: bool) -> Packet:
     data = bytearray(head + body)
-    data[2:4], data[6:8] = len(data).to_bytes(2, "big"), (at >> 3 | more << 13).to_bytes(2, "big")
-    return Packet(data=bytes(data))
+    data[6:8] = (at >> 3 | more << 13).to_bytes(2, "big")
+    return mended(data)
 
 
 def send(host: Host, parts: list[Packet]) -> list[Trace]:

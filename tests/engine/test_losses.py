@@ -220,3 +220,33 @@ def test_packets_that_fit_the_mtu_or_may_be_cut_up_pass() -> None:
     ):
         trace = put(router(ALL.format(""), facts={"mtu": mtu}), "c0", packet)
         assert str(trace.fate) == fate, trace
+
+
+def spoilt(packet: Packet, place: int, value: int) -> Packet:
+    """Return the packet with another byte, whatever its checksums say."""
+    return Packet(data=packet.data[:place] + bytes([value]) + packet.data[place + 1 :])
+
+
+UNSEEN = [
+    ("a header with a wrong checksum", spoilt(NORMAL, 10, 0), "the IP header's checksum is wrong"),
+    ("fewer bytes than announced", Packet(data=NORMAL.data[:-1]), "29 bytes are announced, 28 have come"),
+    ("a frame for somebody else", datagram(C, S, link="OTHERHOST"), "the frame is addressed to somebody else"),
+    ("a group as the source", udp("ff02::1", "fd00:2::2", dport=1), "the source ff02::1 is a group"),
+    ("loopback on a wire", udp("fd00:1::2", "::1", dport=1), "::1 does not come by a wire"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("packet", "reason"), [u[1:] for u in UNSEEN], ids=[u[0] for u in UNSEEN])
+def test_what_no_hook_sees(packet: Packet, reason: str) -> None:
+    """Beside the kernel: tests/kernel/test_arrival.py."""
+    trace = put(router(ALL.format(""), "*raw\n-A PREROUTING\nCOMMIT\n"), "c0", packet)
+    (lost,) = trace.events
+    assert isinstance(lost, Lost)
+    assert (lost.reason, trace.steps, str(trace.fate)) == (reason, (), "lost after start")
+
+
+@pytest.mark.parametrize(("device", "kind"), [("r0", "lost"), ("r1", "forward")])
+def test_a_device_may_not_forward(device: str, kind: str) -> None:
+    """What counts is the device that the packet came by."""
+    host = router(ALL.format(""), sysctls=setting("forwarding", 0, device))
+    assert put(host, "c0", NORMAL).fate.kind == kind

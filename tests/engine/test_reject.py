@@ -6,7 +6,7 @@ import pytest
 
 from nb_lib.packet import Packet, icmp, raw, tcp, udp
 from nb_lib.trace import Answered, Trace
-from tests.engine.router import C6, R6, S6, C, R, S, put, router
+from tests.engine.router import C6, R6, S6, C, R, S, mended, put, router
 
 
 def forward(how: str, packet: Packet, match: str = "") -> Trace:
@@ -96,7 +96,7 @@ SILENT = {
     "an ICMP error": ("icmp-port-unreachable", icmp(C, S, type=3, rest=bytes(4), payload=UDP4.data), ""),
     "an ICMPv6 error": ("icmp6-no-route", icmp(C6, S6, type=1, rest=bytes(4), payload=UDP6.data), ""),
     "a later fragment":
-        ("icmp-port-unreachable", Packet(data=UDP4.data[:6] + b"\x00\x10" + UDP4.data[8:]), ""),
+        ("icmp-port-unreachable", mended(UDP4.data[:6] + b"\x00\x10" + UDP4.data[8:]), ""),
 }  # fmt: skip
 
 

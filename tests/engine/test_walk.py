@@ -11,12 +11,12 @@ from nb_lib.errors import LimitError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.text import parse
 from nb_lib.trace import Chance, Left, Matched, Missed, Trace, Unsure
-from tests.engine.router import C, R, S, T, router
+from tests.engine.router import C, R, S, T, mended, router
 
 WEB = tcp(f"{C}:40000", f"{R}:80")
 DNS = udp(f"{C}:40000", f"{R}:53")
-CUT = Packet(data=WEB.data[:30])  # a TCP packet that ends within its header
-LATER = Packet(data=WEB.data[:6] + b"\x00\x10" + WEB.data[8:])  # a later fragment
+CUT = mended(WEB.data[:30])  # a TCP packet that ends within its header
+LATER = mended(WEB.data[:6] + b"\x00\x10" + WEB.data[8:])  # a later fragment
 
 
 def table(rules: str, name: str = "filter", *, policy: str = "ACCEPT", chain: str = "INPUT") -> str:

@@ -18,7 +18,7 @@ import pytest
 from nb_lib.headers import ACK, FIN, PSH, RST, SYN
 from nb_lib.packet import Packet, tcp
 from tests.engine.router import C6, S6, C, S, put, router
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, run
 from tests.kernel.oracle import Oracle
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("nft")]
@@ -38,6 +38,10 @@ RULES = """\
 -A FORWARD -m conntrack --ctexpire 1001: -j ACCEPT
 COMMIT
 """
+PREFIX = "net.netfilter.nf_conntrack_"
+DEFAULTS = {"tcp_loose": 1, "tcp_be_liberal": 0, "tcp_ignore_invalid_rst": 0, "tcp_max_retrans": 3}
+SETTINGS: list[dict[str, int]] = [{}, {"tcp_loose": 0}, {"tcp_be_liberal": 1},
+                                  {"tcp_ignore_invalid_rst": 1}, {"tcp_max_retrans": 1}]  # fmt: skip
 JUMPS = (0, 0, 0, 1, -1, 20, -20, 900, -900, 66_000, -66_000, 70_000, -70_000, 2**31, 123_456_789)
 WINDOWS = (0, 1, 100, 1000, 65_535)
 
@@ -131,15 +135,20 @@ def oracle() -> Iterator[Oracle]:
         yield live
 
 
+@pytest.mark.parametrize("changed", SETTINGS, ids=lambda changed: " ".join(changed) or "defaults")
 @pytest.mark.parametrize("family", [4, 6])
 def test_conntrack_judges_each_segment_as_the_kernel_does(
-    oracle: Oracle, family: int, figure
+    oracle: Oracle, family: int, changed: dict[str, int], figure
 ) -> None:
+    settings = {**DEFAULTS, **changed}
+    words = [f"{PREFIX}{name}={value}" for name, value in settings.items()]
+    run("sysctl", "-qw", *words, namespace=oracle.lab.router)
+    sysctls = {PREFIX + name: value for name, value in settings.items()}
     oracle.load(RULES, family)
     wrong, total = [], 0
     for seed in range(CONVERSATIONS):
         oracle.forget()
-        host = router(**{f"v{family}": RULES})
+        host = router(**{f"v{family}": RULES}, sysctls=sysctls)
         batch = list(Conversation(seed, family).segments())
         told = []
         for (wire, packet), seen in zip(
@@ -157,7 +166,7 @@ def test_conntrack_judges_each_segment_as_the_kernel_does(
                 )
                 break
     figure(
-        f"conversations, IPv{family}",
+        " ".join([f"conversations, IPv{family}", *changed]),
         CONVERSATIONS - len(wrong),
         CONVERSATIONS,
         f"of {total:,} TCP segments",
