@@ -230,7 +230,7 @@ def spoilt(packet: Packet, place: int, value: int) -> Packet:
 UNSEEN = [
     ("a header with a wrong checksum", spoilt(NORMAL, 10, 0), "the IP header's checksum is wrong"),
     ("fewer bytes than announced", Packet(data=NORMAL.data[:-1]), "29 bytes are announced, 28 have come"),
-    ("a frame for somebody else", datagram(C, S, link="OTHERHOST"), "the frame is addressed to somebody else"),
+    ("another's frame", datagram(C, S, link="OTHERHOST"), "the frame is addressed to somebody else"),
     ("a group as the source", udp("ff02::1", "fd00:2::2", dport=1), "the source ff02::1 is a group"),
     ("loopback on a wire", udp("fd00:1::2", "::1", dport=1), "::1 does not come by a wire"),
 ]  # fmt: skip
