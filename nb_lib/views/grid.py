@@ -101,8 +101,8 @@ class Grid(NamedTuple):
         return min((self.gutter(h) for h in HOOKS if self.gutter(h) > x), default=x)
 
 
-# The layers that a map may show, IP's own without a name: whose hooks, and whose personality of them.
-_LAYERS = {"": (4, "legacy"), "arp": (ARP, "nft"), "bridge": (BRIDGE, "nft")}
+# The layers that a map may show, IP's own without a name, and the family whose hooks each has.
+_LAYERS = {"": 4, "arp": ARP, "bridge": BRIDGE}
 
 
 def lane(stop: Stop, layer: str = "") -> str:
@@ -115,7 +115,7 @@ def lane(stop: Stop, layer: str = "") -> str:
 
 def layer_of(family: int) -> str:
     """Return the layer whose lanes a ruleset's tables have."""
-    return next((name for name, (known, _) in _LAYERS.items() if known == family), "")
+    return next((name for name, known in _LAYERS.items() if known == family), "")
 
 
 def layers_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -123,9 +123,8 @@ def layers_of(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["", *(name.rpartition(" ")[0] for name in names)]))
 
 
-def _stops(hook: str, layer: str) -> list[Stop]:
-    family, backend = _LAYERS[layer]
-    return [stop for stop in stops(hook, backend, family) if stop.function != "iptables"]
+def _stops(hook: str, layer: str, backend: str = "nft") -> list[Stop]:
+    return [s for s in stops(hook, backend, _LAYERS[layer]) if s.function != "iptables"]
 
 
 def lanes(layers: Iterable[str] = ("",)) -> tuple[tuple[str, int], ...]:
@@ -133,7 +132,7 @@ def lanes(layers: Iterable[str] = ("",)) -> tuple[tuple[str, int], ...]:
     found: dict[str, int] = {}
     for layer in sorted(layers, reverse=True):
         for hook in HOOKS:
-            for stop in _stops(hook, layer):
+            for stop in _stops(hook, layer, "nft" if layer else "legacy"):
                 found[lane(stop, layer)] = stop.priority
     return tuple(sorted(found.items(), key=lambda pair: pair[1]))
 
