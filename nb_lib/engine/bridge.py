@@ -148,8 +148,9 @@ class BridgePath:
     def _copies(self, where: str, others: list[str], hook: str) -> Events:
         """Send the frame out of the port behind which its receiver is, or a copy out of each other."""
         mac, fate = self.packet.mac_dst, None
-        ports, reason = (
-            ([where], f"{mac} is behind it") if where else (others, f"{mac} is anywhere")
+        ports, reason = ([where], f"{mac} is behind it") if where else (others, "")
+        reason = reason or (
+            f"a copy for {mac}" if is_group(mac) else f"nobody knows where {mac} is"
         )
         whole = self.packet
         for port in ports:

@@ -136,7 +136,9 @@ def _compare(packet: Packet, part: str, want: Any) -> tuple[Any, bool | None]:
         return have, have in want if part in (":src", ":dst") else have == want
     if part in _PORTS:
         port = packet.sport if part == ":sport" else packet.dport
-        return port, None if port is None else want[0] <= port <= want[1]
+        if port is None:
+            return None, None
+        return Range(port, port), want[0] <= port <= want[1]
     if part == ":igmp-type":
         body = b"" if packet.fragment_offset else packet.data[packet.header_end :]
         return (body[0], want[0] <= body[0] <= want[1]) if len(body) >= 4 else (None, None)

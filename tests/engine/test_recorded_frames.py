@@ -8,6 +8,7 @@ import lzma
 from collections.abc import Iterator
 from typing import Any
 
+import nb_lib.views  # noqa: F401 - registers how a trace is told
 from tests.kernel.bridge_compare import difference, host, put
 from tests.kernel.bridge_lab import Seen
 from tests.recordings import HERE
@@ -26,6 +27,7 @@ def test_every_recorded_frame_goes_as_in_the_kernel(figure) -> None:
             seen = Seen([tuple(step) for step in steps], [(p, bytes.fromhex(f)) for p, f in out])
             trace = put(machine, port, bytes.fromhex(data))
             total += 1
+            assert str(trace)
             if differs := difference(trace, seen, machine):
                 wrong.append(f"{port or 'local'} {data}\n{differs}\n{trace}")
     figure("recorded frames on a bridge", total - len(wrong), total)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+import nb_lib.views  # noqa: F401 - registers how a trace is told
 from nb_lib.engine import Host
 from nb_lib.frame import Other, arp
 from nb_lib.matches import LINK_MATCHES, core
@@ -93,8 +94,9 @@ def bridge(family: int, dump: str) -> Host:
 
 
 def meets(family: int, chain: str, rule: str, frame: Packet) -> bool:
-    """Tell whether the rule matched the frame."""
+    """Tell whether the rule matched the frame; a miss has a reason that can be said."""
     trace = bridge(family, f"*filter\n-A {chain} {rule}\n").receive(frame, "p0")
+    assert str(trace)
     return any(step[1:3] == (chain, 1) for step in trace.steps)
 
 
