@@ -179,7 +179,7 @@ class _Sorting:
         for event in events:
             if event.header:
                 self.by_id[event.id] = self._owner(event)
-            seen = self.by_id.get(event.id, self.only)
+            seen = self.by_id.get(event.id, self.only and (self.latest or self.only))
             if seen is None:
                 continue
             if event.header:
