@@ -124,7 +124,7 @@ class Luck(random.Random):
         return way
 
     def randint(self, low: int, high: int) -> int:
-        """Return an address or a port that was seen, or the lowest possible one if none was."""
+        """Return a port that was seen, or the lowest possible one if none was."""
         seen = [number for number in self._drawn if low <= number <= high]
         return seen[self._choose(len(seen))] if seen else low
 
