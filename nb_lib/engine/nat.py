@@ -80,6 +80,8 @@ def _unique(table: Conntrack, current: Tuple, zone: Zone, nat: Nat, draw: Draw) 
     def free(candidate: Tuple) -> bool:
         return not table.taken(invert(candidate), zone)
 
+    if nat.netmap is not None:
+        nat = _mapped(current, nat)
     shuffles = nat.random or nat.random_fully
     if nat.side == "src" and not shuffles:
         if _inside(current, nat):
@@ -134,18 +136,23 @@ def _earlier_source(table: Conntrack, t: Tuple, zone: Zone, nat: Nat) -> Tuple |
     return None
 
 
+def _mapped(t: Tuple, nat: Nat) -> Nat:
+    """Return the one address that NETMAP asks for: the network's, with the host's bits of the old one."""
+    assert nat.low is not None
+    assert nat.netmap is not None
+    old = t.src if nat.side == "src" else t.dst
+    number = int(nat.low) | int(old) & ~nat.netmap & ((1 << old.max_prefixlen) - 1)
+    address = make_address(nat.low.version, number)
+    return nat._replace(low=address, high=address, netmap=None)
+
+
 def _with_address(t: Tuple, zone: Zone, nat: Nat) -> Tuple:
     """Put the wanted address in."""
     if nat.low is None:
         return t
-    old = t.src if nat.side == "src" else t.dst
-    if nat.netmap is not None:
-        number = int(nat.low) | int(old) & ~nat.netmap & ((1 << old.max_prefixlen) - 1)
-        address: Address = make_address(nat.low.version, number)
-    elif nat.high is not None and nat.high != nat.low:
+    address = nat.low
+    if nat.high is not None and nat.high != nat.low:
         address = _from_range(t, zone, nat, nat.low, nat.high)
-    else:
-        address = nat.low
     return t._replace(src=address) if nat.side == "src" else t._replace(dst=address)
 
 

@@ -288,7 +288,7 @@ class Path(Crossing):
         the device the packet came by (icmp6_send()).
         """
         packet = self.packet
-        if self.routing.is_local(packet.dst):
+        if self.routing.is_local(packet.dst) and not self.copying:  # whose route is the neighbour's
             return packet.dst
         if packet.family == 6 and self.device:
             return self.routing.pick_source(self.device, packet.src)
