@@ -7,16 +7,20 @@ prints as JSON, for each packet: what it was, and the rules that counted it, the
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import heapq
 import json
 import os
 import re
+import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -63,14 +67,43 @@ class Clock:
         # Ticks come late sometimes: the middle one did not.
         self.phase = sorted(found)[len(found) // 2]
 
-    def instants(self, before: float, after: float) -> tuple[float, ...]:
-        """Return when a packet met its rules, which was between two looks at the clock.
+    def instants(self, before: float, after: float) -> list[float]:
+        """Return when a packet may have met its rules, which was between two looks at the clock.
 
         Ours counts fractions of a tick as well, and the kernel's seconds may end one tick late.
         """
         first, last = before - self.phase, after - self.phase
-        tick = (int(first * HZ) + 0.01) / HZ
-        return first, last, tick, tick - self.TICK
+        ticks = range(int(first * HZ) - 1, int(last * HZ) + 1)
+        return [last, first, *((tick + 0.01) / HZ for tick in reversed(ticks))]
+
+
+class Wires:
+    """Ears on both wires: when the router put something on one."""
+
+    STAMP = 35  # SO_TIMESTAMPNS: the kernel's own clock
+    CROSSING = 0.0001  # seconds from the rules to the wire, at most
+
+    def __init__(self, lab: Lab) -> None:
+        self._sockets = []
+        for namespace, device in ((lab.client, "c0"), (lab.server, "s0")):
+            with inside(namespace):
+                ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            ear.setsockopt(socket.SOL_SOCKET, self.STAMP, 1)
+            ear.bind((device, 3))
+            ear.setblocking(False)
+            self._sockets.append(ear)
+
+    def last(self) -> float:
+        """Return when the last frame came, 0 if none has come since."""
+        found = 0.0
+        for ear in self._sockets:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    _, ancillary, _, source = ear.recvmsg(65536, 64)
+                    if source[2] != socket.PACKET_OUTGOING:
+                        seconds, parts = struct.unpack("qq", ancillary[0][2])
+                        found = max(found, seconds + parts / 1e9)
+        return found
 
 
 class Router:
@@ -83,7 +116,9 @@ class Router:
         dump = _dump(loaded)
         run("ipset", "restore", text=sets, namespace=lab.router)
         run(f"{self.programs}-restore", text=dump, namespace=lab.router)
-        run("sysctl", "-q", *(f"{k}={v}" for k, v in SYSCTLS.items()), namespace=lab.router)
+        with inside(lab.router):
+            for name, value in SYSCTLS.items():
+                Path("/proc/sys", *name.split(".")).write_text(str(value))
         self.host = Host(
             parse(dump, family=family, backend=backend),
             addresses={
@@ -94,14 +129,17 @@ class Router:
             ipsets=parse_ipsets(sets),
             facts={"minutes_west": minutes_west()},
         )
-        self.clock = Clock()
+        self.clock, self.wires = Clock(), Wires(lab)
         self._before = self._counters()
 
     def put(self, wire: str, packet: Packet) -> Row:
         """Send a packet and compare who counted it."""
         before = time.time()
         self.lab.inject(wire, packet.data)
-        instants = self.clock.instants(before, time.time())
+        after = time.time()
+        if left := self.wires.last():  # else it lies in a queue: the clock has to do
+            before, after = max(before, left - Wires.CROSSING), left
+        instants = self.clock.instants(before, after)
         kernel = self._counted()
         ours = self._ours(wire, packet, instants, kernel)
         return Row(f"{wire} {packet} of {packet.length}", kernel, ours)
@@ -121,9 +159,7 @@ class Router:
         before, self._before = self._before, self._counters()
         return [rule for rule, count in self._before.items() if count > before[rule]]
 
-    def _ours(
-        self, wire: str, packet: Packet, instants: tuple[float, ...], kernel: Counted
-    ) -> Counted:
+    def _ours(self, wire: str, packet: Packet, instants: list[float], kernel: Counted) -> Counted:
         """Return the rules that match, at the instant that agrees with the kernel if one does."""
         tries = []
         for now in instants:

@@ -15,7 +15,7 @@ from tests.kernel.timed_rules import chains
 
 pytestmark = [
     pytest.mark.kernel,
-    pytest.mark.needs("iptables-nft-restore", "iptables-legacy-restore", "ipset", "sysctl"),
+    pytest.mark.needs("iptables-nft-restore", "iptables-legacy-restore", "ipset"),
 ]
 RUNS = [(backend, family) for backend in ("nft", "legacy") for family in (4, 6)]
 

@@ -12,7 +12,7 @@ from nb_lib.headers import ACK, RST, SYN
 from nb_lib.packet import Packet, tcp, udp
 
 NAPS = (0, 0, 0.02, 0.1, 0.2, 0.3)
-SLOW = (0.1, 0.2, 0.3)
+SLOW = (0.2, 0.3, 0.4)
 SIZES = (0, 20, 200, 500)
 SPORTS = (4000, 4000, 4000, 4001, 4001, 4002)  # some flows are busy, some are forgotten
 PREFIX = {4: "10.{}.0.{}", 6: "fd00:{}::{}"}
@@ -181,17 +181,17 @@ def clock(now: int) -> tuple[str, ...]:
     day, yesterday = at(0, "%a"), at(-86_400, "%a")
     date, past = int(at(0, "%d")), int(at(-86_400, "%d"))
     moment = "%Y-%m-%dT%H:%M:%S"
-    inside = f"--timestart {at(2)} --timestop {at(4)}"
-    outside = f"--timestart {at(5)} --timestop {at(3)}"
+    inside = f"--timestart {at(4)} --timestop {at(6)}"
+    outside = f"--timestart {at(7)} --timestop {at(5)}"
     return tuple(f"-m time {options}" for options in (
-        inside, f"--timestart {at(3)}", f"--timestop {at(3)}", outside,
+        inside, f"--timestart {at(5)}", f"--timestop {at(5)}", outside,
         f"{inside} --kerneltz", f"{outside} --weekdays {day}", f"{outside} ! --weekdays {day}",
         f"{outside} --contiguous --weekdays {day}", f"{outside} --contiguous --weekdays {yesterday}",
         f"{outside} --contiguous ! --weekdays {yesterday}", f"{outside} --contiguous --monthdays {past}",
         f"--weekdays {day} --monthdays {date}", f"! --weekdays {day},{yesterday}",
         f"! --monthdays {date}", f"--monthdays {date} {inside}",
-        f"--datestart {at(2, moment)}", f"--datestop {at(3, moment)}",
-        f"--datestart {at(2, moment)} --datestop {at(5, moment)} --timestart {at(3)} --kerneltz",
+        f"--datestart {at(4, moment)}", f"--datestop {at(5, moment)}",
+        f"--datestart {at(4, moment)} --datestop {at(7, moment)} --timestart {at(5)} --kerneltz",
     ))  # fmt: skip
 
 
