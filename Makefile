@@ -6,7 +6,7 @@ PY   := $(VENV)/bin/python
 PORT := 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve outputs test check fix bench constraints clean
+.PHONY: help env book serve outputs test check fix bench fuzz constraints clean
 
 help:                   ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -36,6 +36,9 @@ fix: $(VENV)/.dev       ## format, and mend what ruff can mend
 
 bench: $(VENV)/.dev     ## measure, side by side with the real tools
 	@$(PY) -m benchmarks
+
+fuzz: $(VENV)/.dev      ## a million damaged inputs, each answered in bounds (ARGS='--inputs N --seed N')
+	@nice -n 10 $(PY) -m tests.fuzz $(ARGS)
 
 constraints:            ## pin anew what the requirements bring along
 	@python3 tools/constraints.py

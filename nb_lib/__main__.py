@@ -26,7 +26,10 @@ trace    send one packet through a dump and tell what happens to it
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0, or 2 for input that is wrong."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if [] in vars(arguments).values():  # what argparse makes of a second "--"
+        parser.error("-- stands where a word is expected")
     try:
         return int(arguments.run(arguments))
     except NbError as error:
@@ -94,9 +97,9 @@ def _trace_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("proto", metavar="PROTO", help="tcp, udp, icmp, icmpv6, or a number")
     parser.add_argument("src", metavar="SRC[:PORT]")
     parser.add_argument("dst", metavar="DST[:PORT]")
-    parser.add_argument("--addr", action="append", default=[], metavar="IFACE=ADDRESS/LEN")
-    parser.add_argument("--route", action="append", default=[], metavar="DEST=IFACE")
-    parser.add_argument("--sysctl", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--addr", action="append", metavar="IFACE=ADDRESS/LEN")
+    parser.add_argument("--route", action="append", metavar="DEST=IFACE")
+    parser.add_argument("--sysctl", action="append", metavar="NAME=VALUE")
     parser.add_argument("--mark", default="0", help="the packet's mark")
     parser.add_argument("--flags", default="SYN", help="TCP flags, joined by commas (default: SYN)")
     parser.add_argument("--seed", type=int, default=0, help="for the draws of statistic and NAT")

@@ -14,9 +14,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300  # letters of a line that an error shows
+
 
 class NbError(Exception):
-    """Every error that nb_lib raises on purpose."""
+    """Every error that nb_lib raises on purpose.
+
+    Its text quotes what a reader gave, however long and odd: no line of it is longer than
+    ``LONGEST``, and a terminal can show all of it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(visible("\n".join(map(_cut, text.split("\n")))))
 
     def _render_traceback_(self) -> list[str]:
         """Return what Jupyter shows instead of a traceback: a reader's mistake needs no stack."""
@@ -75,6 +84,19 @@ class HostError(NbError):
 
 class LimitError(NbError):
     """The input is larger or deeper than nb_lib is willing to follow."""
+
+
+def visible(text: str) -> str:
+    """Return text that a terminal shows and does not obey: control characters written out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def _cut(line: str) -> str:
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[: LONGEST // 2]} … {line[-LONGEST // 3 :]}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

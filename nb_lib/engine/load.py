@@ -93,7 +93,7 @@ def read_sysctls(text: str) -> dict[str, str]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in brackets
         raise HostError(f"{path.name}: {error}") from None
 
 

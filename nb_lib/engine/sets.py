@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 from nb_lib.effects import SetMember
 from nb_lib.headers import DCCP, ICMP, ICMPV6, WITH_PORTS
-from nb_lib.matches.icmp import TYPE_NAMES
-from nb_lib.names import protocol_numbers
-from nb_lib.net import Net, parse_net
 from nb_lib.packet import Packet
-from nb_lib.text.ipset import IpSet
+from nb_lib.text.ipset import PHYSDEV, IpSet
 
 
 def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packet: Packet,
@@ -26,7 +22,7 @@ def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packe
     found = sets.get(name)
     if found is None or depth > 8:
         return None
-    if found.family != packet.family and found.parts != ("set",):
+    if found.family != packet.family and not {"ip", "net"}.isdisjoint(found.parts):
         return False
     if found.parts == ("set",):
         answers = [contains(sets, m[0], sides, packet, now, depth=depth + 1) for m in found.members]
@@ -34,18 +30,40 @@ def contains(sets: Mapping[str, IpSet], name: str, sides: tuple[str, ...], packe
     if len(sides) < len(found.parts):
         return False
     wanted = [_value(part, side, packet) for part, side in zip(found.parts, sides, strict=False)]
+    if found.method == "bitmap":
+        wanted = [_bare_port(value) for value in wanted]
     if None in wanted:
         return None
     if "" in wanted:
         return False
+    return _find(found, wanted, sides, packet, now)
+
+
+def _find(
+    found: IpSet, wanted: list[object], sides: tuple[str, ...], packet: Packet, now: float
+) -> bool:
+    """Look the values up under each mask; the most specific network decides, also when it is a nomatch."""
     best, hit = -1, False
-    for member, until in found.members.items():
-        if until is not None and until <= now:
+    for masks, members in found.filed.items():
+        values = tuple(
+            _under(mask, value, side, packet)
+            for mask, value, side in zip(masks, wanted, sides, strict=False)
+        )
+        member = members.get(values)
+        if member is None:
             continue
-        size = _fits(found, member, wanted)
-        if size > best:  # the most specific network decides, also when it is a nomatch
+        until = found.members[member]
+        size = sum(mask.bit_count() for mask in masks if isinstance(mask, int))
+        if size > best and (until is None or until > now):
             best, hit = size, member not in found.excluded
     return hit
+
+
+def _under(mask: int | str, value: object, side: str, packet: Packet) -> object:
+    """Return a packet's value as a member with this mask would hold it."""
+    if mask == PHYSDEV:
+        return packet.in_port if side == "src" else packet.out_port
+    return int(value) & mask if isinstance(mask, int) else value  # type: ignore[call-overload]
 
 
 def _value(part: str, side: str, packet: Packet) -> object:
@@ -64,50 +82,11 @@ def _value(part: str, side: str, packet: Packet) -> object:
     return packet.mark if part == "mark" else None
 
 
-def _fits(found: IpSet, member: tuple[str, ...], wanted: list[object]) -> int:
-    """Return how specific the member is if it holds the packet, else -1."""
-    size = 0
-    for part, text, value in zip(found.parts, member, wanted, strict=False):
-        if part in ("ip", "net"):
-            net = _net(text, found.family)
-            if value not in net:
-                return -1
-            size += net.prefix or 0
-        elif part == "port":
-            if not _port_fits(found, text, value):
-                return -1
-        elif part == "mark":
-            if int(text, 0) != value:
-                return -1
-        elif text.lower() != value:
-            return -1
-    return size
-
-
-@lru_cache(maxsize=1 << 16)
-def _net(text: str, family: int) -> Net:
-    return parse_net(text, family)
-
-
-def _port_fits(found: IpSet, text: str, value: object) -> bool:
+def _bare_port(value: object) -> object:
     """A bitmap holds ports of whatever protocol has them; a hash holds protocols and ports."""
-    if found.method != "bitmap":
-        return _port(text) == value
-    assert isinstance(value, tuple)
-    return value[0] in WITH_PORTS - {DCCP} and int(text) == value[1]
-
-
-@lru_cache(maxsize=1 << 16)
-def _port(text: str) -> tuple[int, int]:
-    """Read ``80``, ``udp:53``, ``gre:0``, ``icmp:8/0`` or ``icmp:echo-request``."""
-    name, _, port = text.rpartition(":")
-    protocol = protocol_numbers().get(name or "tcp")
-    number = int(name) if protocol is None else protocol
-    if number in (ICMP, ICMPV6) and port[:1].isalpha():
-        kind, code = (*TYPE_NAMES[4 if number == ICMP else 6][port], 0)[:2]
-        return number, kind << 8 | code
-    high, slash, low = port.partition("/")
-    return number, int(high) << 8 | int(low) if slash else int(port)
+    if not isinstance(value, tuple):
+        return value
+    return value[1] if value[0] in WITH_PORTS - {DCCP} else ""
 
 
 def change_member(sets: dict[str, IpSet], wish: SetMember, packet: Packet, now: float) -> str:
@@ -118,8 +97,10 @@ def change_member(sets: dict[str, IpSet], wish: SetMember, packet: Packet, now: 
     found = sets.get(wish.name)
     if found is None:
         return f"the set {wish.name} is not known: nothing changed"
-    sides = zip(found.parts, wish.fields, strict=False)
-    member = tuple(_text(_value(part, side, packet)) for part, side in sides)
+    values = [_value(p, side, packet) for p, side in zip(found.parts, wish.fields, strict=False)]
+    if None in values or len(values) < len(found.parts):
+        return f"the packet has no {','.join(found.parts)} for the set {wish.name}: nothing changed"
+    member = tuple(map(_text, values))
     members = {m: until for m, until in found.members.items() if until is None or until > now}
     if not wish.add:
         did = "leaves" if member in members else "was not in"

@@ -10,8 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nb_lib.errors import RulesetError
+from nb_lib.headers import ICMP, ICMPV6
+from nb_lib.matches.icmp import TYPE_NAMES
+from nb_lib.names import protocol_numbers
+from nb_lib.net import parse_net
+
+Member = tuple[str, ...]  # a text for each part of the set's type
+PHYSDEV = "physdev:"  # before the name of a bridge's port
+_ICMP = {ICMP: TYPE_NAMES[4], ICMPV6: TYPE_NAMES[6]}
 
 
 @dataclass(frozen=True)
@@ -28,16 +37,54 @@ class IpSet:
     parts: tuple[str, ...]
     family: int = 4
     method: str = "hash"  # or bitmap, list: how the kernel stores it, which decides what a port is
-    members: Mapping[tuple[str, ...], float | None] = field(default_factory=dict)
-    excluded: frozenset[tuple[str, ...]] = frozenset()
+    members: Mapping[Member, float | None] = field(default_factory=dict)
+    excluded: frozenset[Member] = frozenset()
     timeout: int | None = None
+
+    @cached_property
+    def filed(self) -> Mapping[tuple[int | str, ...], Mapping[tuple[object, ...], Member]]:
+        """Members by their values, filed by the masks of their networks, as the kernel does.
+
+        So a packet is looked up once a mask. Raises ValueError for members that are none.
+        """
+        found: dict[tuple[int | str, ...], dict[tuple[object, ...], Member]] = {}
+        for member in self.members:
+            pairs = [self.value(part, text) for part, text in zip(self.parts, member, strict=False)]
+            masks, values = (tuple(pair[n] for pair in pairs) for n in (0, 1))
+            found.setdefault(masks, {})[values] = member  # type: ignore[arg-type]
+        return found
+
+    def value(self, part: str, text: str) -> tuple[int | str, object]:
+        """Return the mask (PHYSDEV for a bridge's port, else empty) and the value of a member's part."""
+        if part in ("ip", "net"):
+            net = parse_net(text, self.family)
+            return net.mask, net.value
+        if part == "port":
+            return "", int(text) if self.method == "bitmap" else _port(text)
+        if part == "mark":
+            return "", int(text, 0)
+        if part == "iface" and text.startswith(PHYSDEV):
+            return PHYSDEV, text.removeprefix(PHYSDEV)
+        return "", text.lower() if part == "mac" else text
+
+
+def _port(text: str) -> tuple[int, int]:
+    """Read ``80``, ``udp:53``, ``gre:0``, ``icmp:8/0`` or ``icmp:echo-request``."""
+    name, _, port = text.rpartition(":")
+    protocol = protocol_numbers().get(name.lower() or "tcp")
+    protocol = int(name) if protocol is None else protocol
+    known = _ICMP.get(protocol, {}).get(port)
+    if known is not None:
+        return protocol, known[0] << 8 | (known[1] if len(known) == 2 else 0)
+    kind, slash, code = port.partition("/")
+    return protocol, int(kind) << 8 | int(code) if slash else int(port)
 
 
 def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
     """Read the output of ``ipset save``. Timeouts count from ``now``. Raise RulesetError."""
     made: dict[str, IpSet] = {}
-    members: dict[str, dict[tuple[str, ...], float | None]] = {}
-    excluded: dict[str, set[tuple[str, ...]]] = {}
+    members: dict[str, dict[Member, float | None]] = {}
+    excluded: dict[str, set[Member]] = {}
     for lineno, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -57,7 +104,7 @@ def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
             members[words[1]], excluded[words[1]] = {}, set()
         elif words[0] == "add" and len(words) >= 3 and words[1] in made:
             found = made[words[1]]
-            member = _member(words[2], len(found.parts))
+            member = _member(words[2], found, lineno, line)
             seconds = found.timeout if timeout is None else timeout
             members[found.name][member] = now + seconds if seconds else None
             if "nomatch" in words[3:]:
@@ -72,6 +119,14 @@ def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
     }
 
 
-def _member(text: str, size: int) -> tuple[str, ...]:
+def _member(text: str, found: IpSet, lineno: int, line: str) -> Member:
     parts = tuple(text.split(","))
-    return parts if len(parts) == size else (text,)
+    member = parts if len(parts) == len(found.parts) else (text,)
+    try:
+        for part, word in zip(found.parts, member, strict=False):
+            found.value(part, word)
+    except ValueError as error:
+        raise RulesetError(f"{text} is no member of a set of {','.join(found.parts)}: {error}",
+                           lineno=lineno, col=line.find(text) + 1, token=text,
+                           line=line) from None  # fmt: skip
+    return member

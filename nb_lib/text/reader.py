@@ -6,6 +6,7 @@ tables of the core, of the loaded matches and of the target.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from nb_lib.errors import RulesetError, suggest
@@ -28,6 +29,7 @@ _NOT_MODELLED = frozenset({
     "TARPIT",
 })  # fmt: skip
 _JOINED = ("i", "o", "m", "f", "c")  # short options that take the rest of their word
+_NAME = re.compile(r"[\w.+-]{1,28}", re.ASCII)  # of an extension: XT_EXTENSION_MAXNAMELEN
 _OTHER = {4: 6, 6: 4}  # the other family
 
 
@@ -169,6 +171,8 @@ class Reader:
         other = _OTHER.get(self.family, 0)
         if extension is None and find_match(word.text, other):
             raise self.error(f"{word.text} is a match of IPv{other} only", word)
+        if extension is None and not _NAME.fullmatch(word.text):
+            raise self.error(f"no match can be called {word.text!r}", word)
         if extension is None:
             self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
         else:
@@ -188,6 +192,8 @@ class Reader:
             self.jump, self.goto = name, goto
         elif find_target(name, other := _OTHER.get(self.family, 0)):
             raise self.error(f"{name} is a target of IPv{other} only", word)
+        elif not _NAME.fullmatch(name):
+            raise self.error(f"no target can be called {name!r}", word)
         else:
             self.target = (unknown(name), {}, [], word)
 

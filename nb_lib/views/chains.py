@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text import rule_text
@@ -19,6 +20,7 @@ from nb_lib.views.words import Clause, brief, clauses, lines, service, services,
 
 LONG = 16  # rules in a chain from which on Services fold into rows
 MANY = 24  # chains that one chain may call before the rest is only counted
+CARDS = 300  # in one picture
 OPEN = 14  # cards in a layer from which on they start collapsed
 
 
@@ -56,7 +58,7 @@ class _Builder:
 
     def build(self) -> Model:
         self.shown = self._narrowed() if self.only else self._first(MANY)
-        groups = self._groups()
+        groups = self._most_telling(self._groups())
         cards = [self._group(names) if len(names) > 1 else self._card(names[0]) for names in groups]
         busy = {
             c.layer for c in cards if sum(o.layer == c.layer and not o.aside for o in cards) > OPEN
@@ -75,6 +77,16 @@ class _Builder:
         if not card.rows or self.states.visited & {card.key, *card.members}:
             return False
         return card.layer in busy or (traced and card.layer > 0)
+
+    def _most_telling(self, groups: list[list[str]]) -> list[list[str]]:
+        """Keep as many cards as a picture can hold: those of the trace, then those nearest to a hook."""
+        ranked = sorted(groups, key=lambda names: (
+            not self.states.visited.intersection(names), self.layers.get(names[0], len(self.layers)),
+        ))  # fmt: skip
+        too_many = {name for names in ranked[CARDS:] for name in names}
+        self.shown -= too_many
+        self.left_out |= too_many
+        return [names for names in groups if names[0] not in self.left_out]
 
     def _first(self, most: int) -> set[str]:
         """Keep every chain; of a chain that calls too many, the first ones and those visited."""
@@ -124,11 +136,17 @@ class _Builder:
 
     def _kind(self, name: str) -> object:
         base = shape(name)
-        if not base or self.calls[name].keys() - self._aside() or name in self.states.visited:
+        if not base or self.calls[name].keys() - self._aside or name in self.states.visited:
             return name
         words = tuple(len(rule_text(r).split()) for r in self.chains[name].rules)
         return (base, tuple(self.callers[name]), words)
 
+    @cached_property
+    def _drawn(self) -> set[str]:
+        """Return the chains to which edges lead."""
+        return self.shown - self._aside
+
+    @cached_property
     def _aside(self) -> set[str]:
         """Return the leaves that three chains or more call, and what nobody calls."""
         return {name for name, chain in self.chains.items() if not chain.builtin
@@ -139,7 +157,7 @@ class _Builder:
         chain = self.chains[name]
         rows = self._rows(chain)
         callers = len(set(self.callers[name]))
-        aside = name in self._aside()
+        aside = name in self._aside
         strong = self._strong(name)
         return Card(name, short(name), note(chain, callers), rows, self.layers.get(name, 0), strong,
                     aside=aside, faint=not chain.builtin and not callers)  # fmt: skip
@@ -199,14 +217,15 @@ class _Builder:
     def _belonging(self, chain: Chain) -> list[tuple[int, Rule]]:
         """Return the rules to show: all, unless some of the chains that they call are left out."""
         rules = list(enumerate(chain.rules, 1))
-        drawn = self.shown - self._aside()
-        if chain.name in self.hits or not self.calls[chain.name].keys() & (drawn | self.left_out):
+        called = self.calls[chain.name].keys()
+        alone = called.isdisjoint(self._drawn) and called.isdisjoint(self.left_out)
+        if chain.name in self.hits or alone:
             return rules
         if self.only:
-            return [(n, r) for n, r in rules if r.jump in drawn or self._fits(r)]
-        if not self.calls[chain.name].keys() & self.left_out:
+            return [(n, r) for n, r in rules if r.jump in self._drawn or self._fits(r)]
+        if called.isdisjoint(self.left_out):
             return rules
-        kept = {service(r) for _, r in rules if r.jump in drawn}
+        kept = {service(r) for _, r in rules if r.jump in self._drawn}
         return [
             (n, r)
             for n, r in rules
@@ -225,8 +244,7 @@ class _Builder:
                    strong=service(rules[0]), state=state)  # fmt: skip
 
     def _goals(self, rules: Iterable[Rule]) -> tuple[str, ...]:
-        wanted = self.shown - self._aside()
-        return tuple(dict.fromkeys(r.jump for r in rules if r.jump in wanted))
+        return tuple(dict.fromkeys(r.jump for r in rules if r.jump in self._drawn))
 
 
 def _shut(card: Card) -> Card:

@@ -38,19 +38,26 @@ def layers(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> d
 
 
 def _depths(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return how deep each chain can be called, at most."""
-    depth: dict[str, int] = {}
-
-    def visit(name: str, level: int, above: frozenset[str]) -> None:
-        if name in above or depth.get(name, -1) >= level:
-            return
-        depth[name] = level
+    """Return how deep each chain can be called, at most; a call that closes a loop does not count."""
+    seen: dict[str, None] = {}
+    done: dict[str, int] = {}  # chains behind all that they call, numbered
+    for base in (name for name, chain in chains.items() if chain.builtin):
+        seen[base] = None
+        way = [(base, iter(calls[base]))]
+        while way:
+            name, left = way[-1]
+            called = next((one for one in left if one not in seen), None)
+            if called is None:
+                way.pop()
+                done[name] = len(done)
+            else:
+                seen[called] = None
+                way.append((called, iter(calls[called])))
+    depth = dict.fromkeys(seen, 0)
+    for name in reversed(done):
         for called in calls[name]:
-            visit(called, level + 1, above | {name})
-
-    for name, chain in chains.items():
-        if chain.builtin:
-            visit(name, 0, frozenset())
+            if done[called] < done[name]:
+                depth[called] = max(depth[called], depth[name] + 1)
     return depth
 
 

@@ -74,7 +74,8 @@ def row_tops(card: Card) -> list[float]:
 
 def place(model: Model) -> Layout:
     """Put the cards in columns; those drawn without edges stand below the first one."""
-    columns = sorted({card.layer for card in model.cards if not card.aside and not card.faint})
+    standing = {card.layer for card in model.cards if not card.aside and not card.faint}
+    columns = sorted(standing or {0 for _ in model.cards})
     spots: dict[str, Spot] = {}
     x = float(MARGIN)
     for layer in columns:

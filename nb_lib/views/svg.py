@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 MONO = 0.603  # the width of a monospaced letter, as a share of its size
+_SURROGATES = re.compile("[\ud800-\udfff]")
 SANS = 0.56  # the same for the theme's font, on average and on the safe side
 
 
@@ -68,6 +70,7 @@ def data(value: object) -> Markup:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     for raw in "<>&\u2028\u2029":
         text = text.replace(raw, f"\\u{ord(raw):04x}")
+    text = _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # no file could hold them
     return Markup(f'<script type="application/json">{text}</script>')
 
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 from itertools import islice
 
+from nb_lib.errors import visible
 from nb_lib.net import FAMILY_NAMES
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.text import rule_text
@@ -41,7 +42,7 @@ def trace_text(trace: Trace) -> str:
     if trace.probability != 1:
         lines.append(f"The chance of this way is {trace.probability}.")
     lines += [f"Assumed: {assumed}." for assumed in trace.assumed]
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def exploration_text(exploration: Exploration) -> str:
@@ -60,7 +61,7 @@ def exploration_text(exploration: Exploration) -> str:
     for number, trace in enumerate(exploration, 1):
         way = " → ".join(_chains(trace))
         lines += _wrapped(f"{number}. {trace.probability}: {way}: {trace.fate}", "  ", "     ")
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def ruleset_text(ruleset: Ruleset) -> str:
@@ -71,7 +72,7 @@ def ruleset_text(ruleset: Ruleset) -> str:
         rules = sum(len(chain.rules) for chain in chains)
         bases = ", ".join(f"{c.name} {c.policy}" for c in chains if c.builtin)
         lines.append(f"  {table.name}: {_count(chains, 'chain')}, {rules} rules; {bases}")
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def table_text(table: Table, only: Collection[str] | None = None) -> str:
@@ -93,7 +94,7 @@ def table_text(table: Table, only: Collection[str] | None = None) -> str:
         more = f" and {len(called) - 6} more" if len(called) > 6 else ""
         calls = f" → {names}{more}" if called else ""
         lines += _wrapped(f"{name}: {_count(chain.rules, 'rule')}{policy}{calls}", "  ", "      ")
-    return "\n".join([*lines, *_rest(len(told), "chains")])
+    return visible("\n".join([*lines, *_rest(len(told), "chains")]))
 
 
 def chain_text(chain: Chain) -> str:
@@ -102,7 +103,7 @@ def chain_text(chain: Chain) -> str:
     lines = [f"Chain {chain.name}: {_count(chain.rules, 'rule')}{policy}"]
     for number, rule in enumerate(islice(chain.rules, MOST), 1):
         lines.append(f"{number:>5}  {rule_text(rule)}")
-    return "\n".join([*lines, *_rest(len(chain.rules), "rules")])
+    return visible("\n".join([*lines, *_rest(len(chain.rules), "rules")]))
 
 
 def _rest(size: int, what: str) -> list[str]:
