@@ -49,7 +49,7 @@ class Zone(NamedTuple):
 NO_ZONE = Zone()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Connection:
     """An entry of the conntrack table at one moment; each change makes a new one.
 

@@ -29,7 +29,7 @@ OPERATIONS = {
 _HEAD = b"\0\1\x08\0\6\4"  # Ethernet and IPv4: the only ARP that arptables looks into
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Arp(Packet):
     """An ARP message. ``data`` begins with its hardware type.
 
@@ -104,7 +104,7 @@ class Arp(Packet):
         return f"{self.protocol_name} {self.src} → {self.dst}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Other(Packet):
     """A frame that holds neither IP nor ARP; ``src`` and ``dst`` are its Ethernet addresses.
 

@@ -112,11 +112,13 @@ class Answer(NamedTuple):
 
 
 HIT = Answer(Outcome.HIT)
+_new = tuple.__new__
 
 
 def miss(option: str, have: object = None) -> Answer:
     """Return the answer *not matched*: ``option`` decided, the packet had ``have``."""
-    return Answer(Outcome.MISS, option, have)
+    # Most rules miss, and this makes the tuple in a third of the time that Answer(…) takes.
+    return _new(Answer, (Outcome.MISS, option, have))
 
 
 def undecided(option: str, missing: str) -> Answer:

@@ -15,6 +15,7 @@ from typing import Any
 
 from nb_lib.connection import Address, Tracked
 from nb_lib.errors import PacketError
+from nb_lib.frozen import changed
 from nb_lib.headers import (
     ACK,
     AH,
@@ -43,7 +44,7 @@ from nb_lib.net import parse_address
 from nb_lib.rewrite import REWRITERS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Packet:
     """An IPv4 or IPv6 packet, with what ``struct sk_buff`` carries beside it.
 
@@ -249,8 +250,10 @@ class Packet:
         ``ttl``, ``tos``, ``dont_fragment``, ``flags`` (TCP's, a number), ``tcp_options`` (all of them).
         Everything that the kernel carries beside the bytes may be given too.
         """
-        data = bytearray(self.data)
         header = {name: new.pop(name) for name in tuple(new) if name in REWRITERS}
+        if not header and "data" not in new:
+            return changed(self, **new)
+        data = bytearray(self.data)
         for name, value in header.items():
             try:
                 REWRITERS[name](self, data, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -115,6 +116,21 @@ def test_address_stands_nowhere_else():
         if known := address[name].rstrip("/"):
             found = lines_with(re.escape(known))
             assert [line for line in found if not line.startswith("public.toml:")] == []
+
+
+# ── The engine ──────────────────────────────────────────────────────────────────────
+
+ENGINE = sorted((ROOT / "nb_lib" / "engine").glob("*.py"))
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.stem)
+def test_the_engine_is_read_without_scrolling(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= LONGEST_MODULE
+    functions = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef))
+    sizes = {f.name: f.end_lineno - f.lineno + 1 for f in functions}
+    assert {name: size for name, size in sizes.items() if size > LONGEST_FUNCTION} == {}
 
 
 # ── Chapters ────────────────────────────────────────────────────────────────────────

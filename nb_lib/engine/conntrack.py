@@ -15,13 +15,14 @@ __nf_conntrack_confirm(); nf_conntrack_proto_*.c; sysctl names: nf_conntrack_*.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from math import inf
 from typing import Any
 
 from nb_lib import present
 from nb_lib.connection import NO_ZONE, Connection, Tracked, Tuple, Zone
 from nb_lib.engine import protocols
 from nb_lib.engine.tuples import invert, opens, tuple_of
+from nb_lib.frozen import changed
 from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6
 from nb_lib.packet import Packet
 
@@ -41,6 +42,7 @@ class Conntrack:
         self._tuples: dict[tuple[Tuple, int], tuple[int, str]] = {}  # by tuple and zone
         self._connections: dict[int, Connection] = {}
         self._next = 1
+        self._soonest = inf  # nothing times out before
 
     def fork(self) -> Conntrack:
         """Return a copy that may change without changing this one."""
@@ -48,6 +50,7 @@ class Conntrack:
         copy._tuples = dict(self._tuples)
         copy._connections = dict(self._connections)
         copy._next = self._next
+        copy._soonest = self._soonest
         return copy
 
     def __iter__(self) -> Iterator[Connection]:
@@ -69,8 +72,11 @@ class Conntrack:
 
     def expire(self, now: float) -> None:
         """Forget what has timed out."""
+        if now < self._soonest:
+            return
         for connection in [c for c in self._connections.values() if c.expires <= now]:
             self.delete(connection)
+        self._soonest = min((c.expires for c in self._connections.values()), default=inf)
 
     def find(self, t: Tuple | None, zone: Zone = NO_ZONE) -> tuple[Connection, str] | None:
         """Return the connection of a zone that a tuple belongs to, and the tuple's direction."""
@@ -94,14 +100,18 @@ class Conntrack:
     def update(self, connection: Connection) -> None:
         """Exchange a connection of the table for its newer self; others are left alone."""
         if connection.id in self._connections:
-            self._connections[connection.id] = connection
+            self._keep(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        self._connections[connection.id] = connection
+        self._soonest = min(self._soonest, connection.expires)
 
     def insert(self, connection: Connection) -> Connection | None:
         """Confirm a connection; return None if one of its tuples is taken (a clash)."""
         if any(key in self._tuples for key in _keys(connection)):
             return None
-        connection = replace(connection, status=connection.status | {"CONFIRMED"})
-        self._connections[connection.id] = connection
+        connection = changed(connection, status=connection.status | {"CONFIRMED"})
+        self._keep(connection)
         original, reply = _keys(connection)
         self._tuples[original] = (connection.id, "ORIGINAL")
         self._tuples[reply] = (connection.id, "REPLY")
@@ -133,9 +143,9 @@ def track(
     table.expire(now)
     wrong = protocols.malformed(packet, arriving=arriving)
     if wrong:
-        return replace(packet, ct=INVALID), "invalid", wrong
+        return changed(packet, ct=INVALID), "invalid", wrong
     if packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOUR_DISCOVERY:
-        return replace(packet, ct=UNTRACKED), "untracked", "neighbour discovery is not tracked"
+        return changed(packet, ct=UNTRACKED), "untracked", "neighbour discovery is not tracked"
     if packet.protocol in (ICMP, ICMPV6) and packet.icmp_type in ICMP_ERRORS[packet.family]:
         return _related(table, packet, zone)
     t = tuple_of(packet)
@@ -160,7 +170,7 @@ def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
     inserted = table.insert(tracked.connection)
     if inserted is None:
         return packet, False
-    return replace(packet, ct=tracked._replace(connection=inserted)), True
+    return changed(packet, ct=tracked._replace(connection=inserted)), True
 
 
 def _open(
@@ -169,15 +179,15 @@ def _open(
     """Make a connection for a packet that belongs to none: init_conntrack()."""
     reply = invert(t)
     if reply is None or not opens(t):
-        return replace(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
+        return changed(packet, ct=INVALID), "invalid", f"{packet} answers nothing that was asked"
     template = packet.ct.connection if packet.ct else None
     given = {"zone": template.zone, "helper": template.helper} if template else {}
     fresh = Connection(table.new_id(), t, reply, created=now, packets=(1, 0),
                        bytes=(packet.length, 0), **given)  # type: ignore[arg-type] # fmt: skip
     verdict, connection, note = protocols.begin(fresh, packet, now, timeouts)
     if verdict == "invalid":
-        return replace(packet, ct=INVALID), "invalid", note
-    return replace(packet, ct=Tracked("NEW", "ORIGINAL", connection)), "new", ""
+        return changed(packet, ct=INVALID), "invalid", note
+    return changed(packet, ct=Tracked("NEW", "ORIGINAL", connection)), "new", ""
 
 
 def _follow(
@@ -190,25 +200,25 @@ def _follow(
     """A packet of a connection that is known, with its direction."""
     connection, direction = held
     followed = protocols.step(connection, packet, direction, now, timeouts)
-    verdict, changed, note = followed
+    verdict, after, note = followed
     if verdict == "reopen":
         table.delete(connection)
         t = tuple_of(packet)
         assert t is not None
         return _open(table, packet, t, now, timeouts)
     if verdict == "invalid":
-        table.update(changed)
-        return replace(packet, ct=INVALID), "invalid", note
+        table.update(after)
+        return changed(packet, ct=INVALID), "invalid", note
     side = 0 if direction == "ORIGINAL" else 1
-    status = changed.status | {"SEEN_REPLY"} if side else changed.status
-    changed = replace(changed, status=status)
+    status = after.status | {"SEEN_REPLY"} if side else after.status
+    after = changed(after, status=status)
     if verdict != "ignore":
-        changed = replace(changed, packets=_plus(changed.packets, side, 1),
-                          bytes=_plus(changed.bytes, side, packet.length))  # fmt: skip
+        after = changed(after, packets=_plus(after.packets, side, 1),
+                          bytes=_plus(after.bytes, side, packet.length))  # fmt: skip
     if verdict == "kill":
         table.delete(connection)
-    table.update(changed)
-    return replace(packet, ct=Tracked(_state(status, side), direction, changed)), "known", note
+    table.update(after)
+    return changed(packet, ct=Tracked(_state(status, side), direction, after)), "known", note
 
 
 def _state(status: frozenset[str], side: int) -> str:
@@ -224,14 +234,14 @@ def _related(table: Conntrack, packet: Packet, zone: Zone) -> tuple[Packet, str,
     t = tuple_of(inner) if inner else None
     held = table.find(invert(t), zone) if t is not None else None
     if held is None:
-        return replace(packet, ct=INVALID), "invalid", "an ICMP error about no known connection"
+        return changed(packet, ct=INVALID), "invalid", "an ICMP error about no known connection"
     connection, direction = held
     mine = connection.original if direction == "ORIGINAL" else connection.reply
     if packet.dst != mine.dst:
         note = f"an ICMP error to {packet.dst} about a connection to {mine.dst}"
-        return replace(packet, ct=INVALID), "invalid", note
+        return changed(packet, ct=INVALID), "invalid", note
     return (
-        replace(packet, ct=Tracked("RELATED", direction, connection)),
+        changed(packet, ct=Tracked("RELATED", direction, connection)),
         "related",
         f"quotes {inner}",
     )

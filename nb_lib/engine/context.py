@@ -7,7 +7,6 @@ from the host's facts and state, and carries out what targets ask for (nb_lib.ef
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from nb_lib.engine import nat
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.sets import change_member, contains
 from nb_lib.frame import BROADCAST, is_group
+from nb_lib.frozen import changed
 from nb_lib.packet import Packet
 from nb_lib.trace import Chance, Event, Noted, Place, Rewritten
 
@@ -111,7 +111,7 @@ class Meeting:
         """Carry out what a target asked for; return the packet after it."""
         match effect:
             case effects.NoTrack():
-                before, packet = packet, replace(packet, ct=UNTRACKED)
+                before, packet = packet, changed(packet, ct=UNTRACKED)
                 self.events.append(Rewritten(packet, before, "NOTRACK", self.place))
             case effects.Track():
                 packet = self._attach_template(packet, effect)
@@ -152,7 +152,7 @@ class Meeting:
             link = packet.link  # its port is chosen already
         else:
             link = "HOST" if mac == self.own_mac else "OTHERHOST"
-        return replace(packet, mac_dst=mac, link=link)
+        return changed(packet, mac_dst=mac, link=link)
 
     def _attach_template(self, packet: Packet, wish: effects.Track) -> Packet:
         """Give the packet what the connection to come shall have: each rule has one template."""
@@ -161,18 +161,18 @@ class Meeting:
         template = Connection(
             0, nobody, nobody, frozenset({"TEMPLATE"}), helper=wish.helper, zone=wish.zone
         )
-        return replace(packet, ct=Tracked("NEW", "ORIGINAL", template))
+        return changed(packet, ct=Tracked("NEW", "ORIGINAL", template))
 
     def _mark_connection(self, packet: Packet, mark: int) -> Packet:
         tracked = packet.ct
         if tracked is None or tracked.connection is None:
             return packet
-        connection = replace(tracked.connection, mark=mark)
+        connection = changed(tracked.connection, mark=mark)
         self.state.conntrack.update(connection)
         self.events.append(
             Noted(packet, self.place, f"the connection's mark is now {mark:#x}", self.depth)
         )
-        return replace(packet, ct=tracked._replace(connection=connection))
+        return changed(packet, ct=tracked._replace(connection=connection))
 
     def _translate(self, wish: effects.Nat, packet: Packet) -> Packet:
         """Settle the connection's translation; the bytes change when the nat hook is left."""
@@ -188,7 +188,7 @@ class Meeting:
         elif wish.to_local:
             wish = _at(wish, self._own_address(packet))
         connection = nat.set_up(self.state.conntrack, tracked.connection, wish, self.draw)
-        return replace(packet, ct=tracked._replace(connection=connection))
+        return changed(packet, ct=tracked._replace(connection=connection))
 
     def _own_address(self, packet: Packet) -> Address | None:
         """REDIRECT goes to the device that the packet came by, or to loopback: nf_nat_redirect.c."""

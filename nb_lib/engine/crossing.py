@@ -9,7 +9,6 @@ Linux: net/netfilter/core.c nf_hook_slow(); net/ipv4/netfilter.c ip_route_me_har
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 
 from nb_lib.effects import Copy
 from nb_lib.engine import nat
@@ -20,11 +19,12 @@ from nb_lib.engine.index import ChainIndex
 from nb_lib.engine.routing import Refused, Routing
 from nb_lib.engine.state import State
 from nb_lib.engine.walk import Ending, walk
+from nb_lib.frozen import changed
 from nb_lib.headers import ICMP_ERRORS
 from nb_lib.hooks import OUTPUT, PREROUTING, Stop, stops
 from nb_lib.packet import Packet
 from nb_lib.rules import Ruleset
-from nb_lib.trace import AtHook, Entered, Event, Gathered, Looked, Rewritten, Route, Routed
+from nb_lib.trace import AtHook, Event, Gathered, Looked, Rewritten, Route, Routed
 
 # How long a datagram may wait for its fragments: the setting, and its default in seconds.
 _FRAGMENT_TIME = {
@@ -73,15 +73,15 @@ class Crossing:
     def _stop(self, stop: Stop, hook: str) -> Stopped:
         match stop.function or stop.table:
             case "defrag":
-                return (yield from self._defrag(hook))
+                return self._defrag(hook)
             case "conntrack":
                 verified = hook == PREROUTING and self.routing.timeouts["checksum"] != 0
-                return (yield from self._conntrack(arriving=verified))
+                return self._conntrack(arriving=verified)
             case "confirm":
-                return (yield from self._confirm())
+                return self._confirm()
             case "nat":
-                return (yield from self._nat(hook))
-        return (yield from self._table(stop.table, hook))
+                return self._nat(hook)
+        return self._table(stop.table, hook)
 
     def _defrag(self, hook: str) -> Stopped:
         """Hold fragments until the datagram is whole, for conntrack's sake.
@@ -184,27 +184,14 @@ class Crossing:
         if nat.initialised(tracked.connection, side):
             return
         connection = nat.settle(self.state.conntrack, tracked.connection, side, self.meeting.draw)
-        self.set(replace(self.packet, ct=tracked._replace(connection=connection)))
+        self.set(changed(self.packet, ct=tracked._replace(connection=connection)))
 
     def _walk(self, table: str, hook: str) -> Generator[Event, None, Ending]:
         chains = self.ruleset[table]
-        ending = yield from self._noting(
-            walk(chains, chains[hook], self.packet, self.meeting, self.indexes)
-        )
+        self.last = hook
+        ending = yield from walk(chains, chains[hook], self.packet, self.meeting, self.indexes)
         self.set(ending.packet)
         return ending
-
-    def _noting(self, events: Generator[Event, None, Ending]) -> Generator[Event, None, Ending]:
-        """Pass events on and remember the last chain met."""
-        try:
-            while True:
-                event = next(events)
-                if isinstance(event, Entered):
-                    self.last = event.chain if event.caller is None else self.last
-                yield event
-        except StopIteration as stop:
-            ending: Ending = stop.value
-            return ending
 
     def _route_again(self, before: Packet) -> Stopped:
         """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out.

@@ -25,7 +25,7 @@ from nb_lib.engine.crossing import Crossing
 from nb_lib.engine.fragment import cut, too_big
 from nb_lib.engine.routing import Refused
 from nb_lib.engine.walk import Ending
-from nb_lib.errors import LimitError
+from nb_lib.frozen import changed
 from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from nb_lib.packet import Packet
 from nb_lib.trace import (
@@ -43,7 +43,6 @@ from nb_lib.trace import (
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 _NOBODY = "00:00:00:00:00:00"  # the Ethernet addresses of loopback's frames
-MAX_COPIES = 32  # of a copy of a copy …; each costs a hop, so the kernel may make 255
 _LOOPBACK_MTU = 65_536
 _STACK = "the host's own stack"
 Events = Generator[Event, None, "Fate | None"]
@@ -55,14 +54,13 @@ class Path(Crossing):
     device = ""  # by which it came
     onward: Callable[[Path], Events] | None = None
     parts: tuple[Packet, ...] = ()  # what left, if it left in fragments
-    copying = False  # it is TEE's copy, which is not copied again before it comes back by lo
-    copies = 0  # how often it was copied
+    copying = False  # it is TEE's copy
     busy = False  # it is an ICMP message of the host's own, or answers one
 
     def receive(self, packet: Packet, device: str) -> Events:
         """The packet comes in by ``device``, in a frame addressed as its destination suggests."""
         link = packet.link or _FRAMES.get(self.routing.address_type(packet.dst), "HOST")
-        packet = replace(packet, in_iface=device, out_iface="", link=link)
+        packet = changed(packet, in_iface=device, out_iface="", link=link)
         refused = arrival.refused(packet, device)
         if refused:
             self.set(packet)
@@ -93,7 +91,7 @@ class Path(Crossing):
 
     def send(self, packet: Packet, *, broadcast: bool = False) -> Events:
         """The host sends the packet. ``broadcast`` is the socket's SO_BROADCAST."""
-        self.set(replace(packet, link=packet.link or "HOST"))
+        self.set(changed(packet, link=packet.link or "HOST"))
         route = self._first_route(broadcast=broadcast)
         if isinstance(route, Refused):
             self.last = "None"
@@ -128,11 +126,11 @@ class Path(Crossing):
 
         Its fragments, if it was cut up, come one by one, each known to conntrack already.
         """
-        self.busy, self.copying, self.device, self.pieces = False, False, "lo", None
+        self.busy, self.device, self.pieces = False, "lo", None
         rule = self.route.rule
         fate = None
         for part in self.parts:
-            self.set(replace(part, in_iface="lo", out_iface="", mac_src=_NOBODY, mac_dst=_NOBODY))
+            self.set(changed(part, in_iface="lo", out_iface="", mac_src=_NOBODY, mac_dst=_NOBODY))
             fate = yield from self._hook(PREROUTING)
             if fate is None:
                 yield Routed(self.packet, Route("LOCAL", "lo", rule=rule))
@@ -174,12 +172,12 @@ class Path(Crossing):
             return (yield from self._lose(refused, PREROUTING))
         self.meeting.next_hop = route.via
         before = packet
-        self.set(replace(packet, out_iface=route.interface).change(ttl=packet.ttl - 1))
+        self.set(packet.change(ttl=packet.ttl - 1, out_iface=route.interface))
         yield Rewritten(self.packet, before, "forwarding")
         fate = yield from self._hook(FORWARD)
         if fate:
             return fate
-        self.set(replace(self.packet, in_iface=""))
+        self.set(changed(self.packet, in_iface=""))
         return (yield from self._leave())
 
     def _leave(self) -> Events:
@@ -201,7 +199,7 @@ class Path(Crossing):
     def _leave_by(self, route: Route) -> None:
         self.route = route
         self.meeting.next_hop = route.via
-        self.set(replace(self.packet, out_iface=route.interface, in_iface=""))
+        self.set(changed(self.packet, out_iface=route.interface, in_iface=""))
 
     # --- what does not fit ---
 
@@ -237,7 +235,8 @@ class Path(Crossing):
 
     def _hook(self, hook: str) -> Events:
         """Meet a hook; return the packet's fate if that ends its way."""
-        return (yield from self._ended((yield from self.meet(hook)), hook))
+        stopped = yield from self.meet(hook)
+        return (yield from self._ended(stopped, hook)) if stopped else None
 
     def _ended(self, stopped: Ending | Refused | None, hook: str) -> Events:
         if isinstance(stopped, Refused):
@@ -291,7 +290,7 @@ class Path(Crossing):
         the device the packet came by (icmp6_send()).
         """
         packet = self.packet
-        if self.routing.is_local(packet.dst) and not self.copying:  # whose route is the neighbour's
+        if self.routing.is_local(packet.dst):
             return packet.dst
         if packet.family == 6 and self.device:
             return self.routing.pick_source(self.device, packet.src)
@@ -307,7 +306,7 @@ class Path(Crossing):
         """
         asked = self.packet
         if asked.in_port and asked.mac_src and made.icmp_type is None:
-            frame = replace(made, mac_src=asked.mac_dst, mac_dst=asked.mac_src)
+            frame = changed(made, mac_src=asked.mac_dst, mac_dst=asked.mac_src)
             return Answered(asked, made, by, (Gone(frame, asked.in_port),))
         return self._sent(_attached(made, self.packet, "RELATED"), by)
 
@@ -325,15 +324,11 @@ class Path(Crossing):
         if self.copying or isinstance(route, Refused):
             return None
         ttl = packet.ttl - (self.meeting.hook in (PREROUTING, INPUT))
-        made = replace(packet, ct=UNTRACKED, facts=()).change(ttl=ttl)
+        made = changed(packet, ct=UNTRACKED, facts=()).change(ttl=ttl)
         if packet.family == 4:
             made = made.change(dont_fragment=True)
         way = self._another()
-        way.copying, way.copies = True, self.copies + 1
-        if way.copies > MAX_COPIES:
-            raise LimitError(
-                f"{self.meeting.place}: TEE copies its own copies, more than {MAX_COPIES} times"
-            )
+        way.copying = True
         way.set(made)
         return Copied(packet, made, "TEE", tuple(way.go(route._replace(via=wish.gateway))))
 

@@ -7,13 +7,13 @@ _icmp.c, _icmpv6.c, _gre.c, _generic.c; TCP and SCTP have rooms of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from nb_lib.connection import Connection
 from nb_lib.engine import sctp, tcp
 from nb_lib.engine.followed import Followed
 from nb_lib.engine.timeouts import of_protocol
 from nb_lib.engine.tuples import tuple_of
+from nb_lib.frozen import changed
 from nb_lib.headers import (
     GRE,
     ICMP,
@@ -117,9 +117,9 @@ def begin(connection: Connection, packet: Packet, now: float, timeouts: Timeouts
             flags = ",".join(packet.flag_names) or "no flags"
             return Followed("invalid", connection, f"{flags} opens no connection")
         state, window, expires = first
-        return Followed("accept", replace(connection, state=state, proto=window, expires=expires))
+        return Followed("accept", changed(connection, state=state, proto=window, expires=expires))
     expires = now + of_protocol(timeouts, packet.protocol)
-    return Followed("accept", replace(connection, expires=expires))
+    return Followed("accept", changed(connection, expires=expires))
 
 
 def step(connection: Connection, packet: Packet, direction: str, now: float,
@@ -134,6 +134,6 @@ def step(connection: Connection, packet: Packet, direction: str, now: float,
     if packet.protocol in _STREAMS and "SEEN_REPLY" in connection.status and lasting:
         expires = now + timeouts[_STREAMS[packet.protocol]]
         status = connection.status | {"ASSURED"}
-        return Followed("accept", replace(connection, status=status, expires=expires))
+        return Followed("accept", changed(connection, status=status, expires=expires))
     expires = now + of_protocol(timeouts, packet.protocol)
-    return Followed("accept", replace(connection, expires=expires))
+    return Followed("accept", changed(connection, expires=expires))

@@ -153,7 +153,7 @@ class Routing:
             **{name: self.setting(timeouts.PREFIX + name) for name in given},
         }
 
-    @property
+    @cached_property
     def forwarding(self) -> dict[int, bool]:
         """Whether the host forwards, by family."""
         names = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from nb_lib.connection import Connection
 from nb_lib.engine.followed import Followed
+from nb_lib.frozen import changed
 from nb_lib.packet import Packet
 
 (DATA, INIT, INIT_ACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, SHUTDOWN, SHUTDOWN_ACK, ERROR, COOKIE_ECHO,
@@ -127,7 +128,7 @@ def opening(
         elif chunk.kind in (HEARTBEAT, SHUTDOWN_ACK):
             # A SHUTDOWN ACK out of the blue is answered with its own tag.
             tags = tags.tag(0 if chunk.kind == HEARTBEAT else 1, vtag)
-    fresh = replace(connection, state=NONE, proto=tags)
+    fresh = changed(connection, state=NONE, proto=tags)
     return _Meeting(fresh, packet, found, 0).run(now, timeouts)
 
 
@@ -198,8 +199,8 @@ class _Meeting:
         return done._replace(connection=replace(done.connection, expires=expires))
 
     def _end(self, verdict: str, note: str = "") -> Followed:
-        changed = replace(self.connection, state=self.state, proto=self.tags, status=self.status)
-        return Followed(verdict, changed, note)
+        after = changed(self.connection, state=self.state, proto=self.tags, status=self.status)
+        return Followed(verdict, after, note)
 
     def _next(self, chunk: Chunk) -> str:
         row = NEXT.get((DIRECTIONS[self.here], chunk.kind))

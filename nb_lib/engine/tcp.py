@@ -11,13 +11,13 @@ nf_conntrack_tcp_packet(); timeouts: tcp_timeouts[].
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from nb_lib.connection import Connection
 from nb_lib.engine import window as windows
 from nb_lib.engine.followed import Followed
 from nb_lib.engine.window import DIRECTIONS, Side, Window
+from nb_lib.frozen import changed
 from nb_lib.headers import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 from nb_lib.packet import Packet
 
@@ -148,7 +148,7 @@ class _Case(NamedTuple):
         """Return the case with another window, or with some of the latest segment's facts changed."""
         window = to or self.window
         window = window._replace(last=window.last._replace(**last))  # type: ignore[arg-type]
-        return self._replace(connection=replace(self.connection, proto=window))
+        return self._replace(connection=changed(self.connection, proto=window))
 
 
 def follow(
@@ -205,18 +205,18 @@ def _enter(case: _Case, new: str) -> Followed:
     window = case.window
     if new == FIN_WAIT != old:
         window = window.put(here, window.sides[here]._replace(closer=True))
-    moved = replace(case.connection, state=new, proto=window)
+    moved = changed(case.connection, state=new, proto=window)
     timeout = _timeout(case.timeouts, window, new, case.what)
     if case.has("SEEN_REPLY"):
         if new == ESTABLISHED and old in (SYN_RECV, ESTABLISHED):
-            moved = replace(moved, status=moved.status | {"ASSURED"})
+            moved = changed(moved, status=moved.status | {"ASSURED"})
     elif case.what == "rst":
         return Followed("kill", moved)
     elif case.what == "syn" and old == SYN_SENT:  # a repeated SYN prolongs nothing
         return Followed("ignore", moved)
     elif new == ESTABLISHED:
         timeout = _unanswered(case.timeouts, timeout)
-    return Followed("accept", replace(moved, expires=case.now + timeout))
+    return Followed("accept", changed(moved, expires=case.now + timeout))
 
 
 def _timeout(timeouts: Mapping[str, int], window: Window, state: str, what: str) -> int:
@@ -249,7 +249,7 @@ def _ignore(case: _Case) -> Followed:
         )
         fresh = Side(liberal=case.window.sides[here].liberal)
         case = case.change(case.window.put(last.direction, opener, fresh), challenge=False)
-        return _fit(case._replace(connection=replace(case.connection, state=SYN_SENT)), SYN_RECV)
+        return _fit(case._replace(connection=changed(case.connection, state=SYN_SENT)), SYN_RECV)
     now = windows.segment(case.packet)
     kept = case.change(direction=here, event=case.what, seq=now.seq, end=now.end, window=now.window)
     if case.what == "syn" and not here:
@@ -293,5 +293,5 @@ def _shorten(case: _Case) -> Connection:
         return case.connection
     if case.after("fin") or case.after("rst"):
         soon = min(case.connection.expires, case.now + case.timeouts["tcp_timeout_unacknowledged"])
-        return replace(case.connection, expires=soon)
+        return changed(case.connection, expires=soon)
     return case.change(event=case.what, direction=case.here).connection

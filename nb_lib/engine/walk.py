@@ -18,7 +18,7 @@ from nb_lib.engine.context import Meeting
 from nb_lib.engine.index import SHORT, ChainIndex
 from nb_lib.errors import LimitError
 from nb_lib.net import ARP
-from nb_lib.options import Answer, Outcome, Use
+from nb_lib.options import HIT, Answer, Outcome, Use
 from nb_lib.packet import Packet
 from nb_lib.rules import Chain, Rule, Table
 from nb_lib.trace import (
@@ -29,7 +29,6 @@ from nb_lib.trace import (
     Missed,
     Place,
     PolicyApplied,
-    Reason,
     Rewritten,
     Unsure,
 )
@@ -39,7 +38,9 @@ MAX_JUMPS = (
 )
 MAX_DEPTH = 256  # chains on the stack; a real ruleset has no loop and stays far below
 
+_MISS = Outcome.MISS
 Walk = Generator[Event, None, "Ending"]
+_Decided = tuple[Use, Answer]  # the part of a rule that does not hold, and its answer
 
 
 class Ending(NamedTuple):
@@ -67,8 +68,7 @@ def walk(
     indexes: dict[tuple[str, str], ChainIndex],
 ) -> Walk:
     """Yield what happens to ``packet`` from ``base`` on; return how it ended."""
-    walker = _Walker(table, base, packet, meeting, indexes)
-    return (yield from walker.run())
+    return _Walker(table, base, packet, meeting, indexes).run()
 
 
 class _Walker:
@@ -127,7 +127,7 @@ class _Walker:
         """Try rules until one matches or cannot be decided; rules that miss become one event."""
         rules, packet, meeting = self.chain.rules, self.packet, self.meeting
         first = self.index
-        known: dict[int, Reason] = {}
+        known: dict[int, _Decided] = {}
         for number in self._candidates():
             rule = rules[number]
             meeting.number = number + 1
@@ -137,15 +137,13 @@ class _Walker:
                     yield self._missed(first, number, known)
                 first, known = number, {}
                 yield from self._flush()
-            if isinstance(decided, Reason):
-                if decided.answer.outcome is Outcome.MISS:
+            missing = ""
+            if decided:
+                outcome = decided[1].outcome
+                if outcome is _MISS:
                     known[number + 1] = decided
                     continue
-                missing = (
-                    "hotdrop" if decided.answer.outcome is Outcome.HOTDROP else _missing(decided)
-                )
-            else:
-                missing = ""
+                missing = "hotdrop" if outcome is Outcome.HOTDROP else _missing(*decided)
             if number > first:
                 yield self._missed(first, number, known)
             self.index = number + 1
@@ -154,7 +152,7 @@ class _Walker:
             yield self._missed(first, len(rules), known)
         return None
 
-    def _missed(self, first: int, behind: int, known: dict[int, Reason]) -> Missed:
+    def _missed(self, first: int, behind: int, known: dict[int, _Decided]) -> Missed:
         return Missed(self.packet, self.table.name, self.chain.name, first + 1, behind, self.depth,
                       self.chain.rules, known)  # fmt: skip
 
@@ -269,21 +267,20 @@ class _Walker:
         return Ending(policy, self.packet, place)
 
 
-def meet(rule: Rule, packet: Packet, meeting: Meeting) -> Reason | None:
-    """Test a rule's parts in order, each once; return the first that does not hold, or None."""
+def meet(rule: Rule, packet: Packet, meeting: Meeting) -> _Decided | None:
+    """Test a rule's parts in order, each once; return the first that does not hold and why, or None."""
     core = rule.core
     if core.settings or rule.family == ARP:  # each rule of arptables asks for Ethernet and IPv4
         answer = core.extension.test(core, packet, meeting)  # type: ignore[misc]
-        if answer.outcome is not Outcome.HIT:
-            return Reason(core, answer)
+        if answer is not HIT and answer.outcome is not Outcome.HIT:
+            return core, answer
     for part, use in enumerate(rule.matches):
         meeting.part = part
         answer = use.extension.test(use, packet, meeting)  # type: ignore[misc]
-        if answer.outcome is not Outcome.HIT:
-            return Reason(use, answer)
+        if answer is not HIT and answer.outcome is not Outcome.HIT:
+            return use, answer
     return None
 
 
-def _missing(reason: Reason) -> str:
-    answer: Answer = reason.answer
-    return f"{reason.use.name} {answer.option}: {answer.have}".replace(" :", ":")
+def _missing(use: Use, answer: Answer) -> str:
+    return f"{use.name} {answer.option}: {answer.have}".replace(" :", ":")

@@ -13,29 +13,27 @@ from nb_lib import addresses, kinds, ports
 from nb_lib.headers import AH
 from nb_lib.kinds import IPV6
 from nb_lib.net import Net
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
-
-MISS = Outcome.MISS
 
 
 def _test(use: Use, packet: Packet, ctx: Context | None = None) -> Answer:
     """Compare what the rule names, in the kernel's order."""
     get = use.settings.get
     if (rule := get("-s")) and (packet.src in rule.value) is rule.inverted:
-        return Answer(MISS, "-s", packet.src)
+        return miss("-s", packet.src)
     if (rule := get("-d")) and (packet.dst in rule.value) is rule.inverted:
-        return Answer(MISS, "-d", packet.dst)
+        return miss("-d", packet.dst)
     if (rule := get("-i")) and addresses.fits(packet.in_iface, rule.value) is rule.inverted:
-        return Answer(MISS, "-i", packet.in_iface or "none")
+        return miss("-i", packet.in_iface or "none")
     if (rule := get("-o")) and addresses.fits(packet.out_iface, rule.value) is rule.inverted:
-        return Answer(MISS, "-o", packet.out_iface or "none")
+        return miss("-o", packet.out_iface or "none")
     if (rule := get("-p")) and ((have := _protocol(packet, ctx)) == rule.value) is rule.inverted:
-        return Answer(MISS, "-p", have)
+        return miss("-p", have)
     if (rule := get("-f")) and bool(packet.fragment_offset) is rule.inverted:
-        return Answer(MISS, "-f")
+        return miss("-f")
     return HIT
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nb_lib.rules import Rule
 
 _HOTDROP = Answer(Outcome.HOTDROP)
-_CUT = miss("the header is cut short")
 _FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 _FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_ORDER)} | {"ALL": 0x3F, "NONE": 0}
 _SYN_ONLY = Masked(headers.SYN, headers.FIN | headers.SYN | headers.RST | headers.ACK)
@@ -77,25 +76,21 @@ def _combined(use: Use, ctx: Context) -> bool:
     return single and "--tcp-option" not in use.settings and ctx.backend == "nft"
 
 
-def _ports(use: Use, sport: int | None, dport: int | None, ctx: Context) -> Answer:
+def _ports(use: Use, sport: int, dport: int, ctx: Context) -> Answer:
     """Compare the ports that the rule names; the source first, as the kernel does."""
     if len(use.settings) > 1 and _combined(use, ctx):
         both = (sport, dport) == (use.value("--sport").low, use.value("--dport").low)
         return miss("--dport", (dport, dport)) if both else HIT
     setting = use.settings.get("--sport")
     if setting:
-        if sport is None:
-            return _CUT
         low, high = setting.value
         if (low <= sport <= high) is setting.inverted:
-            return Answer(Outcome.MISS, "--sport", (sport, sport))
+            return miss("--sport", (sport, sport))
     setting = use.settings.get("--dport")
     if setting:
-        if dport is None:
-            return _CUT
         low, high = setting.value
         if (low <= dport <= high) is setting.inverted:
-            return Answer(Outcome.MISS, "--dport", (dport, dport))
+            return miss("--dport", (dport, dport))
     return HIT
 
 
@@ -118,18 +113,17 @@ def _unreadable(packet: Packet) -> Answer:
     return _HOTDROP if attack else miss("a later fragment has no ports")
 
 
-def _as_bytes(packet: Packet) -> tuple[int | None, int | None, int | None]:
+def _as_bytes(packet: Packet) -> tuple[int, int, int | None] | None:
     """Return what nftables takes for ports and flags, whatever is there; None where the packet ends.
 
     Behind the fragment header of IPv6 it finds no transport header, and reads the IPv6 header itself.
     """
     data = packet.data
     at = 0 if packet.fragment_offset and packet.family != IPV4 else packet.header_end
-    sport, dport = (
-        data[place] << 8 | data[place + 1] if len(data) > place + 1 else None
-        for place in (at, at + 2)
-    )
-    return sport, dport, data[at + 13] if len(data) > at + 13 else None
+    if len(data) < at + 4:
+        return None
+    flags = data[at + 13] if len(data) > at + 13 else None
+    return data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3], flags
 
 
 def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -139,13 +133,15 @@ def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
     if flags is None:
         if not _native(use, ctx):
             return _unreadable(packet)
-        sport, dport, flags = _as_bytes(packet)
+        sport, dport, flags = _as_bytes(packet) or (None, None, None)
+    if sport is None or dport is None:
+        return miss("the header is cut short")
     settings = use.settings
     answer = _ports(use, sport, dport, ctx)
     if answer is not HIT or len(settings) == ("--sport" in settings) + ("--dport" in settings):
         return answer
     if flags is None:
-        return _CUT
+        return miss("the header is cut short")
     setting = settings.get("--tcp-flags")
     if setting and (flags & setting.value.mask == setting.value.value) is setting.inverted:
         return miss("--tcp-flags", flags)
@@ -178,7 +174,10 @@ def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
     if not packet.whole and not _native(use, ctx):
         return _unreadable(packet)
     if sport is None or dport is None:
-        sport, dport, _ = _as_bytes(packet)
+        found = _as_bytes(packet)
+        if found is None:
+            return miss("the header is cut short")
+        sport, dport, _ = found
     return _ports(use, sport, dport, ctx)
 
 
@@ -189,13 +188,14 @@ def _test_other(use: Use, packet: Packet, ctx: Context) -> Answer:
     """
     if not _native(use, ctx):
         return miss("protocol", packet.protocol_name)
-    sport, dport, have = _as_bytes(packet)
+    found = _as_bytes(packet)
     flags = use.settings.get("--tcp-flags")
+    if found is None or (flags and found[2] is None):
+        return miss("the header is cut short")
+    sport, dport, have = found
     answer = _ports(use, sport, dport, ctx)
-    if answer is not HIT or flags is None:
+    if answer is not HIT or flags is None or have is None:
         return answer
-    if have is None:
-        return _CUT
     if (have & flags.value.mask == flags.value.value) is flags.inverted:
         return miss("--tcp-flags", have)
     return HIT
