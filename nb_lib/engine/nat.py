@@ -21,6 +21,7 @@ from nb_lib.engine.routing import Refused
 from nb_lib.engine.tuples import PORTS, invert
 from nb_lib.frozen import changed
 from nb_lib.headers import GRE, ICMP, ICMP_ERRORS, ICMPV6
+from nb_lib.jhash import jhash, scale
 from nb_lib.net import make_address
 from nb_lib.packet import Packet
 
@@ -66,7 +67,7 @@ def set_up(table: Conntrack, connection: Connection, nat: Nat, draw: Draw) -> Co
 
 def settle(table: Conntrack, connection: Connection, side: str, draw: Draw) -> Connection:
     """Bind a side that no rule translates; its port may still have to move out of the way."""
-    if "CONFIRMED" not in connection.status and not table.taken(connection.reply):
+    if "CONFIRMED" not in connection.status and not table.taken(connection.reply, connection.zone):
         return bind(connection, side)
     current = invert(connection.reply)
     assert current is not None
@@ -81,6 +82,8 @@ def _unique(table: Conntrack, current: Tuple, zone: Zone, nat: Nat, draw: Draw) 
     def free(candidate: Tuple) -> bool:
         return not table.taken(invert(candidate), zone)
 
+    if nat.netmap is not None:
+        nat = _mapped(current, nat)
     shuffles = nat.random or nat.random_fully
     if nat.side == "src" and not shuffles:
         if _inside(current, nat):
@@ -88,7 +91,7 @@ def _unique(table: Conntrack, current: Tuple, zone: Zone, nat: Nat, draw: Draw) 
                 return current
         elif (earlier := _earlier_source(table, current, zone, nat)) and free(earlier):
             return earlier
-    chosen = _with_address(current, nat, draw)
+    chosen = _with_address(current, zone, nat)
     if chosen.protocol not in PORTS | {ICMP, ICMPV6}:
         return chosen
     if not shuffles and _keeps_port(chosen, nat, free):
@@ -135,21 +138,56 @@ def _earlier_source(table: Conntrack, t: Tuple, zone: Zone, nat: Nat) -> Tuple |
     return None
 
 
-def _with_address(t: Tuple, nat: Nat, draw: Draw) -> Tuple:
-    """Put the wanted address in; one out of a range is drawn (the kernel hashes the source)."""
+def _mapped(t: Tuple, nat: Nat) -> Nat:
+    """Return the one address that NETMAP asks for: the network's, with the host's bits of the old one."""
+    assert nat.low is not None
+    assert nat.netmap is not None
+    old = t.src if nat.side == "src" else t.dst
+    number = int(nat.low) | int(old) & ~nat.netmap & ((1 << old.max_prefixlen) - 1)
+    address = make_address(nat.low.version, number)
+    return nat._replace(low=address, high=address, netmap=None)
+
+
+def _with_address(t: Tuple, zone: Zone, nat: Nat) -> Tuple:
+    """Put the wanted address in."""
     if nat.low is None:
         return t
-    old = t.src if nat.side == "src" else t.dst
-    if nat.netmap is not None:
-        number = int(nat.low) | int(old) & ~nat.netmap & ((1 << old.max_prefixlen) - 1)
-    elif nat.high is not None and nat.high != nat.low:
-        # A range that runs backwards goes around the end of all addresses: find_best_ips_proto().
-        around, low = 1 << old.max_prefixlen, int(nat.low)
-        number = draw(low, low + (int(nat.high) - low) % around) % around
-    else:
-        number = int(nat.low)
-    address: Address = make_address(nat.low.version, number)
+    address = nat.low
+    if nat.high is not None and nat.high != nat.low:
+        address = _from_range(t, zone, nat, nat.low, nat.high)
     return t._replace(src=address) if nat.side == "src" else t._replace(dst=address)
+
+
+def _from_range(t: Tuple, zone: Zone, nat: Nat, low: Address, high: Address) -> Address:
+    """Choose an address of a range by a hash of who speaks to whom: find_best_ips_proto().
+
+    The kernel hashes words as they lie in memory; this is what a little-endian machine does.
+    """
+    src, dst = _words(t.src), _words(t.dst)
+    size = len(low.packed) // 4
+    seed = 0 if nat.persistent else dst[size - 1] ^ zone.id
+    value, full, found = jhash(src, seed), False, b""
+    for place in range(size):
+        first, last = (
+            int.from_bytes(a.packed[4 * place : 4 * place + 4], "big") for a in (low, high)
+        )
+        least, span = (0, 0xFFFFFFFF) if full else (first, last - first + 1 & 0xFFFFFFFF)
+        word = least + scale(value, span) & 0xFFFFFFFF
+        found += word.to_bytes(4, "big")
+        full = full or word != last
+        if not nat.persistent:
+            value ^= (
+                int.from_bytes(word.to_bytes(4, "big"), "little")
+                if nat.side == "dst"
+                else dst[place]
+            )
+    return make_address(low.version, int.from_bytes(found, "big"))
+
+
+def _words(address: Address) -> list[int]:
+    """Return an address as the four words of the kernel's union nf_inet_addr."""
+    data = address.packed.ljust(16, b"\0")
+    return [int.from_bytes(data[at : at + 4], "little") for at in range(0, 16, 4)]
 
 
 def _other_port(t: Tuple, nat: Nat, free: Callable[[Tuple], bool], draw: Draw) -> Tuple:

@@ -25,6 +25,7 @@ from nb_lib.engine.crossing import Crossing
 from nb_lib.engine.fragment import cut, too_big
 from nb_lib.engine.routing import Refused
 from nb_lib.engine.walk import Ending
+from nb_lib.errors import LimitError
 from nb_lib.frozen import changed
 from nb_lib.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from nb_lib.packet import Packet
@@ -43,6 +44,7 @@ from nb_lib.trace import (
 
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 _NOBODY = "00:00:00:00:00:00"  # the Ethernet addresses of loopback's frames
+MAX_COPIES = 32  # of a copy of a copy …; each costs a hop, so the kernel may make 255
 _LOOPBACK_MTU = 65_536
 _STACK = "the host's own stack"
 Events = Generator[Event, None, "Fate | None"]
@@ -54,7 +56,8 @@ class Path(Crossing):
     device = ""  # by which it came
     onward: Callable[[Path], Events] | None = None
     parts: tuple[Packet, ...] = ()  # what left, if it left in fragments
-    copying = False  # it is TEE's copy
+    copying = False  # it is TEE's copy, which is not copied again before it comes back by lo
+    copies = 0  # how often it was copied
     busy = False  # it is an ICMP message of the host's own, or answers one
 
     def receive(self, packet: Packet, device: str) -> Events:
@@ -126,7 +129,7 @@ class Path(Crossing):
 
         Its fragments, if it was cut up, come one by one, each known to conntrack already.
         """
-        self.busy, self.device, self.pieces = False, "lo", None
+        self.busy, self.copying, self.device, self.pieces = False, False, "lo", None
         rule = self.route.rule
         fate = None
         for part in self.parts:
@@ -290,7 +293,7 @@ class Path(Crossing):
         the device the packet came by (icmp6_send()).
         """
         packet = self.packet
-        if self.routing.is_local(packet.dst):
+        if self.routing.is_local(packet.dst) and not self.copying:  # whose route is the neighbour's
             return packet.dst
         if packet.family == 6 and self.device:
             return self.routing.pick_source(self.device, packet.src)
@@ -328,7 +331,11 @@ class Path(Crossing):
         if packet.family == 4:
             made = made.change(dont_fragment=True)
         way = self._another()
-        way.copying = True
+        way.copying, way.copies = True, self.copies + 1
+        if way.copies > MAX_COPIES:
+            raise LimitError(
+                f"{self.meeting.place}: TEE copies its own copies, more than {MAX_COPIES} times"
+            )
         way.set(made)
         return Copied(packet, made, "TEE", tuple(way.go(route._replace(via=wish.gateway))))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nb_lib.rules import Rule
 
 _HOTDROP = Answer(Outcome.HOTDROP)
+_CUT = miss("the header is cut short")
 _FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 _FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_ORDER)} | {"ALL": 0x3F, "NONE": 0}
 _SYN_ONLY = Masked(headers.SYN, headers.FIN | headers.SYN | headers.RST | headers.ACK)
@@ -76,18 +77,22 @@ def _combined(use: Use, ctx: Context) -> bool:
     return single and "--tcp-option" not in use.settings and ctx.backend == "nft"
 
 
-def _ports(use: Use, sport: int, dport: int, ctx: Context) -> Answer:
+def _ports(use: Use, sport: int | None, dport: int | None, ctx: Context) -> Answer:
     """Compare the ports that the rule names; the source first, as the kernel does."""
     if len(use.settings) > 1 and _combined(use, ctx):
         both = (sport, dport) == (use.value("--sport").low, use.value("--dport").low)
         return miss("--dport", (dport, dport)) if both else HIT
     setting = use.settings.get("--sport")
     if setting:
+        if sport is None:
+            return _CUT
         low, high = setting.value
         if (low <= sport <= high) is setting.inverted:
             return miss("--sport", (sport, sport))
     setting = use.settings.get("--dport")
     if setting:
+        if dport is None:
+            return _CUT
         low, high = setting.value
         if (low <= dport <= high) is setting.inverted:
             return miss("--dport", (dport, dport))
@@ -113,17 +118,18 @@ def _unreadable(packet: Packet) -> Answer:
     return _HOTDROP if attack else miss("a later fragment has no ports")
 
 
-def _as_bytes(packet: Packet) -> tuple[int, int, int | None] | None:
+def _as_bytes(packet: Packet) -> tuple[int | None, int | None, int | None]:
     """Return what nftables takes for ports and flags, whatever is there; None where the packet ends.
 
     Behind the fragment header of IPv6 it finds no transport header, and reads the IPv6 header itself.
     """
     data = packet.data
     at = 0 if packet.fragment_offset and packet.family != IPV4 else packet.header_end
-    if len(data) < at + 4:
-        return None
-    flags = data[at + 13] if len(data) > at + 13 else None
-    return data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3], flags
+    sport, dport = (
+        data[place] << 8 | data[place + 1] if len(data) > place + 1 else None
+        for place in (at, at + 2)
+    )
+    return sport, dport, data[at + 13] if len(data) > at + 13 else None
 
 
 def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -133,15 +139,13 @@ def _test_tcp(use: Use, packet: Packet, ctx: Context) -> Answer:
     if flags is None:
         if not _native(use, ctx):
             return _unreadable(packet)
-        sport, dport, flags = _as_bytes(packet) or (None, None, None)
-    if sport is None or dport is None:
-        return miss("the header is cut short")
+        sport, dport, flags = _as_bytes(packet)
     settings = use.settings
     answer = _ports(use, sport, dport, ctx)
     if answer is not HIT or len(settings) == ("--sport" in settings) + ("--dport" in settings):
         return answer
     if flags is None:
-        return miss("the header is cut short")
+        return _CUT
     setting = settings.get("--tcp-flags")
     if setting and (flags & setting.value.mask == setting.value.value) is setting.inverted:
         return miss("--tcp-flags", flags)
@@ -174,10 +178,7 @@ def _test_udp(use: Use, packet: Packet, ctx: Context) -> Answer:
     if not packet.whole and not _native(use, ctx):
         return _unreadable(packet)
     if sport is None or dport is None:
-        found = _as_bytes(packet)
-        if found is None:
-            return miss("the header is cut short")
-        sport, dport, _ = found
+        sport, dport, _ = _as_bytes(packet)
     return _ports(use, sport, dport, ctx)
 
 
@@ -188,14 +189,13 @@ def _test_other(use: Use, packet: Packet, ctx: Context) -> Answer:
     """
     if not _native(use, ctx):
         return miss("protocol", packet.protocol_name)
-    found = _as_bytes(packet)
+    sport, dport, have = _as_bytes(packet)
     flags = use.settings.get("--tcp-flags")
-    if found is None or (flags and found[2] is None):
-        return miss("the header is cut short")
-    sport, dport, have = found
     answer = _ports(use, sport, dport, ctx)
-    if answer is not HIT or flags is None or have is None:
+    if answer is not HIT or flags is None:
         return answer
+    if have is None:
+        return _CUT
     if (have & flags.value.mask == flags.value.value) is flags.inverted:
         return miss("--tcp-flags", have)
     return HIT

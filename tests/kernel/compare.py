@@ -124,7 +124,7 @@ class Luck(random.Random):
         return way
 
     def randint(self, low: int, high: int) -> int:
-        """Return an address or a port that was seen, or the lowest possible one if none was."""
+        """Return a port that was seen, or the lowest possible one if none was."""
         seen = [number for number in self._drawn if low <= number <= high]
         return seen[self._choose(len(seen))] if seen else low
 
@@ -153,7 +153,10 @@ def difference(trace: Trace, seen: Seen) -> str:
     if len(answers) != len(seen.answers):
         rows.append(("answers", len(answers), len(seen.answers)))
     for ours, theirs in zip(answers, seen.answers, strict=False):
-        rows += _steps(list(ours.events), theirs)
+        if (
+            len(answers) == 1 or not seen.legacy
+        ):  # whose a line of legacy is, is a guess among several
+            rows += _steps(list(ours.events), theirs)
         left = left_by(ours.events, ours.answer if isinstance(ours, Answered) else ours.copy)
         rows.append(
             ("answer", [(w, blank(p)) for w, p in left], [(w, blank(p)) for w, p in theirs.out])

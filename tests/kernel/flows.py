@@ -65,7 +65,7 @@ def _flow(pick: random.Random, family: int) -> Flow:
     device = pick.choice(("c0", "c0", "s0", "local"))
     end = End(device, pick.choice(HOSTS[family][device]), pick.choice(AIMS[family][device]),
               pick.choice(SPORTS), pick.choice(PORTS))  # fmt: skip
-    return pick.choice(KINDS)(pick, end)
+    return pick.choice(KINDS if family == 4 else KINDS_V6)(pick, end)
 
 
 def _head(pick: random.Random) -> dict[str, Any]:
@@ -355,6 +355,16 @@ def _with_options(packet: Packet, options: bytes) -> Packet:
     return Packet(data=bytes(data))
 
 
+def _alone(make: Callable[[random.Random, End], Packet]) -> Callable[[random.Random, End], Flow]:
+    """Return a flow of packets that ``make`` makes."""
+
+    def flow(pick: random.Random, end: End) -> Flow:
+        for _ in range(pick.randint(1, 3)):
+            yield end.device, make(pick, end)
+
+    return flow
+
+
 ODD: tuple[Callable[[random.Random, End], Packet], ...] = (
     _esp, _ah, _ports_only(136, 8), _ports_only(136, 20), _dccp, _mobility, _cut_off, _wrong_checksum,
     _headers, _headers, _headers, _headers,
@@ -362,3 +372,5 @@ ODD: tuple[Callable[[random.Random, End], Packet], ...] = (
 KINDS: tuple[Callable[[random.Random, End], Flow], ...] = (
     tcp_talk, tcp_talk, tcp_talk, tcp_talk, udp_talk, udp_talk, udp_talk, ping, ping, sctp_talk, odd, odd,
 )  # fmt: skip
+# IPv6 has headers of its own to be tried.
+KINDS_V6 = (*KINDS, _alone(_headers), _alone(_headers))

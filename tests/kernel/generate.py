@@ -105,6 +105,8 @@ class Rules:
             kinds = _COMMON
         elif table == "nat" and pick.random() < 0.7:
             kinds = _NAT
+        elif protocol == "tcp" and pick.random() < 0.5:
+            kinds = [kind for kind in kinds if kind in _TCP] or kinds
         return self._words(TARGETS[pick.choice(kinds)], protocol, hook, table)
 
     def _fitting(self, table_of_words: Mapping[str, tuple[Words, ...]], *where: str) -> list[str]:
@@ -119,4 +121,5 @@ class Rules:
 _OWN = {"tcp": "tcp", "udp": "udp", "sctp": "sctp", "dccp": "dccp", "icmp": "icmp", "ipv6-icmp": "icmp6",
         "ah": "ah", "esp": "esp", "mh": "mh"}  # fmt: skip
 _COMMON = ["ACCEPT", "RETURN", "DROP", "", "LOG", "REJECT", "MARK"]
+_TCP = ["ECN", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TPROXY"]  # few rules can hold them
 _NAT = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"]

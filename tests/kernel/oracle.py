@@ -192,9 +192,7 @@ class _Sorting:
 
     def _owner(self, event: TraceEvent) -> Seen | None:
         key = identity(event.header)
-        begins = bool(
-            event.handle
-        )  # a packet that comes back by lo meets none of the guard's rules
+        begins = bool(event.handle)  # what comes back by lo meets none of the guard's rules
         if event.table == "guard" and event.chain in ("pre", "out") and begins:
             if self.oracle.answers_begin(event):
                 return self._answer(event)
@@ -203,16 +201,22 @@ class _Sorting:
                 return self.latest
             if event.chain == "out":
                 return self._answer(event)  # TEE's copy of a packet of ours
-            return None if key == SENTINEL else self.begun.get(key) or self.own.get(key)
+            return None if key == SENTINEL else self._bearer(key, event.header)
         known = self.by_id.get(event.id)
         if any(known is answer for answer in self.answers):
             return known
-        return self.begun.get(key) or self.own.get(key)
+        return self._bearer(key, event.header)
+
+    def _bearer(self, key: int, header: bytes) -> Seen | None:
+        """Return who bears an identity: a packet, or TEE's copy of it, or an answer."""
+        seen = self.begun.get(key)
+        copies = [one for one in seen.answers if one.copy_of == key] if seen else ()
+        if copies and _is_copy(header, self.sent[key]):
+            return copies[0]
+        return seen or self.own.get(key)
 
     def _answer(self, event: TraceEvent) -> Seen | None:
-        if event.header[0] >> 4 == 6 and event.header[6] in (0, 58) and (
-            event.header[6] == 0 or (event.transport[:1] and event.transport[0] in _NOISE)
-        ):  # fmt: skip
+        if _is_noise(event):
             return None
         answer = Seen(legacy=self.oracle.lab.backend == "legacy")
         if self.latest is not None:
@@ -234,16 +238,15 @@ class _Sorting:
     def lines(self, lines: Iterable[TraceLine]) -> None:
         """Legacy's lines; those of a packet that nobody sent belong to the last one's answer."""
         current: Seen | None = None
+        seen: Seen | None = None
         for line in lines:
             key = identity(line.packet)
-            seen = self.begun.get(key)
-            if seen is not None:
-                current = seen
-                copies = [one for one in seen.answers if one.copy_of == key]
-                if copies and _is_copy(line.packet, self.sent[key]):
-                    seen = copies[0]
+            if key in self.begun:
+                current, seen = self.begun[key], self._bearer(key, line.packet)
             elif current is not None and current.answers:
                 seen = current.answers[0]
+            else:
+                continue
             if seen is not None and (step := self.oracle.logged(line)) is not None:
                 seen.steps.append(step)
                 seen.ct.append(None)
@@ -275,6 +278,14 @@ def ends(header: bytes, transport: bytes) -> set[int]:
     found = {int.from_bytes(header[a:b], "big") for a, b in pairwise(span)}
     places = (4,) if (header[9] if v4 else header[6]) in (1, 58) else (0, 2)
     return found | {int.from_bytes(transport[at : at + 2], "big") for at in places}
+
+
+def _is_noise(event: TraceEvent) -> bool:
+    """Whether the router spoke of itself: neighbour discovery, multicast listeners."""
+    header = event.header
+    if header[0] >> 4 == 4 or header[6] not in (0, 58) or identity(header):
+        return False
+    return event.transport[:1] != b"" and event.transport[0] in _NOISE
 
 
 def _is_copy(packet: bytes, sent: bytes) -> bool:
