@@ -21,7 +21,7 @@ from tests.kernel.recording import to_data
 from tests.kernel.shrink import Shrinker
 from tests.kernel.tally import Tally
 
-SEQUENCES = 24  # conversations with each ruleset
+SEQUENCES = 28  # conversations with each ruleset
 FAMILIES = (4, 6)
 
 
