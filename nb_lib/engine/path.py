@@ -56,7 +56,7 @@ class Path(Crossing):
     device = ""  # by which it came
     onward: Callable[[Path], Events] | None = None
     parts: tuple[Packet, ...] = ()  # what left, if it left in fragments
-    copying = False  # it is TEE's copy, which is not copied again before it comes back by lo
+    copying = False  # TEE's copy is being sent: nothing is copied before it comes back by lo
     copies = 0  # how often it was copied
     busy = False  # it is an ICMP message of the host's own, or answers one
 
@@ -345,7 +345,7 @@ class Path(Crossing):
         meeting = Meeting(family, backend, self.routing, self.state, self.meeting.chooser)
         way = Path(self.ruleset, self.routing, self.state, meeting, tracking=self.tracking,
                    indexes=self.indexes)  # fmt: skip
-        way.onward = self.onward
+        way.onward, way.copying, way.copies = self.onward, self.copying, self.copies
         return way
 
 

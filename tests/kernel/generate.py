@@ -58,6 +58,8 @@ class Rules:
         names = pick.sample(fitting, pick.choice((0, 0, 1, 1, 1, 2)))
         if protocol and pick.random() < 0.6:
             names.insert(0, _OWN.get(protocol, "multiport"))
+        # A chance comes last: what a match behind it remembers would depend on a draw that nobody sees.
+        names.sort(key="statistic".__eq__)
         target = self._target(protocol, hook, table, below)
         if "-m tcp" in target and "tcp" in names:
             names.remove("tcp")  # iptables-nft makes one of two, and not the right one

@@ -172,6 +172,7 @@ class _Sorting:
         self.by_id: dict[bytes, Seen | None] = {}
         self.own: dict[int, Seen] = {}  # answers, by an identity that no packet of the batch has
         self.latest: Seen | None = None
+        self.looping: dict[int, list[Seen]] = {}  # sent by lo, by identity, and not yet back
         self.answers: list[Seen] = []
 
     def events(self, events: Iterable[TraceEvent]) -> None:
@@ -202,6 +203,8 @@ class _Sorting:
             if event.chain == "out":
                 return self._answer(event)  # TEE's copy of a packet of ours
             return None if key == SENTINEL else self._bearer(key, event.header)
+        if event.table == "guard" and event.chain == "pre" and self.looping.get(key):
+            return self.looping[key].pop(0)
         known = self.by_id.get(event.id)
         if any(known is answer for answer in self.answers):
             return known
@@ -233,7 +236,9 @@ class _Sorting:
             seen.delivered = event.header, event.transport
         elif event.chain == "post":
             device = self.oracle.lab.devices.get(event.out, "?")
-            seen.end = f"forward {device}" if device != "lo" else ""  # it comes back
+            seen.end = f"forward {device}" if device != "lo" else ""
+            if device == "lo" and event.header:
+                self.looping.setdefault(identity(event.header), []).append(seen)
 
     def lines(self, lines: Iterable[TraceLine]) -> None:
         """Legacy's lines; those of a packet that nobody sent belong to the last one's answer."""

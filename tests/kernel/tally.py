@@ -35,7 +35,15 @@ class Tally:
     sequences: int = 0
     packets: int = 0
     mismatches: int = 0
+    unrepeated: int = 0  # differences that were none when the same was played again
     extensions: dict[str, Row] = field(default_factory=dict)
+
+    def count_all(self, traces: Iterable[Trace], sequences: int) -> None:
+        """Count a ruleset, its conversations and their packets."""
+        self.rulesets += 1
+        self.sequences += sequences
+        for trace in traces:
+            self.count(trace)
 
     def count(self, trace: Trace) -> None:
         """Count a packet that was compared."""
@@ -63,7 +71,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add what another tally has counted."""
-        for name in ("rulesets", "sequences", "packets", "mismatches"):
+        for name in ("rulesets", "sequences", "packets", "mismatches", "unrepeated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, theirs in other.extensions.items():
             mine = self.row(name)
@@ -72,7 +80,8 @@ class Tally:
 
     def __str__(self) -> str:
         packets = f"{self.packets:,} packets of {self.sequences:,} sequences"
-        return f"{packets} over {self.rulesets:,} rulesets, {self.mismatches} mismatches"
+        noise = f" ({self.unrepeated} not repeated)" if self.unrepeated else ""
+        return f"{packets} over {self.rulesets:,} rulesets, {self.mismatches} mismatches{noise}"
 
     def as_data(self) -> dict[str, Any]:
         """Return everything as numbers and names, extensions by name."""
