@@ -69,15 +69,6 @@ class Tally:
         for name in met:
             self.row(name).mismatches += 1
 
-    def add(self, other: Tally) -> None:
-        """Add what another tally has counted."""
-        for name in ("rulesets", "sequences", "packets", "mismatches", "unrepeated"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name, theirs in other.extensions.items():
-            mine = self.row(name)
-            for key, value in asdict(theirs).items():
-                setattr(mine, key, getattr(mine, key) + value)
-
     def __str__(self) -> str:
         packets = f"{self.packets:,} packets of {self.sequences:,} sequences"
         noise = f" ({self.unrepeated} not repeated)" if self.unrepeated else ""

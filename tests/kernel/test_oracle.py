@@ -31,6 +31,9 @@ def test_the_engine_does_as_the_kernel(backend: str, figure) -> None:
     about = f"packets of {tally.sequences:,} sequences over {tally.rulesets:,} rulesets, from seed {SEED}"
     figure(f"random packets, {backend}", tally.packets - tally.mismatches, tally.packets, about)
     assert not wrong, "\n\n".join(wrong[:3])
+    assert tally.unrepeated <= max(1, RULESETS // 200), (
+        f"{tally}: the lab sees too much that is not so"
+    )
     if RULESETS >= 1000:
         assert tally.packets >= 100_000
         assert not missing(tally)
