@@ -4,9 +4,11 @@
 VENV := .venv
 PY   := $(VENV)/bin/python
 PORT := 8000
+# The tests that count how often nb_lib and the real thing agree.
+COMPARED := tests/kernel tests/golden tests/extensions tests/link tests/engine/test_recorded_answers.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve outputs test check fix bench fuzz constraints clean
+.PHONY: help env book serve outputs test check fix bench fuzz constraints truth clean
 
 help:                   ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -39,6 +41,9 @@ bench: $(VENV)/.dev     ## measure, side by side with the real tools
 
 fuzz: $(VENV)/.dev      ## a million damaged inputs, each answered in bounds (ARGS='--inputs N --seed N')
 	@nice -n 10 $(PY) -m tests.fuzz $(ARGS)
+truth: $(VENV)/.dev     ## ask this machine's kernel, write data/truth.json for the book (root; RULESETS=1200)
+	@$(PY) -m tests.kernel --rulesets $(or $(RULESETS),1200) --write data/truth.json
+	@NB_FIGURES=data/truth.json $(PY) -m pytest -q $(COMPARED) --ignore tests/kernel/test_oracle.py
 
 constraints:            ## pin anew what the requirements bring along
 	@python3 tools/constraints.py

@@ -9,6 +9,7 @@ deselected test is a failure.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -164,7 +165,8 @@ def pytest_configure(config):
 
 # ── Figures: how much of what was recorded agrees ───────────────────────────────────
 
-FIGURES = pytest.StashKey[list[str]]()
+FIGURES = pytest.StashKey[list[tuple[str, int, int, str]]]()
+FIGURES_FILE = os.environ.get("NB_FIGURES", "")  # the file that the book reads: `make truth`
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +174,7 @@ def figure(request):
     """Return a function that prints a figure at the end of the run: ``figure("flows", 619, 619)``."""
 
     def say(what: str, equal: int, total: int, note: str = "") -> None:
-        request.config.stash.setdefault(FIGURES, []).append(f"{what}: {equal:,} / {total:,} {note}")
+        request.config.stash.setdefault(FIGURES, []).append((what, equal, total, note))
 
     return say
 
@@ -181,8 +183,12 @@ def pytest_terminal_summary(terminalreporter, config):
     figures = config.stash.get(FIGURES, [])
     if figures:
         terminalreporter.section("compared with the real thing")
-    for line in figures:
-        terminalreporter.write_line(line)
+    for what, equal, total, note in figures:
+        terminalreporter.write_line(f"{what}: {equal:,} / {total:,} {note}".rstrip())
+    if FIGURES_FILE:
+        path = Path(FIGURES_FILE)
+        found = {**json.loads(path.read_text(encoding="utf-8")), "compared": figures}
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 # ── The built book ──────────────────────────────────────────────────────────────────

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.kernel import report
 from tests.kernel.figures import missing, table
 from tests.kernel.recording import FILE, write
-from tests.kernel.trial import FAMILIES, Trial
+from tests.kernel.trial import FAMILIES, Mismatch, Trial
 
 RECORDED = 30  # rulesets of each family and backend
 
@@ -30,15 +30,15 @@ def main() -> int:
     for backend in options.backend or ("nft", "legacy"):
         print(f"▸ {backend}", flush=True)
         with Trial(backend) as trial:
-            _run(trial, options)
-        found[backend] = trial.tally.as_data()
+            mismatches = _run(trial, options)
+        found[backend] = report.backend(trial, mismatches)
         print(table(trial.tally))
         for line in missing(trial.tally):
             print(f"not tried: {line}")
         for text, said in trial.refused[4].items():
             print(f"this kernel lacks: {text} ({said[-60:]})")
     if options.write:
-        options.write.write_text(json.dumps(found, indent=1) + "\n")
+        report.write(options.write, found)
     return int(any(data["mismatches"] for data in found.values()))
 
 
@@ -55,15 +55,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--forever", action="store_true", help="until stopped, new rulesets all the time"
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write what the book's last chapter shows"
+    )
     parser.add_argument(
         "--record", action="store_true", help=f"write {FILE.name} anew, for machines without root"
     )
     return parser.parse_args()
 
 
-def _run(trial: Trial, options: argparse.Namespace) -> None:
+def _run(trial: Trial, options: argparse.Namespace) -> list[Mismatch]:
+    """Run one backend; return its first differences."""
     began = told = time.monotonic()
+    mismatches: list[Mismatch] = []
 
     def seeds() -> Iterator[int]:
         for number in itertools.count():
@@ -85,9 +89,12 @@ def _run(trial: Trial, options: argparse.Namespace) -> None:
     try:
         for mismatch in trial.run(seeds(), after):
             print(f"\n{mismatch}\n", flush=True)
+            if len(mismatches) < report.SHOWN:
+                mismatches.append(mismatch)
     except KeyboardInterrupt:
         print("  stopped")
     print(f"{trial.backend}: {trial.tally}, {time.monotonic() - began:.0f} s")
+    return mismatches
 
 
 def _record() -> None:

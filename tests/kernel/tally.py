@@ -11,6 +11,9 @@ from nb_lib.rules import Rule
 from nb_lib.trace import Answered, Copied, Event, Matched, Missed, Trace
 from tests.kernel.compare import Difference
 
+# What every rule can say, whatever it loads: the row of a rule's own options.
+CORE = "(addresses, devices, protocol)"
+
 
 @dataclass
 class Row:
@@ -60,7 +63,7 @@ class Tally:
 
     def row(self, name: str) -> Row:
         """Return an extension's row."""
-        return self.extensions.setdefault(name or "(addresses, devices, protocol)", Row())
+        return self.extensions.setdefault(name or CORE, Row())
 
     def differs(self, difference: Difference) -> None:
         """Count a mismatch, at the extensions of the last rule that both sides took, or one of them."""
