@@ -15,7 +15,7 @@ router between a client and a server, three network namespaces of a live Linux; 
 read by netlink, and the wires are listened to. On the other, nb_lib reads the same rules and receives the
 same bytes. Both traces are compared: each step and its verdict, what conntrack says, each byte that left,
 each answer. What is equal is counted; what differs is made small and becomes a test."""
-RULES = ("-A FORWARD -i eth0 -g U1", "-A U1 ! -s 10.1.0.0/24 -p tcp", "-A U1 -m mark --mark 0x3 …")
+RULES = ("-A FORWARD -i eth0 -g U1", "-A U1 ! -s 10.1.0.0/24 …", "-A U1 -m mark --mark 0x3 …")
 PACKETS = ("→ SYN", "← SYN, ACK", "→ ACK, 20 bytes", "← ICMP 3/4 …")
 _LEFT, _MIDDLE, _RIGHT = 12, 236, 600
 

@@ -53,7 +53,11 @@ class Sheet:
 
     def html(self) -> Markup:
         """Return the table; a row in which something differs is marked."""
-        head = tag("tr", [tag("th", name, scope="col") for name in self.columns])
+        first = self.rows[0] if self.rows else self.columns
+        heads = zip(self.columns, first, strict=True)
+        head = tag(
+            "tr", [tag("th", name, scope="col", class_=_aligned(value)) for name, value in heads]
+        )
         body = [
             tag("tr", [_cell(at, value, last=at + 1 == len(row)) for at, value in enumerate(row)],
                 class_="nf-wrong" if number in self.wrong else None)
@@ -207,5 +211,9 @@ def _cell(at: int, value: Any, *, last: bool) -> Child:
     text = _text(value) if value or last else "–"
     if at == 0:
         return tag("th", text, scope="row")
-    number = isinstance(value, int) or text[:1].isdigit()
-    return tag("td", text, class_="nf-number" if number else None)
+    return tag("td", text, class_=_aligned(value))
+
+
+def _aligned(value: Any) -> str | None:
+    """Return the class of a number's cell."""
+    return "nf-number" if isinstance(value, int) or value[:1].isdigit() else None

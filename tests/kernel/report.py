@@ -24,6 +24,7 @@ from tests.kernel.trial import Mismatch, Trial
 
 ALL = "all"  # the row of all rules: one rule may name several extensions
 SHOWN = 5  # differences of a backend that are told
+WIDEST = 160  # letters of a line that tells one: packets are long
 _RARE = "chosen packets: tests/kernel/test_rare_extensions.py"
 _TEXTS = "its texts alone; the facts in tests/matches are from the kernel's source"
 _ABSENT = "its texts alone; the kernel here lacks it"
@@ -50,7 +51,9 @@ def told(mismatch: Mismatch) -> dict[str, str]:
     return {
         "case": f"--backend {played.backend} --seed {seed} --rulesets 2 (IPv{played.family})",
         "differs": "\n".join(
-            line.strip(" ≠") for line in mismatch.difference.text.splitlines() if "≠" in line
+            line.strip(" ≠")[:WIDEST]
+            for line in mismatch.difference.text.splitlines()
+            if "≠" in line
         ),
     }
 
