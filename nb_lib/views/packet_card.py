@@ -43,12 +43,14 @@ def draw_cards(plan: Grid, trace: Trace, story: Sequence[Step], spots: Sequence[
     """Draw the packet as it came in, and as it is; tell the script what changes on the way."""
     shown = [face(step.packet) for step in story]
     names = _names(shown)
-    width = NAME + 22 + max(len(f[n]) for f in shown for n in names) * SIZE * MONO
+    came = "came in" if trace.origin else "was sent"
+    heads = (len(f"{shown[0]['']}  {came}"), len(f"{shown[-1]['']}  {_ended(trace)}"))
+    rows = max(len(f[n]) for f in shown for n in names)
+    width = max(NAME + 22 + rows * SIZE * MONO, 16 + max(heads) * SIZE * MONO)
     top, height = plan.floor + 34, 27 + ROW * len(names)
     left = _place(spots[0][0], width, plan)
     places = [left, *(max(_place(x, width, plan), left + width + 16) for x, _ in spots[1:])]
     end = places[-1]
-    came = "came in" if trace.origin else "was sent"
     first = _card(shown[0], names, Box(left, top, width, height), came, None)
     last = _card(shown[-1], names, Box(end, top, width, height), _ended(trace), shown[0])
     dots = [_dot(plan, step, spot) for step, spot in zip(story, spots, strict=True)]
