@@ -41,9 +41,11 @@ bench: $(VENV)/.dev     ## measure, side by side with the real tools
 
 fuzz: $(VENV)/.dev      ## a million damaged inputs, each answered in bounds (ARGS='--inputs N --seed N')
 	@nice -n 10 $(PY) -m tests.fuzz $(ARGS)
+
 truth: $(VENV)/.dev     ## ask this machine's kernel, write data/truth.json for the book (root; RULESETS=1200)
-	@$(PY) -m tests.kernel --rulesets $(or $(RULESETS),1200) --write data/truth.json
-	@NB_FIGURES=data/truth.json $(PY) -m pytest -q $(COMPARED) --ignore tests/kernel/test_oracle.py
+	@wrong=0; $(PY) -m tests.kernel --rulesets $(or $(RULESETS),1200) --write data/truth.json || wrong=1; \
+	  NB_FIGURES=data/truth.json $(PY) -m pytest -q $(COMPARED) --ignore tests/kernel/test_oracle.py || wrong=1; \
+	  echo '▸ data/truth.json is written; `make outputs` shows it in the book'; exit $$wrong
 
 constraints:            ## pin anew what the requirements bring along
 	@python3 tools/constraints.py
