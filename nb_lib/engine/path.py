@@ -293,7 +293,8 @@ class Path(Crossing):
         the device the packet came by (icmp6_send()).
         """
         packet = self.packet
-        if self.routing.is_local(packet.dst) and not self.copying:  # whose route is the neighbour's
+        asked = not (self.copying and packet.family == 4)  # a copy has the neighbour's route
+        if asked and self.routing.is_local(packet.dst):
             return packet.dst
         if packet.family == 6 and self.device:
             return self.routing.pick_source(self.device, packet.src)
