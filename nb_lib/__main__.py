@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0, or 2 for input that is wrong."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if [] in vars(arguments).values():  # what argparse makes of a second "--"
+    given = vars(arguments).values()
+    if [] in given or [[]] in given:  # what argparse makes of a second "--"
         parser.error("-- stands where a word is expected")
     try:
         return int(arguments.run(arguments))

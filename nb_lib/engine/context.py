@@ -15,6 +15,7 @@ from nb_lib.connection import Address, Connection, Tracked, Tuple
 from nb_lib.engine import nat
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.sets import change_member, contains
+from nb_lib.errors import RulesetError
 from nb_lib.frame import BROADCAST, is_group
 from nb_lib.frozen import changed
 from nb_lib.packet import Packet
@@ -176,6 +177,8 @@ class Meeting:
 
     def _translate(self, wish: effects.Nat, packet: Packet) -> Packet:
         """Settle the connection's translation; the bytes change when the nat hook is left."""
+        if self.table != "nat":
+            raise RulesetError(f"{self.place}: only rules of the table nat translate")
         tracked = packet.ct
         assert tracked is not None
         assert tracked.connection is not None

@@ -26,6 +26,7 @@ from nb_lib.text.ipset import IpSet
 from nb_lib.trace import Event, Exploration, Fate, Place, Trace
 
 MAX_WAYS = 4096
+MAX_DRAWS = 100_000  # on all ways together: a chain of 400 draws, each of which may end it
 
 # What a host is that was told nothing else: a router on Ethernet without source checks.
 FACTS = {"mtu": 1500}
@@ -153,14 +154,21 @@ class Host:
         """
         traces: list[Trace] = []
         plan: tuple[bool, ...] | None = ()
+        draws = 0
         while plan is not None:
-            if len(traces) >= MAX_WAYS:
-                raise LimitError(f"more than {MAX_WAYS} ways: trace one packet at a time instead")
+            if len(traces) >= MAX_WAYS or draws > MAX_DRAWS:
+                many = (
+                    f"{MAX_WAYS:,} ways"
+                    if draws <= MAX_DRAWS
+                    else f"{MAX_DRAWS:,} draws on all ways"
+                )
+                raise LimitError(f"more than {many}: trace one packet at a time instead")
             state = self.state.fork()
             script = Script(plan, state.random)
             trace = self._run(packet, interface, state, script)
             traces.append(replace(trace, probability=script.probability))
             plan = script.following()
+            draws += len(script.taken)
         return Exploration(tuple(traces))
 
     def _run(self, packet: Packet, interface: str, state: State, chooser: Chooser, *,

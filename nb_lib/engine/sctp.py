@@ -94,7 +94,8 @@ def _put(pair: tuple[int, int], place: int, value: int) -> tuple[int, int]:
 
 def chunks(packet: Packet) -> tuple[Chunk, ...] | None:
     """Return the chunks of a packet; None if they may not stand together, or there are none."""
-    data, at, end = packet.data, packet.header_end + 12, packet.length
+    data, at = packet.data, packet.header_end + 12
+    end = min(packet.length, len(data))
     found: list[Chunk] = []
     alone = False
     while at + 4 <= end:

@@ -14,7 +14,7 @@ from types import FrameType
 from tests.fuzz.case import Case
 from tests.fuzz.use import use
 
-SECONDS = 2.0  # of this process' own time, whatever the neighbours do
+SECONDS = 4.0  # of this process' own time, whatever the neighbours do
 SECONDS_A_LETTER = 1e-5
 MEMORY = 1 << 30  # bytes of address space on top of what the process has
 GROWTH = 96 << 20  # bytes by which one input may raise the process' peak

@@ -18,14 +18,15 @@ def make(seed: int, number: int) -> Case:
     if chance < 0.45:
         family, text = rules.dump(pick)
         return Case(family, backend, text, packets.lines(pick, family, 2) if family in packets.ENDS else "",
-                    views=pick.random() < 0.1)  # fmt: skip
+                    views=pick.random() < 0.05)  # fmt: skip
+    if chance < 0.48:
+        family, text = rules.dump(pick)
+        return Case(family, backend, text, arguments=facts.arguments(pick))
+    if chance < 0.55:
+        return Case(4, backend, facts.MATCHES, packets.lines(pick, 4, 2), facts=facts.files(pick))
     family = pick.choice((4, 4, 6))
     text = rules.sound(pick.randrange(SOUND), family)
-    if chance < 0.85:
-        return Case(family, backend, text, packets.lines(pick, family), views=pick.random() < 0.03)
-    if chance < 0.95:
-        return Case(4, backend, facts.MATCHES, packets.lines(pick, 4, 2), facts=facts.files(pick))
-    return Case(family, backend, text, arguments=facts.arguments(pick))
+    return Case(family, backend, text, packets.lines(pick, family), views=pick.random() < 0.02)
 
 
 def warm_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 _EMPTY = "br hr img input meta link path rect line circle use stop"
@@ -12,6 +13,8 @@ _OTHERS = """
 """
 EMPTY = frozenset(_EMPTY.split())
 ELEMENTS = EMPTY | frozenset(_OTHERS.split())  # what pages of ours are made of
+
+_CONTROL = re.compile(r"[\0-\x08\x0b-\x1f]")
 
 
 class _Reader(HTMLParser):
@@ -51,7 +54,7 @@ class _Reader(HTMLParser):
 def verify(page: str) -> None:
     """Read a page; raise AssertionError for markup that is not ours, or that cannot be stored."""
     page.encode()  # a lone surrogate could not be written to a file
-    assert not any(ord(c) < 32 and c not in "\n\t" for c in page), "a control character in a page"
+    assert not _CONTROL.search(page), "a control character in a page"
     reader = _Reader()
     reader.feed(page)
     reader.close()

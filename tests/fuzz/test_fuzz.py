@@ -54,6 +54,20 @@ FOUND = {
     "a match's name that is a blank": Case(rules='*filter\n-A INPUT -m " s"\nCOMMIT\n'),
     "an escape in an error": Case(rules="*filter\n-A INPUT -j \x1b[2J\nCOMMIT\n"),
     "a separator of lines in an error": Case(rules="*filter\n-A IN\u2028PUT\nCOMMIT\n"),
+    "a hundred thousand draws": Case(
+        rules="*filter\n" + "-A FORWARD -m statistic --mode random --probability 0.5\n" * 12
+        + "-A FORWARD -m statistic --mode random --probability 0.5 -j DROP\n" * 500 + "COMMIT\n", packets=SYN,
+    ),
+    "a translation outside the table nat": Case(
+        rules="*security\n-A FORWARD -j MASQUERADE\nCOMMIT\n", packets=SYN
+    ),
+    "an SCTP header that promises more than there is": Case(
+        family=6, rules="*raw\n-A PREROUTING -j CT --zone-orig 6\nCOMMIT\n",
+        packets="- 6000000000ff844000000000000000000000000001fd0000010000000000000000000000014f606091bf45d1",
+    ),
+    "dashes instead of a route": Case(
+        rules="*filter\nCOMMIT\n", arguments=("--local", "--route=--", "--", "tcp", "10.1.0.2", "10.2.0.2")
+    ),
     "dashes where a word is expected": Case(
         rules="*filter\nCOMMIT\n", arguments=("--in", "eth0", "--mark=--", "--", "tcp", "--", "10.2.0.2:80")
     ),

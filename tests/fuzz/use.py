@@ -16,7 +16,7 @@ from pathlib import Path
 import nb_lib.views
 from nb_lib.__main__ import main
 from nb_lib.engine import Host, load
-from nb_lib.errors import NbError
+from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet
 from nb_lib.rules import Ruleset
 from nb_lib.text import check, parse, save
@@ -80,22 +80,9 @@ class Use:
 
     def read(self) -> Ruleset:
         """Parse, check, save; what was saved reads the same again."""
-        case = self.case
-        ruleset = _parsed(case.rules, case.family, case.backend)
-        errors = check(ruleset, limit=CHECKED)
+        ruleset, errors = _read(self.case.rules, self.case.family, self.case.backend)
         for error in errors:
             self.said(error)
-        if not errors:
-            once = save(restored(ruleset))
-            again = parse(once, family=case.family, backend=case.backend)
-            # A blank in a device's name is saved without quotes, by iptables as well, and refused then;
-            # arptables saves numbers in another base than it reads.
-            if not check(again) and case.family in (4, 6):
-                anew = save(restored(again))
-                assert sorted(anew.split("\n")) == sorted(once.split("\n")), (
-                    "saved anew, it differs"
-                )
-            save(ruleset, counters=True)
         return ruleset
 
     def show(self, ruleset: Ruleset) -> None:
@@ -191,9 +178,21 @@ class Use:
 
 
 @lru_cache(maxsize=128)
-def _parsed(text: str, family: int, backend: str) -> Ruleset:
-    """Parse; packets' dumps come again and again."""
-    return parse(text, family=family, backend=backend)
+def _read(text: str, family: int, backend: str) -> tuple[Ruleset, list[RulesetError]]:
+    """Read a dump and save it; the dumps that packets go through come again and again."""
+    ruleset = parse(text, family=family, backend=backend)
+    errors = check(ruleset, limit=CHECKED)
+    if errors:
+        return ruleset, errors
+    once = save(restored(ruleset))
+    again = parse(once, family=family, backend=backend)
+    # A blank in a device's name is saved without quotes, by iptables as well, and refused then;
+    # arptables saves numbers in another base than it reads.
+    if family in (4, 6) and not check(again):
+        anew = save(restored(again))
+        assert sorted(anew.split("\n")) == sorted(once.split("\n")), "saved anew, it differs"
+    save(ruleset, counters=True)
+    return ruleset, errors
 
 
 def _run(arguments: tuple[str, ...]) -> tuple[int, str]:
