@@ -158,9 +158,7 @@ class Host:
         while plan is not None:
             if len(traces) >= MAX_WAYS or draws > MAX_DRAWS:
                 many = (
-                    f"{MAX_WAYS} ways"
-                    if draws <= MAX_DRAWS
-                    else f"{MAX_DRAWS:,} draws on all ways"
+                    f"{MAX_WAYS} ways" if draws <= MAX_DRAWS else f"{MAX_DRAWS:,} draws on all ways"
                 )
                 raise LimitError(f"more than {many}: trace one packet at a time instead")
             state = self.state.fork()
