@@ -33,7 +33,7 @@ def main() -> int:
             mismatches = _run(trial, options)
         found[backend] = report.backend(trial, mismatches)
         print(table(trial.tally))
-        for line in missing(trial.tally):
+        for line in missing(trial.tally, trial.lacks):
             print(f"not tried: {line}")
         for text, said in trial.refused[4].items():
             print(f"this kernel lacks: {text} ({said[-60:]})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tests.kernel.tally import Row, Tally
 from tests.kernel.words import MATCHES, TARGETS
 
@@ -11,10 +13,15 @@ _NEVER_HITS = {"socket": "no socket waits in the lab", "helper": "no helper is a
 _NEVER_NEGATED = {"time": "iptables turns ! --weekdays into the other days"}
 
 
-def missing(tally: Tally) -> list[str]:
-    """Return what a run has not tried: extensions without hits, misses or negations."""
+def missing(tally: Tally, refused: Collection[str]) -> list[str]:
+    """Return what a run has not tried: extensions without hits, misses or negations.
+
+    ``refused`` are words that the kernel does not take.
+    """
     found = []
     for name, rows in MATCHES.items():
+        if all(words.text in refused for words in rows):
+            continue
         row = tally.extensions.get(name, Row())
         if not row.hits + row.negated_hits and name not in _NEVER_HITS:
             found.append(f"{name} never matched")
@@ -23,9 +30,10 @@ def missing(tally: Tally) -> list[str]:
         negatable = name not in _NEVER_NEGATED and any("{!}" in words.text for words in rows)
         if negatable and not row.negated_hits + row.negated_misses:
             found.append(f"{name} was never negated")
-    return found + [
-        f"{name} never acted" for name in TARGETS if name and name not in tally.extensions
-    ]
+    for name, rows in TARGETS.items():
+        if name not in tally.extensions and not all(w.text in refused for w in rows if w.text):
+            found.append(f"{name} never acted")
+    return found
 
 
 def table(tally: Tally) -> str:

@@ -26,13 +26,24 @@ class Rules:
         self.random = random.Random(seed)
         self.seed = seed
         self.family = family
+        # Now and then nothing makes the kernel track connections: then nobody puts fragments together.
+        self.tables = list(BUILTIN)
+        if self.random.random() < 0.1:
+            self.tables.remove("nat")
+            refused |= {
+                words.text
+                for name in _TRACKING
+                for words in (*MATCHES.get(name, ()), *TARGETS.get(name, ()))
+            }
         self.refused = refused
         self.names = 0
 
     def dump(self) -> str:
         """Return a dump with one to five tables."""
         pick = self.random
-        tables = [t for t in BUILTIN if pick.random() < (0.9 if t in ("filter", "nat") else 0.4)]
+        tables = [
+            t for t in self.tables if pick.random() < (0.9 if t in ("filter", "nat") else 0.4)
+        ]
         return "".join(self._table(table) for table in tables or ["filter"])
 
     def _table(self, table: str) -> str:
@@ -122,6 +133,8 @@ class Rules:
 
 _OWN = {"tcp": "tcp", "udp": "udp", "sctp": "sctp", "dccp": "dccp", "icmp": "icmp", "ipv6-icmp": "icmp6",
         "ah": "ah", "esp": "esp", "mh": "mh"}  # fmt: skip
+_TRACKING = ("state", "conntrack", "connmark", "connbytes", "connlabel", "helper", "CONNMARK", "CT",
+             "SYNPROXY", "CONNSECMARK", "NOTRACK")  # fmt: skip
 _COMMON = ["ACCEPT", "RETURN", "DROP", "", "LOG", "REJECT", "MARK"]
 _TCP = ["ECN", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TPROXY"]  # few rules can hold them
 _NAT = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"]

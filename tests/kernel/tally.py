@@ -90,12 +90,12 @@ def _answers(events: Iterable[Event]) -> Iterator[tuple[Use, bool]]:
         if isinstance(event, Matched) and not event.hotdrop:
             yield from _hits(event.rule)
         elif isinstance(event, Missed):
-            for number, reason in event.known.items():
+            for number, (decided, _) in event.known.items():
                 for use in (event.rules[number - 1].core, *event.rules[number - 1].matches):
-                    if use is reason.use:
+                    if use is decided:
                         break
                     yield use, True
-                yield reason.use, False
+                yield decided, False
         elif isinstance(event, Answered | Copied):
             yield from _answers(event.events)
 

@@ -64,6 +64,11 @@ class Trial:
                  trace: TracebackType | None) -> None:  # fmt: skip
         self._held.close()
 
+    @property
+    def lacks(self) -> frozenset[str]:
+        """The words that this kernel refused, whichever the family."""
+        return frozenset(text for said in self.refused.values() for text in said)
+
     def play(self, seed: int, family: int) -> Played:
         """Let the kernel play one seed."""
         for name in ("grow4", "grow6"):
