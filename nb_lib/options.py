@@ -241,6 +241,7 @@ class Extension:
     check: Callable[[Use, Rule], str] | None = None
     place: Callable[[Use], Place] | None = None
     conntrack: bool | Callable[[Use], bool] = False  # it makes the kernel track connections
+    defrag: bool = False  # it makes the kernel put fragments together, as tracking does
     summary: str = ""
     source: str = ""  # kernel file and man page section
     beyond: Mapping[str, str] = field(default_factory=dict)

@@ -38,13 +38,14 @@ class Crossing:
     """A packet and the host that it crosses. ``packet`` is always its present form."""
 
     def __init__(self, ruleset: Ruleset, routing: Routing, state: State, meeting: Meeting, *, tracking: bool,
-                 indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
+                 gathering: bool, indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
         self.ruleset = ruleset
         self.routing = routing
         self.state = state
         self.meeting = meeting
         meeting.copy = self.copied
         self.tracking = tracking
+        self.gathering = gathering
         self.indexes = indexes
         self.packet: Packet
         self.route: Route
@@ -84,14 +85,14 @@ class Crossing:
         return self._table(stop.table, hook)
 
     def _defrag(self, hook: str) -> Stopped:
-        """Hold fragments until the datagram is whole, for conntrack's sake.
+        """Hold fragments until the datagram is whole, for the sake of conntrack, TPROXY or -m socket.
 
         Those that come back by lo are known: IPv6 lets them pass, IPv4 gathers them once more, so that
         their translation can be reverted (ipv6_defrag(); ipv4_conntrack_defrag() with CONFIG_NF_NAT).
         """
         tracked = self.packet.ct
         known = tracked is not None and (tracked.connection is None or self.packet.family == 6)
-        if not self.tracking or (known and self.packet.attached):
+        if not self.gathering or (known and self.packet.attached):
             return None
         return (yield from self.gather(hook))
 

@@ -85,7 +85,8 @@ class Entry:
     def _path(self, family: int) -> Path:
         ruleset = self.host.family(family)
         path = Path(ruleset, self.routing, self.state, self._meeting(family),
-                    tracking=self.host.tracks(family), indexes=self.host.indexes(family))  # fmt: skip
+                    tracking=self.host.tracks(family), gathering=self.host.gathers(family),
+                    indexes=self.host.indexes(family))  # fmt: skip
         path.onward = self._onward if self.links.bridges else None
         return path
 

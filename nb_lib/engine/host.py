@@ -75,7 +75,7 @@ class Host:
                            random=random.Random(seed))  # fmt: skip
         self.links = make_links(bridges or {}, neighbours or {})
         self._indexes: dict[int, dict[tuple[str, str], ChainIndex]] = {}
-        self._tracking: dict[int, bool] = {}
+        self._needs: dict[tuple[int, str], bool] = {}
 
     # --- what it is ---
 
@@ -111,7 +111,7 @@ class Host:
         """Return this host with another ruleset and the same memory: what a restore does."""
         other = copy.copy(self)
         other.rulesets = {**self.rulesets, ruleset.family: ruleset}
-        other.__dict__ |= {"_indexes": {}, "_tracking": {}}  # they know the old rules
+        other.__dict__ |= {"_indexes": {}, "_needs": {}}  # they know the old rules
         return other
 
     def with_sysctls(self, **changes: str | int) -> Host:
@@ -123,10 +123,17 @@ class Host:
 
     def tracks(self, family: int) -> bool:
         """Whether some rule makes the kernel track connections of this family."""
-        known = self._tracking.get(family)
+        return self._need(family, "conntrack")
+
+    def gathers(self, family: int) -> bool:
+        """Whether some rule makes the kernel put fragments together before the tables see them."""
+        return self.tracks(family) or self._need(family, "defrag")
+
+    def _need(self, family: int, feature: str) -> bool:
+        known = self._needs.get((family, feature))
         if known is None:
             ruleset = self.rulesets.get(family)
-            known = self._tracking[family] = ruleset is not None and uses(ruleset, "conntrack")
+            known = self._needs[family, feature] = ruleset is not None and uses(ruleset, feature)
         return known
 
     def counted(self, family: int = 4) -> Ruleset:

@@ -197,7 +197,7 @@ SOCKET = Extension(
         Option("--restore-skmark", kinds.FLAG, label="mark",
                help="give the packet the socket's mark"),
     ),
-    hooks=("PREROUTING", "INPUT"), test=_test_socket,
+    hooks=("PREROUTING", "INPUT"), test=_test_socket, defrag=True,
     beyond={"--restore-skmark": "a socket's mark is not modelled"},
     summary="a socket of this host waits for the packet",
     source="net/netfilter/xt_socket.c socket_match(); iptables-extensions(8) socket",

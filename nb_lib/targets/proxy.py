@@ -60,6 +60,7 @@ TPROXY = Extension(
                help="mark the packet, for a routing rule"),
     ),
     protocols=("tcp", "udp"), tables=("mangle",), hooks=("PREROUTING",), act=_tproxy, tidy=_tidy,
+    defrag=True,
     check=ports.needs_protocol("TPROXY", "tcp", "udp"),
     summary="give the packet to a local socket, without changing it",
     source="net/netfilter/xt_TPROXY.c tproxy_tg4(); iptables-extensions(8) TPROXY",

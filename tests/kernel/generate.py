@@ -28,7 +28,7 @@ class Rules:
         self.family = family
         # Now and then nothing makes the kernel track connections: then nobody puts fragments together.
         self.tables = list(BUILTIN)
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.2:
             self.tables.remove("nat")
             refused |= {
                 words.text
