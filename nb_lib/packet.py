@@ -251,7 +251,9 @@ class Packet:
         Everything that the kernel carries beside the bytes may be given too.
         """
         header = {name: new.pop(name) for name in tuple(new) if name in REWRITERS}
-        if not header and "data" not in new:
+        if "data" in new:
+            return replace(self, **new).change(**header)
+        if not header:
             return changed(self, **new)
         data = bytearray(self.data)
         for name, value in header.items():
@@ -259,7 +261,9 @@ class Packet:
                 REWRITERS[name](self, data, value)
             except (OverflowError, ValueError) as error:
                 raise PacketError(f"{name}={value!r}: {error}") from None
-        return replace(self, data=bytes(data), **new)
+        after = changed(self, data=bytes(data), **new)
+        after.__post_init__()  # the same fields in the same places, read anew
+        return after
 
     def change_inner(self, **new: Any) -> Packet:
         """Return an ICMP error with the quoted packet changed, both checksums mended."""
