@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.kernel import report
@@ -17,6 +19,7 @@ from tests.kernel.figures import missing, table
 from tests.kernel.recording import FILE, write
 from tests.kernel.trial import FAMILIES, Mismatch, Trial
 
+SILENCE = 5  # seconds between two lines of progress
 RECORDED = 30  # rulesets of each family and backend
 
 
@@ -26,20 +29,24 @@ def main() -> int:
     if options.record:
         _record()
         return 0
-    found = {}
-    for backend in options.backend or ("nft", "legacy"):
-        print(f"▸ {backend}", flush=True)
-        with Trial(backend) as trial:
-            mismatches = _run(trial, options)
-        found[backend] = report.backend(trial, mismatches)
-        print(table(trial.tally))
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # the namespaces are removed then, too
+    with ExitStack() as held:
+        trials = [held.enter_context(Trial(name)) for name in options.backend or ("nft", "legacy")]
+        mismatches = _run(trials, options)
+    for trial in trials:
+        print(f"\n▸ {trial.backend}: {trial.tally}\n{table(trial.tally)}")
         for line in missing(trial.tally, trial.lacks):
             print(f"not tried: {line}")
         for text, said in trial.refused[4].items():
             print(f"this kernel lacks: {text} ({said[-60:]})")
     if options.write:
+        found = {
+            trial.backend: report.backend(trial, mismatches[trial.backend]) for trial in trials
+        }
         report.write(options.write, found)
-    return int(any(data["mismatches"] for data in found.values()))
+    return int(any(trial.tally.mismatches for trial in trials))
 
 
 def _options() -> argparse.Namespace:
@@ -50,7 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rulesets", type=int, default=200, help="for each backend (200)")
     parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
     parser.add_argument(
-        "--seconds", type=float, help="for each backend; otherwise until the rulesets are done"
+        "--seconds", type=float, help="so long, instead of until the rulesets are done"
     )
     parser.add_argument(
         "--forever", action="store_true", help="until stopped, new rulesets all the time"
@@ -64,37 +71,35 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(trial: Trial, options: argparse.Namespace) -> list[Mismatch]:
-    """Run one backend; return its first differences."""
+def _run(trials: Sequence[Trial], options: argparse.Namespace) -> dict[str, list[Mismatch]]:
+    """Try seed after seed with every backend; return the first differences of each."""
     began = told = time.monotonic()
-    mismatches: list[Mismatch] = []
-
-    def seeds() -> Iterator[int]:
-        for number in itertools.count():
-            late = options.seconds and time.monotonic() - began > options.seconds
-            enough = number >= options.rulesets // len(FAMILIES) and not (
-                options.forever or options.seconds
-            )
-            if late or enough:
-                return
-            yield options.seed + number
-
-    def after(seed: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > 5:
-            told = time.monotonic()
-            rate = trial.tally.packets / (told - began)
-            print(f"  seed {seed}: {trial.tally}, {rate:,.0f} packets/s", flush=True)
-
+    found: dict[str, list[Mismatch]] = {trial.backend: [] for trial in trials}
     try:
-        for mismatch in trial.run(seeds(), after):
-            print(f"\n{mismatch}\n", flush=True)
-            if len(mismatches) < report.SHOWN:
-                mismatches.append(mismatch)
+        for seed in _seeds(options, began):
+            for trial in trials:
+                for mismatch in trial.run([seed]):
+                    print(f"\n{mismatch}\n", flush=True)
+                    if len(found[trial.backend]) < report.SHOWN:
+                        found[trial.backend].append(mismatch)
+            if time.monotonic() - told > SILENCE:
+                told = time.monotonic()
+                print(f"  {told - began:,.0f} s, seed {seed}", flush=True)
+                for trial in trials:
+                    print(f"    {trial.backend}: {trial.tally}", flush=True)
     except KeyboardInterrupt:
         print("  stopped")
-    print(f"{trial.backend}: {trial.tally}, {time.monotonic() - began:.0f} s")
-    return mismatches
+    return found
+
+
+def _seeds(options: argparse.Namespace, began: float) -> Iterator[int]:
+    for seed in itertools.count(options.seed):
+        if options.seconds and time.monotonic() - began > options.seconds:
+            return
+        endless = options.forever or options.seconds
+        if not endless and seed - options.seed >= options.rulesets // len(FAMILIES):
+            return
+        yield seed
 
 
 def _record() -> None:

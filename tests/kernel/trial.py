@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -97,16 +97,13 @@ class Trial:
         self.tally.differs(difference)
         return Mismatch(seed, *(small or (played, difference)), shrunk=small is not None)
 
-    def run(
-        self, seeds: Iterable[int], after: Callable[[int], None] = lambda _: None
-    ) -> Iterator[Mismatch]:
-        """Try seeds with both families; yield what differs. ``after`` is told each seed that is done."""
+    def run(self, seeds: Iterable[int]) -> Iterator[Mismatch]:
+        """Try seeds with both families; yield what differs."""
         for seed in seeds:
             for family in FAMILIES:
                 mismatch = self.compare(seed, family)
                 if mismatch:
                     yield mismatch
-            after(seed)
 
 
 def _followed(played: Played) -> tuple[list[Trace], Difference | None]:
