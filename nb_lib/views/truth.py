@@ -79,8 +79,8 @@ class Truth:
 
     def totals(self) -> Sheet:
         """Return a row for each backend: what it was asked, and how often nb_lib said something else."""
-        columns = ("backend", "rulesets", "conversations", "packets", "≠")
-        keys = ("rulesets", "sequences", "packets", "mismatches")
+        columns = ("backend", "rulesets", "conversations", "packets", "not repeated", "≠")
+        keys = ("rulesets", "sequences", "packets", "unrepeated", "mismatches")
         rows = [
             (f"iptables-{name}", *(found[key] for key in keys))
             for name, found in self.backends.items()
