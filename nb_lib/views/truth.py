@@ -79,12 +79,9 @@ class Truth:
 
     def totals(self) -> Sheet:
         """Return a row for each backend: what it was asked, and how often nb_lib said something else."""
-        columns = ("backend", "rulesets", "conversations", "packets", "not repeated", "≠")
+        columns = ("backend", "rulesets", "conversations", "packets", "once", "≠")
         keys = ("rulesets", "sequences", "packets", "unrepeated", "mismatches")
-        rows = [
-            (f"iptables-{name}", *(found[key] for key in keys))
-            for name, found in self.backends.items()
-        ]
+        rows = [(name, *(found[key] for key in keys)) for name, found in self.backends.items()]
         caption = f"Linux {self.data['kernel']}, iptables {self.data['iptables']}"
         return _sheet(columns, rows, caption)
 
