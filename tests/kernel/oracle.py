@@ -206,7 +206,7 @@ class _Sorting:
         if event.table == "guard" and event.chain == "pre" and self.looping.get(key):
             return self.looping[key].pop(0)
         known = self.by_id.get(event.id)
-        if any(known is one for one in (*self.answers, self.begun.get(key))):
+        if known and any(known is one for one in (*self.answers, self.begun.get(key))):
             return known
         return self._bearer(key, event.header)
 
