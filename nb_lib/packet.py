@@ -145,7 +145,7 @@ class Packet:
         put(self, "src", IPv6Address(data[8:24]))
         put(self, "dst", IPv6Address(data[24:40]))
         # Linux: net/ipv6/exthdrs_core.c ipv6_skip_exthdr()
-        following, at, found = data[6], 40, []
+        following, at, offset, found = data[6], 40, 0, []
         while following in (HOP_BY_HOP, ROUTING, FRAGMENT, DEST_OPTIONS, AH) and at + 8 <= len(
             data
         ):
@@ -154,14 +154,15 @@ class Packet:
                 frag = data[at + 2] << 8 | data[at + 3]
                 put(self, "ident", int.from_bytes(data[at + 4 : at + 8], "big"))
                 put(self, "more_fragments", bool(frag & 1))
-                put(self, "fragment_offset", frag & 0xFFF8)
+                offset = frag & 0xFFF8
+                put(self, "fragment_offset", offset)
                 size = 8
             elif following == AH:
                 size = (data[at + 1] + 2) * 4
             else:
                 size = (data[at + 1] + 1) * 8
             following, at = data[at], at + size
-            if self.fragment_offset:
+            if offset:
                 break
         put(self, "protocol", following)
         put(self, "extensions", tuple(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -311,3 +312,29 @@ def test_packets_are_values() -> None:
     assert tcp(A, B, dport=80) != tcp(A, B, dport=80, mark=1)
     with pytest.raises(AttributeError):
         tcp(A, B, dport=80).mark = 1  # type: ignore[misc]
+
+
+def _fields(packet: Packet) -> dict[str, object]:
+    return {field.name: getattr(packet, field.name) for field in dataclasses.fields(packet)}
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        tcp("10.0.0.1:1", "10.0.0.2:2", options=b"\x02\x04\x05\xb4"),
+        udp("10.0.0.1:1", "10.0.0.2:2", payload=b"x"),
+        icmp("fd00::1", "fd00::2", type=1, code=4, payload=udp("[fd00::2]:1", "[fd00::1]:2").data),
+        raw("fd00::1", "fd00::2", 44, payload=bytes.fromhex("1100000800000007") + bytes(16)),
+        raw(
+            "fd00::1",
+            "fd00::2",
+            0,
+            payload=bytes.fromhex("2c000502000001001100000900000007") + bytes(8),
+        ),
+        raw("fd00::1", "fd00::2", 60, payload=bytes.fromhex("1100010400000000") + bytes(12)),
+    ],
+    ids=str,
+)
+def test_a_changed_packet_is_what_its_bytes_say(packet: Packet) -> None:
+    changed = packet.change(ttl=7)
+    assert _fields(changed) == _fields(Packet(data=changed.data))

@@ -180,7 +180,11 @@ class _Sorting:
         for event in events:
             if event.header:
                 self.by_id[event.id] = self._owner(event)
-            seen = self.by_id.get(event.id, self.only and (self.latest or self.only))
+            seen = self.by_id.get(event.id)
+            if self.only and not event.header and not any(seen is one for one in self.answers):
+                seen = (
+                    self.latest or self.only
+                )  # a fragment without a header; its id may be an old one
             if seen is None:
                 continue
             if event.header:
