@@ -367,5 +367,5 @@ def _attached(answer: Packet, cause: Packet, state: str) -> Packet:
         return replace(answer, ct=Tracked("RELATED"))
     if tracked is None or tracked.connection is None:
         return answer
-    back = "REPLY" if tracked.direction == "ORIGINAL" else "ORIGINAL"
+    back = "REPLY" if tracked.direction == "ORIGINAL" or state == "ESTABLISHED" else "ORIGINAL"
     return replace(answer, ct=tracked._replace(state=state, direction=back))
