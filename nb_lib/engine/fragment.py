@@ -34,10 +34,13 @@ def cut(
     ``pieces`` tells how it came, if it came in fragments. ``draw`` gives the identification that
     fragments of IPv6 get; those of IPv4 have the packet's own.
     """
+    size = min(
+        packet.length, len(packet.data)
+    )  # skb->len: what is there, whatever the header promises
     if packet.family == 4:
-        return _cut4(packet, mtu, pieces) if packet.length > mtu or pieces else (packet,)
+        return _cut4(packet, mtu, pieces) if size > mtu or pieces else (packet,)
     largest = pieces.largest if pieces else mtu
-    if packet.length <= min(mtu, largest):
+    if size <= min(mtu, largest):
         return (packet,)
     return _cut6(packet, max(largest, MIN_MTU6) if pieces else mtu, pieces, draw())
 

@@ -120,7 +120,9 @@ class Run:
     def _add(self, report: Report) -> None:
         result = self.result
         for number, where, text in report.failures:
-            result.failures.setdefault(where, (number, text))
+            if where not in result.failures:
+                print(f"{where}: --seed {self.seed} --repeat {number}", flush=True)
+                result.failures[where] = number, text
         self.result = Result(
             result.inputs + report.done, result.heard + report.heard, max(result.slowest, report.slowest),
             result.failures, max(result.memory, report.memory),

@@ -65,6 +65,9 @@ FOUND = {
         family=6, rules="*raw\n-A PREROUTING -j CT --zone-orig 6\nCOMMIT\n",
         packets="- 6000000000ff844000000000000000000000000001fd0000010000000000000000000000014f606091bf45d1",
     ),
+    "a packet of the host's own that promises 64 KB": Case(
+        family=6, packets="- 60007f00ffff3a40" + "00" * 15 + "01" + "00" * 15 + "01"
+    ),
     "dashes instead of a route": Case(
         rules="*filter\nCOMMIT\n", arguments=("--local", "--route=--", "--", "tcp", "10.1.0.2", "10.2.0.2")
     ),
@@ -138,6 +141,6 @@ def test_a_failing_input_shrinks_to_what_fails() -> None:
 
 def test_every_part_of_the_library_is_used() -> None:
     """Pages, facts, packets and arguments each come up among the first inputs."""
-    cases = [make(0, number) for number in range(500)]
+    cases = [make(0, number) for number in range(1500)]
     for part in ("rules", "packets", "facts", "arguments", "views"):
         assert sum(bool(getattr(case, part)) for case in cases) >= 10, part
