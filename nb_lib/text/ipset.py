@@ -19,6 +19,7 @@ from nb_lib.names import protocol_numbers
 from nb_lib.net import parse_net
 
 Member = tuple[str, ...]  # a text for each part of the set's type
+MOST_SECONDS = 2_147_483  # IPSET_MAX_TIMEOUT
 PHYSDEV = "physdev:"  # before the name of a bridge's port
 _ICMP = {ICMP: TYPE_NAMES[4], ICMPV6: TYPE_NAMES[6]}
 
@@ -90,9 +91,7 @@ def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
         if not words or words[0].startswith("#"):
             continue
         try:
-            timeout = (
-                int(words[words.index("timeout", 3) + 1]) if "timeout" in words[3:-1] else None
-            )
+            timeout = _timeout(words[3:])
         except ValueError:
             words = [words[0]]  # as little a line of ipset's as any other
         if words[0] == "create" and len(words) >= 3:
@@ -117,6 +116,18 @@ def parse_ipsets(text: str, *, now: float = 0.0) -> dict[str, IpSet]:
         name: replace(found, members=members[name], excluded=frozenset(excluded[name]))
         for name, found in made.items()
     }
+
+
+def _timeout(words: list[str]) -> int | None:
+    """Return the seconds behind ``timeout``, None without it; a comment may say what it likes."""
+    options = words[: words.index("comment")] if "comment" in words else words
+    if "timeout" not in options:
+        return None
+    behind = options[options.index("timeout") + 1 :]
+    seconds = int(behind[0]) if behind else -1
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise ValueError(f"a timeout is from 0 to {MOST_SECONDS} seconds")
+    return seconds
 
 
 def _member(text: str, found: IpSet, lineno: int, line: str) -> Member:

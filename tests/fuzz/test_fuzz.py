@@ -43,6 +43,10 @@ FOUND = {
     "an ipset's timeout that is no number": Case(
         rules="*filter\nCOMMIT\n", facts=(("ipset-save.txt", "create a hash:ip timeout x\n"),)
     ),
+    "an ipset's timeout beyond all numbers": Case(
+        rules="*filter\nCOMMIT\n",
+        facts=(("ipset-save.txt", "create a hash:ip timeout 0\nadd a ::1 timeout 1" + "0" * 400 + "\n"),),
+    ),
     "a table of chains that nothing calls": Case(rules="*nat\n:E - [0:0]\nCOMMIT\n", views=True),
     "chains that call each other ten thousand deep": Case(
         rules="*filter\n" + "".join(f":c{n} - [0:0]\n" for n in range(10_000)) + "-A INPUT -j c0\n"

@@ -87,7 +87,17 @@ def test_sets_are_read_with_their_members() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["add nowhere 1.2.3.4", "create", "add", "destroy x", "create x", "add nets"]
+    "line",
+    [
+        "create x hash:ip timeout 2147484",
+        "create x hash:ip timeout",
+        "add nowhere 1.2.3.4",
+        "create",
+        "add",
+        "destroy x",
+        "create x",
+        "add nets",
+    ],
 )
 def test_a_line_that_is_no_ipset(line: str) -> None:
     with pytest.raises(RulesetError, match="line 2, column 1: this is no line of `ipset save`"):
