@@ -45,7 +45,7 @@ FOUND = {
     ),
     "an ipset's timeout beyond all numbers": Case(
         rules="*filter\nCOMMIT\n",
-        facts=(("ipset-save.txt", "create a hash:ip timeout 0\nadd a ::1 timeout 1" + "0" * 400 + "\n"),),
+        facts=(("ipset-save.txt", "create a hash:ip timeout 0\nadd a 1.1.1.1 timeout 1" + "0" * 400),),
     ),
     "a table of chains that nothing calls": Case(rules="*nat\n:E - [0:0]\nCOMMIT\n", views=True),
     "chains that call each other ten thousand deep": Case(
