@@ -59,13 +59,13 @@ def told(mismatch: Mismatch) -> dict[str, str]:
 
 
 def write(path: Path, backends: Mapping[str, dict[str, Any]]) -> None:
-    """Write the file; what the test suite's other comparisons put there stays (tests/conftest.py)."""
+    """Write the file; what other runs put there stays: the other backend, the suite's own comparisons."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     said = subprocess.run(["iptables", "--version"], capture_output=True, text=True, check=True)
     found = {
         "kernel": _version(os.uname().release),
         "iptables": _version(said.stdout),
-        "backends": backends,
+        "backends": {**kept.get("backends", {}), **backends},
         "elsewhere": ELSEWHERE,
         "rules": rules(),
         "sample": sample(),
