@@ -253,9 +253,6 @@ class _Sorting:
             error = key not in self.errors and Packet(data=line.packet).inner is not None
             if key in self.begun and not error:
                 current, seen = self.begun[key], self._bearer(key, line.packet)
-                if line.packet[0] >> 4 == 6:  # TEE stands in INPUT alone, and goes out from there
-                    copies = [one for one in current.answers if one.copy_of == key]
-                    seen = copies[0] if copies and line.chain in _OUTWARDS else current
             elif current is not None and current.answers:
                 seen = current.answers[0]
             else:
@@ -281,7 +278,6 @@ class _Sorting:
                 others[0].out.append((wire, data))
 
 
-_OUTWARDS = ("OUTPUT", "POSTROUTING")
 WIRES = {"c0": "r0", "s0": "r1"}
 
 

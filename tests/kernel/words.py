@@ -296,6 +296,8 @@ _V4_ANSWERS = (
 )
 _V6_ANSWERS = "icmp6-{port-unreachable|adm-prohibited|no-route|addr-unreachable}"
 _DNAT = "PREROUTING OUTPUT"
+# Legacy's lines have no ids, and an IPv6 copy looks like its packet: only nft is asked.
+TEE_V6 = Words("-j TEE --gateway fd00:2::77", 6, hooks="INPUT", tables="mangle")
 TARGETS: dict[str, tuple[Words, ...]] = {
     "ACCEPT": (Words("-j ACCEPT"),) * 4,
     "DROP": (Words("-j DROP", tables="filter mangle raw security"),),
@@ -372,8 +374,7 @@ TARGETS: dict[str, tuple[Words, ...]] = {
     ),
     "TEE": (
         Words("-j TEE --gateway 10.2.0.77", 4, tables="mangle"),
-        # Where the copy can be told from the packet in legacy's lines, which have no ids.
-        Words("-j TEE --gateway fd00:2::77", 6, hooks="INPUT", tables="mangle"),
+        TEE_V6,
     ),
     "SET": (
         Words("-j SET --{add|del}-set grow4 {src|dst}", 4),
