@@ -268,6 +268,10 @@ class _Chains(Mapping[str, Chain]):
             return pattern.findall(self._source.text, *spans)
         return [found for span in spans for found in pattern.findall(self._source.text, *span)]
 
+    def holds(self, pattern: re.Pattern[str]) -> bool:
+        """Tell whether ``pattern`` is found anywhere in the text, in other tables too."""
+        return pattern.search(self._source.text) is not None
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._filed.declared)
 

@@ -45,6 +45,9 @@ class Text(Protocol):
     def search(self, pattern: re.Pattern[str], chain: str) -> list[str]:
         """Return what ``pattern`` finds in the rules of a chain."""
 
+    def holds(self, pattern: re.Pattern[str]) -> bool:
+        """Tell whether ``pattern`` is found anywhere in the dump."""
+
 
 class Misplaced(NamedTuple):
     """A rule that stands in the wrong place: its chain, its place there from 0, the word, the reason."""
@@ -182,6 +185,8 @@ def _uses(
 ) -> Iterator[Misplaced]:
     """Find matches that work in other tables or chains only, and what does with some options."""
     pattern = _limited(dialect.family)
+    if not text.holds(pattern):  # one look instead of ten thousand
+        return
     for chain in text.chains():
         if not text.search(pattern, chain):
             continue
