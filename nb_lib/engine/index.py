@@ -53,8 +53,13 @@ class ChainIndex:
             lists.append(self._ports.get(str(packet.dport), []))
         else:  # an unreadable header is dropped by the match itself: all of them have to look
             lists += self._ports.values()
-        cut = [found[bisect_left(found, start) :] for found in lists if found]
-        return iter(cut[0]) if len(cut) == 1 else merge(*cut)
+        # Nothing is copied: a chain of jumps that all come back asks once a rule.
+        ways = [
+            map(found.__getitem__, range(bisect_left(found, start), len(found)))
+            for found in lists
+            if found
+        ]
+        return ways[0] if len(ways) == 1 else merge(*ways)
 
 
 def _key_of_text(rules: Sequence[Rule], number: int) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from nb_lib.views.words import Clause, brief, clauses, lines, service, services,
 LONG = 16  # rules in a chain from which on Services fold into rows
 MANY = 24  # chains that one chain may call before the rest is only counted
 CARDS = 300  # in one picture
+ROWS = 300  # of one card; the rules at which a trace's packet did something come on top
 OPEN = 14  # cards in a layer from which on they start collapsed
 
 
@@ -33,9 +34,13 @@ def single(chain: Chain, states: States, width: int = 88) -> Model:
     """Turn one chain into one card with whole rules."""
     odds = chances(chain)
     rows = []
-    for n, rule in enumerate(chain.rules, 1):
-        row = rule_row(rule, n, clauses(rule), width)
+    numbers = [
+        n for n in range(1, len(chain.rules) + 1) if n <= ROWS or (chain.name, n) in states.known
+    ]
+    for n in numbers:
+        row = rule_row(rule := chain.rules[n - 1], n, clauses(rule), width)
         rows.append(replace(row, chance=odds.get(n), state=states.of(chain.name, n)))
+    rows += _more(len(chain.rules) - len(numbers))
     card = Card(chain.name, chain.name, note(chain, 1), tuple(rows), 0, services(chain))
     return Model("", (card,), where={chain.name: (chain.name, -1)})
 
@@ -197,6 +202,9 @@ class _Builder:
         odds = chances(chain)
         found = self._belonging(chain)
         runs = _runs(found, self.states, chain) if len(found) > LONG else [[pair] for pair in found]
+        known = self.states.known
+        runs = [run for at, run in enumerate(runs)
+                if at < ROWS or any((chain.name, n) in known for n, _ in run)]  # fmt: skip
         rows = []
         for run in runs:
             number, rule = run[0]
@@ -208,11 +216,7 @@ class _Builder:
             row = rule_row(rule, number, brief(rule))
             goes = self._goals([rule])
             rows.append(replace(row, goes=goes, chance=odds.get(number), state=state))
-        hidden = len(chain.rules) - len(found)
-        if hidden:
-            more = f"{hidden} more rule{'s' * (hidden > 1)}"
-            rows.append(Row("", (f"… {more}",), more))
-        return tuple(rows)
+        return (*rows, *_more(len(chain.rules) - sum(map(len, runs))))
 
     def _belonging(self, chain: Chain) -> list[tuple[int, Rule]]:
         """Return the rules to show: all, unless some of the chains that they call are left out."""
@@ -245,6 +249,12 @@ class _Builder:
 
     def _goals(self, rules: Iterable[Rule]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(r.jump for r in rules if r.jump in self._drawn))
+
+
+def _more(hidden: int) -> list[Row]:
+    """Return the row that tells of rules that are not drawn, if there are some."""
+    text = f"{hidden} more rule{'s' * (hidden > 1)}"
+    return [Row("", (f"… {text}",), text)] if hidden else []
 
 
 def _shut(card: Card) -> Card:
