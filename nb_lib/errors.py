@@ -41,6 +41,9 @@ class RulesetError(NbError):
             -A INPUT -p tcp --dprt 80 -j ACCEPT
                             ^^^^^^
           hint: did you mean --dport?
+
+    ``said`` is what iptables itself says, ``status`` its exit status, and ``kernel`` the kernel's reason
+    (``Invalid argument``) if it is the kernel that refuses; see ``nb_lib.options.RefusedError``.
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class RulesetError(NbError):
         token: str = "",
         line: str = "",
         hint: str = "",
+        said: str = "",
+        status: int = 2,
+        kernel: str = "",
     ) -> None:
         self.reason = reason
         self.lineno = lineno
@@ -59,6 +65,7 @@ class RulesetError(NbError):
         self.token = token
         self.line = line
         self.hint = hint
+        self.said, self.status, self.kernel = said, status, kernel
         super().__init__(self._text())
 
     def _text(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib.net import BITS
+from nb_lib.options import RefusedError
 
 if TYPE_CHECKING:
     from nb_lib.options import Settings
@@ -219,7 +220,11 @@ class Number(Word):
 
     def read(self, word: str, _family: int) -> int:
         """Read the number; raise ValueError outside the bounds."""
-        return parse_number(word, self.low, self.high)
+        try:
+            return parse_number(word, self.low, self.high)
+        except ValueError as error:
+            said = '{name}: bad value for option "{option}", or out of range '
+            raise RefusedError(str(error), f"{said}({self.low}-{self.high}).\n") from None
 
     def save(self, value: Any) -> str:
         """Write the number in its form."""

@@ -32,6 +32,29 @@ class Setting(NamedTuple):
 Settings = Mapping[str, Setting]  # option name, as the table writes it → setting
 
 
+class RefusedError(ValueError):
+    """What iptables refuses: the reason in our words, and what iptables itself says.
+
+    ``said`` is its own sentence, without the program's name before it; ``{name}`` and ``{option}`` stand for
+    the extension and the option. ``status`` is its exit status. ``kernel`` is set if it is the kernel
+    that refuses: the words of strerror(3), such as ``Invalid argument``.
+    """
+
+    def __init__(self, reason: str, said: str = "", *, status: int = 2, kernel: str = "") -> None:
+        super().__init__(reason)
+        self.said, self.status, self.kernel = said, status, kernel
+
+
+# What iptables says of any option. Linux user space: libxtables/xtoptions.c xtables_option_parse().
+SAYINGS = {
+    "inverted": '{name}: option "{option}" cannot be inverted.\n',
+    "twice": '{name}: option "{option}" can only be used once.\n',
+    "group": '{name}: option "{option}" cannot be used together with "{other}".\n',
+    "missing": '{name}: option "{option}" must be specified\n',
+    "value": "",
+}
+
+
 class Kind(Protocol):
     """A kind of value: how words become a value and how a value becomes words.
 
@@ -67,7 +90,10 @@ class Option:
     ``group`` names options of which at most one may stand in a rule. ``divides`` names options of
     which a new set begins behind this one (``--next``); its value holds the sets that are complete.
     An option that ``repeats`` may come again: the last one counts. ``label`` is the word for the
-    packet's fact in reasons.
+    packet's fact in reasons. ``listed`` is how ``iptables -L`` shows it, behind a blank: ``{value}`` is the
+    value as it is saved, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank. ``says``
+    holds what iptables says of this option where that differs from what it says of any (``SAYINGS``);
+    ``warns`` returns what it says of a value that it takes nevertheless.
     """
 
     name: str
@@ -82,6 +108,9 @@ class Option:
     repeats: bool = False
     label: str = ""
     help: str = ""
+    listed: str = ""
+    says: Mapping[str, str] = field(default_factory=dict)
+    warns: Callable[[Any], str] | None = None
 
     def hides(self, setting: Setting) -> bool:
         """Tell whether iptables-save leaves the option out."""
@@ -225,7 +254,9 @@ class Extension:
     that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError for
     combinations that iptables refuses. ``save`` replaces the generic printing where the table
     cannot say it. ``beyond`` is what is not modelled and why: option → reason, the option empty for
-    the extension as a whole; the answer is *undecided* then, and nothing helps.
+    the extension as a whole; the answer is *undecided* then, and nothing helps. ``listed`` returns what
+    ``iptables -L`` shows (numeric: with -n), from its first blank on, where the options' own ``listed``
+    do not say it. ``says`` is as in ``Option``, for all options.
     """
 
     name: str
@@ -245,6 +276,8 @@ class Extension:
     summary: str = ""
     source: str = ""  # kernel file and man page section
     beyond: Mapping[str, str] = field(default_factory=dict)
+    listed: Callable[[Use, bool], str] | None = None
+    says: Mapping[str, str] = field(default_factory=dict)
     known: bool = True
     legacy: Extension | None = None  # its form under iptables-legacy, where that differs
     by_name: Mapping[str, Option] = field(
@@ -262,6 +295,10 @@ class Extension:
         object.__setattr__(self, "by_name", names)
         awaited = tuple(o for o in self.options if o.required or o.default is not None)
         object.__setattr__(self, "awaited", awaited)
+
+    def saying(self, key: str, option: Option) -> str:
+        """Return what iptables says of an option: ``key`` is one of ``SAYINGS``."""
+        return option.says.get(key) or self.says.get(key) or SAYINGS[key]
 
     def under(self, backend: str) -> Extension:
         """Return the form that the extension has under a backend, ``nft`` or ``legacy``."""

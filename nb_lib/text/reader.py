@@ -13,7 +13,7 @@ from nb_lib.errors import RulesetError, suggest
 from nb_lib.hooks import HOOKS
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import core as core_of
-from nb_lib.options import Extension, Option, Setting, Use, unknown
+from nb_lib.options import Extension, Option, RefusedError, Setting, Use, unknown
 from nb_lib.rules import Counters
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
@@ -49,7 +49,8 @@ def normal(extension: Extension, settings: dict[str, Setting], family: int) -> d
     for option in extension.awaited:
         if option.name not in settings:
             if option.required:
-                raise ValueError(f"{extension.name}: {option.name} is missing")
+                said = extension.saying("missing", option).replace("{option}", option.name)
+                raise RefusedError(f"{extension.name}: {option.name} is missing", said)
             if option.default is not None:
                 settings[option.name] = Setting(option.default)
     if extension.tidy is not None:
@@ -88,6 +89,8 @@ class Reader:
         self.target: Loaded | None = None
         self.jump, self.goto = "", False
         self.counters: Counters | None = None
+        self.spoken = ""  # the option that is being read, as the rule spells it
+        self.warnings: list[str] = []  # what iptables says of a rule that it takes
         self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
     def read(self) -> None:
@@ -293,33 +296,44 @@ class Reader:
         self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word
     ) -> None:
         """Read an option's value, the ``!`` before it considered."""
+        self.spoken = word.text
         inverted = self.inverted is not None
         if inverted and not option.invertible:
-            raise self.error(f"{option.name} cannot be inverted with !", word)
+            reason = f"{option.name} cannot be inverted with !"
+            raise self.refusal(reason, word, extension, option, "inverted")
         self.inverted = None
         if option.divides:
             self.divide(settings, option)
             return
         if option.name in settings and not option.repeats:
-            raise self.error(f"multiple {word.text} options are not allowed", word)
-        arity = option.kind.arity
-        if arity < 0:
-            arity = int(
-                self.at < len(self.words) and self.words[self.at].text[:1] not in ("-", "!")
-            )
-        taken = [self.value(word) for _ in range(arity)]
+            reason = f"multiple {word.text} options are not allowed"
+            raise self.refusal(reason, word, extension, option, "twice")
+        taken = self.values(option, word)
         if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
             raise self.error(f"! stands before the option: ! {word.text}", taken[0])
         for other in extension.options:
             if option.group and other.group == option.group and other.name in settings:
-                raise self.error(f"{option.name} and {other.name} exclude each other", word)
+                reason = f"{option.name} and {other.name} exclude each other"
+                error = self.refusal(reason, word, extension, option, "group")
+                error.said = error.said.replace("{other}", other.name)
+                raise error
         try:
             value = option.kind.parse([w.text for w in taken], self.family)
         except ValueError as error:
-            raise self.error(str(error), taken[0] if taken else word) from None
+            raise self.translated(error, taken[0] if taken else word, extension, option) from None
+        if option.warns is not None and (warning := option.warns(value)):
+            self.warnings.append(warning)
         if len(taken) == 1:
             self.latest = (extension, dict(settings), option, inverted)
         settings[option.name] = Setting(value, inverted)
+
+    def values(self, option: Option, word: Word) -> list[Word]:
+        """Take the words of an option's value."""
+        arity = option.kind.arity
+        if arity < 0:  # it may be missing
+            here = self.words[self.at].text[:1] if self.at < len(self.words) else "-"
+            arity = int(here not in ("-", "!"))
+        return [self.value(word) for _ in range(arity)]
 
     @staticmethod
     def divide(settings: dict[str, Setting], option: Option) -> None:
@@ -335,7 +349,28 @@ class Reader:
         try:
             return normal(extension, settings, self.family)
         except ValueError as error:
-            raise self.error(str(error), word) from None
+            raise self.translated(error, word, extension) from None
+
+    def refusal(
+        self, reason: str, word: Word, extension: Extension, option: Option, key: str
+    ) -> RulesetError:
+        """Return the error in an option, with what iptables says of it."""
+        said = extension.saying(key, option)
+        return self.translated(RefusedError(reason, said), word, extension, option)
+
+    def translated(
+        self, error: ValueError, word: Word, extension: Extension, option: Option | None = None
+    ) -> RulesetError:
+        """Return the error that points at ``word``, with what iptables says of the value."""
+        found = self.error(str(error), word)
+        said = option and (option.says.get("value") or extension.says.get("value"))
+        if isinstance(error, RefusedError):
+            found.status, found.kernel = error.status, error.kernel
+            said = said or error.said
+        found.said = (said or "").replace("{name}", extension.name).replace("{word}", word.text)
+        if option:
+            found.said = found.said.replace("{option}", self.spoken)
+        return found
 
     def value(self, option: Word) -> Word:
         """Take the next word as a value of ``option``."""

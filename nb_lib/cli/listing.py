@@ -1,0 +1,77 @@
+"""What ``iptables -L`` prints, byte for byte.
+
+Sources: iptables/iptables.c print_firewall(), iptables/nft-shared.c print_rule_details(); observed with
+iptables 1.8.9.
+"""
+
+from __future__ import annotations
+
+from nb_lib import names
+from nb_lib.addresses import Network
+from nb_lib.kinds import IPV4
+from nb_lib.options import Setting, Use
+from nb_lib.rules import Rule
+
+_NETWORK = Network()
+
+
+def details(rule: Rule, *, numeric: bool) -> str:
+    """Return what stands behind a rule's destination: its matches and its target's options."""
+    uses = (*rule.matches, *((rule.target,) if rule.target else ()))
+    return "".join(use_listed(use, numeric=numeric) for use in uses)
+
+
+def use_listed(use: Use, *, numeric: bool) -> str:
+    """Return what is shown of one extension, with a blank before each part."""
+    extension = use.extension
+    if extension.listed is not None:
+        return extension.listed(use, numeric)
+    pieces = []
+    for option in extension.options:
+        setting = use.settings.get(option.name)
+        if setting is not None and option.listed:
+            pieces.append(" " + filled(option.listed, option.kind.save(setting.value), setting))
+    return "".join(pieces)
+
+
+def filled(pattern: str, value: str, setting: Setting) -> str:
+    """Fill in how ``-L`` shows an option: ``{! }dpt:{value}``."""
+    mark, spaced = ("!", "! ") if setting.inverted else ("", "")
+    return pattern.replace("{!}", mark).replace("{! }", spaced).replace("{value}", value)
+
+
+def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:
+    """Return a rule as ``-L`` shows it; ``interfaces`` adds the columns that ``-v`` has."""
+    get = rule.core.settings.get
+    name = rule.jump or (rule.target.name if rule.target else "")
+    protocol, fragment = get("-p"), get("-f")
+    opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}" if rule.family == IPV4 else "  "
+    pieces = [
+        f"{name:<9} {_mark(protocol)}{_protocol(protocol, numeric=numeric):<4} {opt} ",
+        *(_interface(get(o), numeric) for o in ("-i", "-o") if interfaces),
+        *(f"{_mark(get(o))}{_network(get(o), rule.family, numeric):<19} " for o in ("-s", "-d")),
+        "[goto] " if rule.goto else "",
+    ]
+    return "".join(pieces) + details(rule, numeric=numeric)
+
+
+def _mark(setting: Setting | None, plain: str = " ") -> str:
+    return "!" if setting and setting.inverted else plain
+
+
+def _protocol(setting: Setting | None, *, numeric: bool) -> str:
+    number = setting.value if setting else 0
+    if numeric:
+        return str(number)
+    return names.protocol_names().get(number, str(number)) if number else "all"
+
+
+def _interface(setting: Setting | None, numeric: bool) -> str:
+    name = setting.value if setting else "*" if numeric else "any"
+    return f" {_mark(setting, '') + name:<6} "
+
+
+def _network(setting: Setting | None, family: int, numeric: bool) -> str:
+    if setting is None:
+        return ("0.0.0.0/0" if family == IPV4 else "::/0") if numeric else "anywhere"
+    return _NETWORK.show(setting.value)
