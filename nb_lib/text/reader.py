@@ -95,6 +95,14 @@ class Reader:
 
     def read(self) -> None:
         """Read all words. Raise RulesetError at the first that fits nowhere."""
+        self.take_words()
+        if self.inverted:
+            raise self.error("nothing follows the !", self.inverted)
+        self.finish_uses()
+        self.finish_core()
+
+    def take_words(self) -> None:
+        """Read the words one by one."""
         while self.at < len(self.words):
             word = self.words[self.at]
             self.at += 1
@@ -105,8 +113,9 @@ class Reader:
                 continue
             self.latest = None
             self.word(word)
-        if self.inverted:
-            raise self.error("nothing follows the !", self.inverted)
+
+    def finish_uses(self) -> None:
+        """Bring what matches and target were told into its normal form, in iptables' order."""
         native = self.dialect.backend == "nft"
         if native:
             merge(self.matches)
@@ -119,6 +128,9 @@ class Reader:
             if not (extension.known or raw or extension.name in _NOT_MODELLED):
                 raise self.no_chain(word)
             self.target = (extension, self.finish(extension, settings, word), raw, word)
+
+    def finish_core(self) -> None:
+        """The same for what every rule may ask; iptables looks at addresses last."""
         self.core = self.finish(self.every, self.core, self.words[0]) if self.core else self.core
 
     def word(self, word: Word) -> None:
