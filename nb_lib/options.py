@@ -32,6 +32,9 @@ class Setting(NamedTuple):
 Settings = Mapping[str, Setting]  # option name, as the table writes it → setting
 
 
+INVALID = "Invalid argument"  # strerror(EINVAL), which is what the kernel nearly always says
+
+
 class RefusedError(ValueError):
     """What iptables refuses: the reason in our words, and what iptables itself says.
 
@@ -50,9 +53,17 @@ SAYINGS = {
     "inverted": '{name}: option "{option}" cannot be inverted.\n',
     "twice": '{name}: option "{option}" can only be used once.\n',
     "group": '{name}: option "{option}" cannot be used together with "{other}".\n',
+    "also": '{name}: option "{option}" also requires "{other}".\n',
     "missing": '{name}: option "{option}" must be specified\n',
     "value": "",
 }
+
+
+def of_two(key: str, option: str, other: str, reason: str = "") -> RefusedError:
+    """Return the error of two options: they exclude each other (group), one needs the other (also)."""
+    usual = {"group": f"{option} and {other} exclude each other", "also": f"{option} needs {other}"}
+    said = SAYINGS[key].replace("{option}", option).replace("{other}", other)
+    return RefusedError(reason or usual[key], said)
 
 
 class Kind(Protocol):
@@ -252,7 +263,9 @@ class Extension:
     ``place`` says more if that depends on the options.
     ``test`` is a match's meaning, ``act`` a target's. ``tidy`` turns settings into the normal form
     that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError for
-    combinations that iptables refuses. ``save`` replaces the generic printing where the table
+    combinations that iptables refuses. ``check`` looks at the whole rule, as the kernel does: it returns why
+    the kernel calls it invalid (or an empty string), and raises RefusedError for what iptables says itself.
+    ``save`` replaces the generic printing where the table
     cannot say it. ``beyond`` is what is not modelled and why: option → reason, the option empty for
     the extension as a whole; the answer is *undecided* then, and nothing helps. ``listed`` returns what
     ``iptables -L`` shows (numeric: with -n), from its first blank on, where the options' own ``listed``
@@ -286,6 +299,9 @@ class Extension:
     awaited: tuple[Option, ...] = field(
         init=False, compare=False, repr=False, default=()
     )  # required, or with a default
+    grouped: tuple[Option, ...] = field(
+        init=False, compare=False, repr=False, default=()
+    )  # of those with a group at most one may stand in a rule
 
     def __post_init__(self) -> None:
         names = {}
@@ -295,6 +311,7 @@ class Extension:
         object.__setattr__(self, "by_name", names)
         awaited = tuple(o for o in self.options if o.required or o.default is not None)
         object.__setattr__(self, "awaited", awaited)
+        object.__setattr__(self, "grouped", tuple(o for o in self.options if o.group))
 
     def saying(self, key: str, option: Option) -> str:
         """Return what iptables says of an option: ``key`` is one of ``SAYINGS``."""

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from nb_lib.errors import RulesetError
 from nb_lib.matches import core as core_of
-from nb_lib.options import Extension, Option, Setting, Use
+from nb_lib.options import INVALID, Extension, Option, RefusedError, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word, words
 from nb_lib.text.link import reader_of
-from nb_lib.text.reader import Dialect, Reader, normal
+from nb_lib.text.normal import normal
+from nb_lib.text.reader import Dialect, Reader
 from nb_lib.text.shapes import Shapes
 
 # Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold
@@ -260,21 +261,21 @@ def _last_word(clause: str) -> tuple[str, str]:
 
 
 def _check(rule: Rule, line: str, lineno: int) -> None:
-    """Raise RulesetError if the rule as a whole is one that iptables refuses."""
-    for use in rule.matches:
-        if use.extension.check is not None and (reason := use.extension.check(use, rule)):
-            raise _complaint(reason, use, line, lineno)
-    target = rule.target
-    if (
-        target is not None
-        and target.extension.check is not None
-        and (reason := target.extension.check(target, rule))
-    ):
-        raise _complaint(reason, target, line, lineno)
+    """Raise RulesetError if the rule as a whole is one that iptables or the kernel refuses."""
+    for use in (*rule.matches, rule.target):
+        if use is None or use.extension.check is None:
+            continue
+        try:
+            reason = use.extension.check(use, rule)
+        except RefusedError as error:
+            raise _complaint(error, use, line, lineno) from None
+        if reason:
+            raise _complaint(RefusedError(reason, kernel=INVALID), use, line, lineno)
 
 
-def _complaint(reason: str, use: Use, line: str, lineno: int) -> RulesetError:
+def _complaint(error: RefusedError, use: Use, line: str, lineno: int) -> RulesetError:
     at = line.find(use.name)
     return RulesetError(
-        reason, lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line
-    )
+        str(error), lineno=lineno, col=at + 1 if at >= 0 else 1, token=use.name, line=line,
+        said=error.said.replace("{name}", use.name), status=error.status, kernel=error.kernel,
+    )  # fmt: skip

@@ -20,6 +20,7 @@ from nb_lib.targets import known_names as target_names
 from nb_lib.text.hints import option_hint
 from nb_lib.text.lexer import Word
 from nb_lib.text.native import Loaded, drop_empty, merge
+from nb_lib.text.normal import normal
 from nb_lib.text.spelling import RULE_WORDS, full_name, quote
 
 # Targets of xtables-addons, which nb_lib does not model. Without a word behind it any other name is
@@ -39,25 +40,6 @@ class Dialect(NamedTuple):
     family: int
     chains: frozenset[str]
     backend: str = "nft"
-
-
-def normal(extension: Extension, settings: dict[str, Setting], family: int) -> dict[str, Setting]:
-    """Fill in defaults and bring settings into the form and order that iptables-save prints.
-
-    Raises ValueError for what iptables refuses.
-    """
-    for option in extension.awaited:
-        if option.name not in settings:
-            if option.required:
-                said = extension.saying("missing", option).replace("{option}", option.name)
-                raise RefusedError(f"{extension.name}: {option.name} is missing", said)
-            if option.default is not None:
-                settings[option.name] = Setting(option.default)
-    if extension.tidy is not None:
-        settings = extension.tidy(settings, family)
-    if len(settings) < 2:
-        return settings
-    return {o.name: settings[o.name] for o in extension.options if o.name in settings}
 
 
 class Reader:
@@ -89,7 +71,8 @@ class Reader:
         self.target: Loaded | None = None
         self.jump, self.goto = "", False
         self.counters: Counters | None = None
-        self.spoken = ""  # the option that is being read, as the rule spells it
+        self.typed = ""  # the word that is being read, as the rule spells it
+        self.spoken = ""  # the option that is being read, in full
         self.warnings: list[str] = []  # what iptables says of a rule that it takes
         self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
@@ -108,10 +91,12 @@ class Reader:
             self.at += 1
             if word.text == "!" and not word.quoted:
                 if self.inverted:
-                    raise self.error("two ! in a row", word)
+                    said = "multiple consecutive ! not allowed"
+                    raise self.error("two ! in a row", word, said=said)
                 self.inverted = word
                 continue
             self.latest = None
+            self.typed = word.text
             self.word(word)
 
     def finish_uses(self) -> None:
@@ -151,7 +136,8 @@ class Reader:
         elif text.startswith("-") and len(text) > 1:
             self.extension_option(word)
         else:
-            raise self.error(f'bad argument "{text}": an option starts with -', word)
+            said = f"Bad argument `{text}'"
+            raise self.error(f'bad argument "{text}": an option starts with -', word, said=said)
 
     def joined(self, word: Word) -> None:
         """Read a short option and what stands in the same word: ``-mtcp``, ``-fi eth0``.
@@ -196,7 +182,8 @@ class Reader:
     def load_target(self, word: Word, option: Word, *, goto: bool) -> None:
         """Load the target, or note the chain, that ``-j`` or ``-g`` names."""
         if self.target or self.jump:
-            raise self.error(f"multiple {option.text} options", option)
+            said = "multiple -j flags not allowed"
+            raise self.error(f"multiple {option.text} options", option, said=said)
         name = word.text
         extension = None if goto else find_target(name, self.family)
         if not name or (goto and name not in self.dialect.chains):
@@ -263,9 +250,8 @@ class Reader:
             self.option(implied, self.matches[-1][1], implied.by_name[word.text], word)
             return
         if not self.respelt(word):
-            raise self.error(
-                f'unknown option "{word.text}"', word, hint=self.option_hint(word.text)
-            )
+            reason = f'unknown option "{self.typed}"'
+            raise self.error(reason, word, hint=self.option_hint(word.text), said=reason)
 
     def respelt(self, word: Word) -> bool:
         """Read a long option that is cut short, or joined to its value by ``=``, as getopt_long(3) does."""
@@ -310,6 +296,10 @@ class Reader:
         """Read an option's value, the ``!`` before it considered."""
         self.spoken = word.text
         inverted = self.inverted is not None
+        taken = self.values(option, word)
+        if option.name in settings and not option.repeats and not option.divides:
+            reason = f"multiple {word.text} options are not allowed"
+            raise self.refusal(reason, word, extension, option, "twice")
         if inverted and not option.invertible:
             reason = f"{option.name} cannot be inverted with !"
             raise self.refusal(reason, word, extension, option, "inverted")
@@ -317,18 +307,8 @@ class Reader:
         if option.divides:
             self.divide(settings, option)
             return
-        if option.name in settings and not option.repeats:
-            reason = f"multiple {word.text} options are not allowed"
-            raise self.refusal(reason, word, extension, option, "twice")
-        taken = self.values(option, word)
         if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
             raise self.error(f"! stands before the option: ! {word.text}", taken[0])
-        for other in extension.options:
-            if option.group and other.group == option.group and other.name in settings:
-                reason = f"{option.name} and {other.name} exclude each other"
-                error = self.refusal(reason, word, extension, option, "group")
-                error.said = error.said.replace("{other}", other.name)
-                raise error
         try:
             value = option.kind.parse([w.text for w in taken], self.family)
         except ValueError as error:
@@ -387,7 +367,8 @@ class Reader:
     def value(self, option: Word) -> Word:
         """Take the next word as a value of ``option``."""
         if self.at >= len(self.words):
-            raise self.error(f'option "{option.text}" requires an argument', option)
+            said = f'option "{self.typed}" requires an argument'
+            raise self.error(f'option "{option.text}" requires an argument', option, said=said)
         self.at += 1
         return self.words[self.at - 1]
 
@@ -412,7 +393,7 @@ class Reader:
             Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
         )
 
-    def error(self, reason: str, word: Word, *, hint: str = "") -> RulesetError:
+    def error(self, reason: str, word: Word, *, hint: str = "", said: str = "") -> RulesetError:
         """Return the error that points at ``word``."""
         return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
-                            line=self.line, hint=hint)  # fmt: skip
+                            line=self.line, hint=hint, said=said)  # fmt: skip
