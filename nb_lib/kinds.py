@@ -162,6 +162,10 @@ class Word:
         """Return the value as a reason names it."""
         return self.save(value)
 
+    def listed(self, value: Any, _numeric: bool) -> str:
+        """Return the value as ``iptables -L`` shows it."""
+        return self.save(value)
+
 
 class FileName(Word):
     """A name that becomes a file's under /proc."""

@@ -90,6 +90,9 @@ class Kind(Protocol):
     def show(self, value: Any) -> str:
         """Return ``value`` as a reason names it: ``443``, ``0x4000/0x4000``, ``10.0.0.0/8``."""
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Return ``value`` as ``iptables -L`` shows it (numeric: with -n), mostly as it is saved."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -102,7 +105,8 @@ class Option:
     which a new set begins behind this one (``--next``); its value holds the sets that are complete.
     An option that ``repeats`` may come again: the last one counts. ``label`` is the word for the
     packet's fact in reasons. ``listed`` is how ``iptables -L`` shows it, behind a blank: ``{value}`` is the
-    value as it is saved, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank. ``says``
+    value as its kind lists it, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank, ``{s}``
+    an ``s`` if the value is a range (``nb_lib.listed``). ``says``
     holds what iptables says of this option where that differs from what it says of any (``SAYINGS``);
     ``warns`` returns what it says of a value that it takes nevertheless.
     """

@@ -9,7 +9,8 @@ from __future__ import annotations
 from nb_lib import names
 from nb_lib.addresses import Network
 from nb_lib.kinds import IPV4
-from nb_lib.options import Setting, Use
+from nb_lib.listed import use_listed
+from nb_lib.options import Setting
 from nb_lib.rules import Rule
 
 _NETWORK = Network()
@@ -19,25 +20,6 @@ def details(rule: Rule, *, numeric: bool) -> str:
     """Return what stands behind a rule's destination: its matches and its target's options."""
     uses = (*rule.matches, *((rule.target,) if rule.target else ()))
     return "".join(use_listed(use, numeric=numeric) for use in uses)
-
-
-def use_listed(use: Use, *, numeric: bool) -> str:
-    """Return what is shown of one extension, with a blank before each part."""
-    extension = use.extension
-    if extension.listed is not None:
-        return extension.listed(use, numeric)
-    pieces = []
-    for option in extension.options:
-        setting = use.settings.get(option.name)
-        if setting is not None and option.listed:
-            pieces.append(" " + filled(option.listed, option.kind.save(setting.value), setting))
-    return "".join(pieces)
-
-
-def filled(pattern: str, value: str, setting: Setting) -> str:
-    """Fill in how ``-L`` shows an option: ``{! }dpt:{value}``."""
-    mark, spaced = ("!", "! ") if setting.inverted else ("", "")
-    return pattern.replace("{!}", mark).replace("{! }", spaced).replace("{value}", value)
 
 
 def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:

@@ -1,0 +1,55 @@
+"""How ``iptables -L`` shows the options of one match or target.
+
+Most extensions print a word of their own and then their options in the order of their table; the
+patterns stand in the tables (``Option.listed``). Source: the ``print`` functions of iptables' extensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nb_lib.kinds import Range
+from nb_lib.options import Option, Setting, Use
+
+
+def use_listed(use: Use, *, numeric: bool) -> str:
+    """Return what is shown of one extension, with a blank before each part."""
+    extension = use.extension
+    if extension.listed is not None:
+        return extension.listed(use, numeric)
+    return options_listed(use, numeric)
+
+
+def headed(words: str) -> Callable[[Use, bool], str]:
+    """Return an ``Extension.listed``: ``words`` (their first blank included), then the options."""
+    return lambda use, numeric: words + options_listed(use, numeric)
+
+
+def options_listed(use: Use, numeric: bool) -> str:
+    """Return the options that have a pattern, each with a blank before it.
+
+    What iptables-save leaves out is left out here too, but for what a ``!`` stands before.
+    """
+    pieces = []
+    for option in use.extension.options:
+        setting = use.settings.get(option.name)
+        if (
+            setting is not None
+            and option.listed
+            and (setting.inverted or not option.hides(setting))
+        ):
+            pieces.append(" " + option_listed(option, setting, numeric))
+    return "".join(pieces)
+
+
+def option_listed(option: Option, setting: Setting, numeric: bool) -> str:
+    """Fill in how ``-L`` shows an option: ``{! }dpt{s}:{value}``."""
+    mark, spaced = ("!", "! ") if setting.inverted else ("", "")
+    several = "s" if _several(setting.value) else ""
+    pattern = option.listed.replace("{!}", mark).replace("{! }", spaced).replace("{s}", several)
+    return pattern.replace("{value}", option.kind.listed(setting.value, numeric))
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, Range) and value.low != value.high
