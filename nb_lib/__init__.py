@@ -10,15 +10,17 @@ Fourteen names are enough::
     draw(host.ruleset["nat"])   # the chains, without a packet
     draw(hooks)                 # where a rule can see a packet
     live(host, tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")     # in Jupyter: edit the packet
+
+They are loaded when the first of them is used: a command of ``nb_lib.cli`` answers in a fraction of
+the time that engine and views need to load.
 """
 
-from nb_lib import hooks
-from nb_lib.engine import Host, load
-from nb_lib.errors import NbError, RulesetError
-from nb_lib.packet import Packet, icmp, tcp, udp
-from nb_lib.text import check, parse, save
-from nb_lib.views import draw
-from nb_lib.widget import live
+# ruff: noqa: F403, F405 - the names of __all__ come from nb_lib.face
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nb_lib.face import *
 
 __all__ = [
     "Host",
@@ -36,3 +38,18 @@ __all__ = [
     "tcp",
     "udp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the face when one of its names is first asked for (PEP 562)."""
+    if name == "hooks":  # a module, which nb_lib's own modules import without the face
+        return import_module("nb_lib.hooks")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    face = import_module("nb_lib.face")
+    globals().update({known: getattr(face, known) for known in __all__})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -33,3 +33,16 @@ def test_the_face_needs_nothing_but_python() -> None:
     code = f"import nb_lib, sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_face_is_the_list_of_its_module() -> None:
+    from nb_lib import face
+
+    assert face.__all__ == nb_lib.__all__
+
+
+def test_a_module_of_the_core_does_not_load_the_face() -> None:
+    code = "import nb_lib.cli, nb_lib, sys; nb_lib.hooks; print('nb_lib.engine' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "False\n"
+    assert not hasattr(nb_lib, "no_such_name")
