@@ -8,11 +8,13 @@ libxtables/xtoptions.c xtopt_parse_host(), xtopt_parse_hostmask(), xtopt_parse_p
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib.kinds import IPV4, U8, U16, U32, Word, leading_number, octets, parse_number
+from nb_lib.kinds import IPV4, IPV6, U8, U16, U32, Word, leading_number, octets, parse_number
 from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
+from nb_lib.options import RefusedError
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -50,6 +52,36 @@ def read_host(word: str, family: int) -> Address:
     return IPv4Address(value)
 
 
+def resolve(word: str, family: int) -> Address:
+    """Read a host; raise RefusedError with the words of gai_strerror(3). xtopt_parse_host()."""
+    try:
+        return read_host(word, family)
+    except ValueError as error:
+        raise RefusedError(str(error), f"getaddrinfo: {_unresolved(word, family)}\n") from None
+
+
+def _unresolved(word: str, family: int) -> str:
+    """Return what getaddrinfo(3) says of a word that is no address, on a host without name servers."""
+    other = IPV6 if family == IPV4 else IPV4
+    if _is_address(word.partition("%")[0], other):
+        if family == IPV4 or "%" not in word:
+            return "Address family for hostname not supported"
+    elif _HOSTNAME.fullmatch(word) and not (family == IPV4 and _DIGITS.fullmatch(word)):
+        return "Temporary failure in name resolution"
+    return "Name or service not known"
+
+
+_HOSTNAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_.][a-zA-Z0-9_.-]*")
+_DIGITS = re.compile(r"[0-9.]*[0-9]")  # never a name, where an IPv4 address is asked for
+
+
+def _is_address(word: str, family: int) -> bool:
+    try:
+        return word != "localhost" and bool(read_host(word, family).version)
+    except ValueError:
+        return False
+
+
 def read_dotted(word: str, family: int) -> Address:
     """Read a host whose missing parts are zeros on the right."""
     parts = [_number(part) for part in word.split(".")]
@@ -59,11 +91,16 @@ def read_dotted(word: str, family: int) -> Address:
 
 
 def read_mask(word: str, family: int) -> int:
-    """Read a mask: the length of a prefix, or written as an address."""
+    """Read a mask: the length of a prefix, or written as an address. xtopt_parse_plen()."""
     try:
         length = parse_number(word, 0, BITS[family])
     except ValueError:
-        return int(read_host(word, family))
+        try:
+            return int(read_host(word, family))
+        except ValueError as error:
+            said = f"neither a valid network mask nor valid CIDR (0-{BITS[family]}).\n"
+            said = f'{{name}}: bad value for option "{{option}}", {said}'
+            raise RefusedError(str(error), said) from None
     return (1 << BITS[family]) - (1 << BITS[family] - length)
 
 
@@ -90,12 +127,27 @@ class Network(Word):
         try:
             return parse_net(word, family)
         except ValueError:
-            name, slash, mask = word.partition("/")
+            return self.named(word, family)
+
+    @staticmethod
+    def named(word: str, family: int) -> Net:
+        """Read a network that is not written plainly. xtables.c xtables_ipparse_multiple()."""
+        name, slash, mask = word.partition("/")
+        try:
+            parse_net(
+                f"{IPv4Address(0) if family == IPV4 else IPv6Address(0)}{slash}{mask}", family
+            )
+        except ValueError as error:
+            said = f"invalid mask `{word.rpartition('/')[2]}' specified"
+            raise RefusedError(str(error), said) from None
+        try:
+            address = read_dotted(name, family)
+        except ValueError:
             try:
-                address = read_dotted(name, family)
-            except ValueError:
                 address = read_host(name, family)
-            return parse_net(f"{address}{slash}{mask}", family)
+            except ValueError as error:
+                raise RefusedError(str(error), f"host/network `{name}' not found") from None
+        return parse_net(f"{address}{slash}{mask}", family)
 
     def save(self, value: Any) -> str:
         """Write ``10.0.0.0/8`` or, for a mask that is no prefix, ``1.0.0.4/255.0.0.255``."""
@@ -128,7 +180,7 @@ class HostNetwork(Word):
     def read(self, word: str, family: int) -> HostMask:
         """Read the host and its mask."""
         name, slash, mask = word.partition("/")
-        host = read_host(name, family)
+        host = resolve(name, family)
         return HostMask(host, read_mask(mask, family) if slash else (1 << BITS[family]) - 1)
 
     def save(self, value: Any) -> str:
@@ -149,7 +201,7 @@ class Host(Word):
 
     def read(self, word: str, family: int) -> Address:
         """Read the address."""
-        return read_host(word, family)
+        return resolve(word, family)
 
     def save(self, value: Any) -> str:
         """Write the address as inet_ntop(3) does."""
@@ -184,10 +236,20 @@ class Interface(Word):
     def read(self, word: str, _family: int) -> str:
         """Read the name; the kernel allows 15 characters."""
         if not word:
-            raise ValueError("an empty interface name matches nothing")
+            said = "Empty interface is likely to be undesired"
+            raise RefusedError("an empty interface name matches nothing", said)
         if len(octets(word)) > _NAME_LENGTH:
-            raise ValueError(f"{word!r} is longer than {_NAME_LENGTH} characters")
+            said = f"interface name `{word}' must be shorter than IFNAMSIZ ({_NAME_LENGTH})"
+            raise RefusedError(f"{word!r} is longer than {_NAME_LENGTH} characters", said)
         return word
+
+
+def weird(name: str) -> str:
+    """Return what iptables says of a name that no device can have. xtables_parse_interface()."""
+    if "/" not in name and " " not in name:
+        return ""
+    odd = "'/' and ' ' are not allowed by the kernel"
+    return f"Warning: weird character in interface `{name}' ({odd}).\n"
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -43,7 +43,8 @@ class RulesetError(NbError):
           hint: did you mean --dport?
 
     ``said`` is what iptables itself says, ``status`` its exit status, and ``kernel`` the kernel's reason
-    (``Invalid argument``) if it is the kernel that refuses; see ``nb_lib.options.RefusedError``.
+    (``Invalid argument``) if it is the kernel that refuses; see ``nb_lib.options.RefusedError``. What is
+    ``bare`` iptables says without its own name before it.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class RulesetError(NbError):
         self.line = line
         self.hint = hint
         self.said, self.status, self.kernel = said, status, kernel
+        self.bare = False
         super().__init__(self._text())
 
     def _text(self) -> str:

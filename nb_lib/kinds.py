@@ -25,6 +25,9 @@ _NUMBER = re.compile(r"\s*\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
+TOO_MANY = '{name}: Too many components for option "{option}" (max: 2)\n'
+
+
 class Range(NamedTuple):
     """Whole numbers from ``low`` to ``high``, both included."""
 
@@ -136,18 +139,26 @@ class Word:
     arity: int = 1
     metavar: str = "value"
 
-    def __init__(self, metavar: str = "", longest: int = 0) -> None:
+    def __init__(self, metavar: str = "", longest: int = 0, shortest: int = 0) -> None:
         self.metavar = metavar or self.metavar
-        self.longest = longest
+        self.longest, self.shortest = longest, shortest
 
     def parse(self, words: Sequence[str], family: int) -> Any:
         """Return the value of the words; raise ValueError with the reason if they have none."""
         return self.read(words[0], family)
 
     def read(self, word: str, _family: int) -> Any:
-        """Return the value of one word."""
+        """Return the value of one word. Linux user space: xtoptions.c xtopt_parse_string()."""
         if self.longest and len(octets(word)) > self.longest:
-            raise ValueError(f"{word!r} is longer than {self.longest} characters")
+            reason = f"{word!r} is longer than {self.longest} characters"
+            raise RefusedError(
+                reason, f"Argument must have a maximum length of {self.longest} characters\n"
+            )
+        if len(word) < self.shortest:
+            reason = f"{word!r} is shorter than {self.shortest} characters"
+            raise RefusedError(
+                reason, f"Argument must have a minimum length of {self.shortest} characters\n"
+            )
         return word
 
     def pattern(self, _family: int) -> str:
@@ -236,7 +247,10 @@ class Number(Word):
 
 
 class NumberRange(Word):
-    """``LOW[:HIGH]``; an open end means the lowest or the highest number there is."""
+    """``LOW[:HIGH]``; an open end means the lowest or the highest number there is.
+
+    Linux user space: libxtables/xtoptions.c xtopt_parse_mint().
+    """
 
     metavar = "low[:high]"
 
@@ -252,6 +266,31 @@ class NumberRange(Word):
 
     def read(self, word: str, _family: int) -> Range:
         """Read one number or two; raise ValueError if they are in the wrong order."""
+        try:
+            return self.ends(word)
+        except RefusedError:
+            raise
+        except ValueError as error:
+            raise RefusedError(str(error), self.complaint(word)) from None
+
+    def complaint(self, word: str) -> str:
+        """Return what iptables says of a word that is no range: of the first part that is wrong."""
+        at = 0
+        for part in word.split(self.separator)[:2]:
+            found = leading_number(part)
+            if part and (found is None or found[0] > self.high):
+                near = f'near "{word[at:]}", or out of range (0-{self.high})'
+                return f'{{name}}: bad value for option "{{option}}" {near}.\n'
+            if part and found and found[1]:
+                near = word[at + len(part) - len(found[1]) :]
+                return (
+                    f'{{name}}: Argument to "{{option}}" has unexpected characters near "{near}".\n'
+                )
+            at += len(part) + 1
+        return TOO_MANY
+
+    def ends(self, word: str) -> Range:
+        """Read one number or two."""
         low, found, high = word.partition(self.separator)
         if not found:
             return Range(*[self.number(word) if word else 0] * 2)
@@ -280,8 +319,19 @@ class Mark(Word):
     def read(self, word: str, _family: int) -> Masked:
         """Read the value and, behind a slash, the mask."""
         value, slash, mask = word.partition("/")
-        low = parse_number(value, 0, self.bits)
-        return Masked(low, parse_number(mask, 0, self.bits) if slash else self.bits)
+        try:
+            low = parse_number(value, 0, self.bits)
+            return Masked(low, parse_number(mask, 0, self.bits) if slash else self.bits)
+        except ValueError as error:
+            raise RefusedError(str(error), self.complaint(word)) from None
+
+    def complaint(self, word: str) -> str:
+        """Return what iptables says of a word that is no mark. xtables.c xtables_parse_mark_mask()."""
+        value = leading_number(word)
+        mask = leading_number(value[1][1:]) if value and value[1][:1] == "/" else (0, "")
+        if value is None or value[0] > self.bits or mask is None or mask[0] > self.bits:
+            return '{name}: bad integer value for option "{option}", or out of range.\n'
+        return '{name}: trailing garbage after value for option "{option}".\n'
 
     def save(self, value: Any) -> str:
         """Write ``0x1`` or ``0x1/0xff``."""

@@ -40,12 +40,23 @@ class RefusedError(ValueError):
 
     ``said`` is its own sentence, without the program's name before it; ``{name}`` and ``{option}`` stand for
     the extension and the option. ``status`` is its exit status. ``kernel`` is set if it is the kernel
-    that refuses: the words of strerror(3), such as ``Invalid argument``.
+    that refuses: the words of strerror(3), such as ``Invalid argument``. ``warning`` is what it prints
+    before the sentence; ``option`` names the option at fault, where several were read.
     """
 
-    def __init__(self, reason: str, said: str = "", *, status: int = 2, kernel: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        said: str = "",
+        *,
+        status: int = 2,
+        kernel: str = "",
+        warning: str = "",
+        option: str = "",
+    ) -> None:
         super().__init__(reason)
         self.said, self.status, self.kernel = said, status, kernel
+        self.warning, self.option = warning, option
 
 
 # What iptables says of any option. Linux user space: libxtables/xtoptions.c xtables_option_parse().
@@ -103,12 +114,13 @@ class Option:
     None. ``hidden`` is a value that iptables-save leaves out, or a test of settings that it does.
     ``group`` names options of which at most one may stand in a rule. ``divides`` names options of
     which a new set begins behind this one (``--next``); its value holds the sets that are complete.
-    An option that ``repeats`` may come again: the last one counts. ``label`` is the word for the
-    packet's fact in reasons. ``listed`` is how ``iptables -L`` shows it, behind a blank: ``{value}`` is the
-    value as its kind lists it, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank, ``{s}``
-    an ``s`` if the value is a range (``nb_lib.listed``). ``says``
-    holds what iptables says of this option where that differs from what it says of any (``SAYINGS``);
-    ``warns`` returns what it says of a value that it takes nevertheless.
+    An option that ``repeats`` may come again: the last one counts. The value of one that is ``late`` is
+    looked at when all other words have been. ``label`` is the word for the packet's fact in reasons.
+    ``listed`` is how ``iptables -L`` shows it, behind a blank: ``{value}`` is the value as its kind lists it,
+    ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank, ``{s}`` an ``s`` if it is a range
+    (``nb_lib.listed``). ``says`` holds what iptables says of this option where that differs from what it
+    says of any (``SAYINGS``), and ``called`` is its name there if that is not ``name``; ``warns`` returns
+    what it says of a value that it takes nevertheless.
     """
 
     name: str
@@ -124,7 +136,9 @@ class Option:
     label: str = ""
     help: str = ""
     listed: str = ""
+    called: str = ""
     says: Mapping[str, str] = field(default_factory=dict)
+    late: bool = False
     warns: Callable[[Any], str] | None = None
 
     def hides(self, setting: Setting) -> bool:
@@ -319,7 +333,12 @@ class Extension:
 
     def saying(self, key: str, option: Option) -> str:
         """Return what iptables says of an option: ``key`` is one of ``SAYINGS``."""
-        return option.says.get(key) or self.says.get(key) or SAYINGS[key]
+        said = option.says.get(key) or self.says.get(key) or SAYINGS[key]
+        return self.filled(said, option)
+
+    def filled(self, said: str, option: Option) -> str:
+        """Put the names of the extension and of an option into a sentence."""
+        return said.replace("{name}", self.name).replace("{option}", option.called or option.name)
 
     def under(self, backend: str) -> Extension:
         """Return the form that the extension has under a backend, ``nft`` or ``legacy``."""

@@ -11,7 +11,18 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import names
-from nb_lib.kinds import U8, U16, U32, NumberRange, Range, Word, is_number, parse_number
+from nb_lib.kinds import (
+    TOO_MANY,
+    U8,
+    U16,
+    U32,
+    NumberRange,
+    Range,
+    Word,
+    is_number,
+    parse_number,
+)
+from nb_lib.options import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +43,7 @@ class PortRange(NumberRange):
     def read(self, word: str, family: int) -> Range:
         """Read one port or two."""
         if not word:
-            raise ValueError("a port is missing")
+            raise invalid_port(word, "a port is missing")
         return super().read(word, family)
 
     def number(self, word: str) -> int:
@@ -41,7 +52,10 @@ class PortRange(NumberRange):
 
 
 class ResolvedPortRange(NumberRange):
-    """Ports as getaddrinfo(3) reads them: decimal, by their lowest 16 bits, or a service's name."""
+    """Ports as getaddrinfo(3) reads them: decimal, by their lowest 16 bits, or a service's name.
+
+    Linux user space: libxtables/xtoptions.c xtopt_parse_mport().
+    """
 
     metavar = "port[:port]"
 
@@ -51,6 +65,9 @@ class ResolvedPortRange(NumberRange):
 
     def number(self, word: str) -> int:
         """Read a port's number or its service's name."""
+        if self.separator in word:
+            resolve_port(word.partition(self.separator)[0] or "0", self.protocols)
+            raise RefusedError(f"{word!r} is more than one port", TOO_MANY)
         return resolve_port(word, self.protocols)
 
 
@@ -59,14 +76,23 @@ def resolve_port(word: str, protocols: Iterable[str]) -> int:
     number = re.fullmatch(r"\s*\+?([0-9]+)", word)
     if number and int(number[1]) & U32 != U32:
         return int(number[1]) & U16
-    return find_service(word, protocols)
+    try:
+        return find_service(word, protocols)
+    except ValueError as error:
+        raise RefusedError(str(error), f'Port "{word}" does not resolve to anything.\n') from None
 
 
 def parse_port(word: str, *protocols: str) -> int:
     """Read a port by number, or by the name of a service of one of the protocols."""
-    if is_number(word):
-        return parse_number(word, 0, U16)
-    return find_service(word, protocols)
+    try:
+        return parse_number(word, 0, U16) if is_number(word) else find_service(word, protocols)
+    except ValueError as error:
+        raise invalid_port(word, str(error)) from None
+
+
+def invalid_port(word: str, reason: str) -> RefusedError:
+    """Return what iptables says of a word that is no port. xtables.c xtables_parse_port()."""
+    return RefusedError(reason, f"invalid port/service `{word}' specified")
 
 
 def find_service(word: str, protocols: Iterable[str]) -> int:
@@ -90,7 +116,8 @@ class Protocol(Word):
         try:
             return parse_number(word, 0, U8)
         except ValueError:
-            raise ValueError(f"unknown protocol {word!r}") from None
+            said = f'unknown protocol "{word.lower()}" specified'
+            raise RefusedError(f"unknown protocol {word!r}", said) from None
 
     def save(self, value: Any) -> str:
         """Write ``tcp``, or the number if it has no name."""

@@ -30,7 +30,7 @@ def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:
     opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}" if rule.family == IPV4 else "  "
     pieces = [
         f"{name:<9} {_mark(protocol)}{_protocol(protocol, numeric=numeric):<4} {opt} ",
-        *(_interface(get(o), numeric) for o in ("-i", "-o") if interfaces),
+        " " + "".join(_interface(get(o), numeric) for o in ("-i", "-o")) if interfaces else "",
         *(f"{_mark(get(o))}{_network(get(o), rule.family, numeric):<19} " for o in ("-s", "-d")),
         "[goto] " if rule.goto else "",
     ]
@@ -50,7 +50,7 @@ def _protocol(setting: Setting | None, *, numeric: bool) -> str:
 
 def _interface(setting: Setting | None, numeric: bool) -> str:
     name = setting.value if setting else "*" if numeric else "any"
-    return f" {_mark(setting, '') + name:<6} "
+    return f"{_mark(setting, '') + name:<6} "
 
 
 def _network(setting: Setting | None, family: int, numeric: bool) -> str:

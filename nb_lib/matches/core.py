@@ -13,7 +13,7 @@ from nb_lib import addresses, kinds, ports
 from nb_lib.headers import AH
 from nb_lib.kinds import IPV6
 from nb_lib.net import Net
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import HIT, Answer, Context, Extension, Option, RefusedError, Setting, Use, miss
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -50,7 +50,8 @@ def _protocol(packet: Packet, ctx: Context | None) -> int:
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Leave out what asks for nothing, and refuse what no packet can answer."""
     if family == IPV6 and "-f" in settings:
-        raise ValueError("-f is not supported in IPv6, use -m frag instead")
+        said = "`-f' is not supported in IPv6, use -m frag instead"
+        raise RefusedError("-f is not supported in IPv6, use -m frag instead", said)
     return {name: setting for name, setting in settings.items() if not _idle(name, setting)}
 
 
@@ -69,24 +70,26 @@ def _idle(name: str, setting: Setting) -> bool:
     value: Any = setting.value
     if name in ("-s", "-d") and isinstance(value, Net) and not value.mask:
         if setting.inverted:
-            raise ValueError("a network that holds every address cannot be negated")
+            reason = "a network that holds every address cannot be negated"
+            raise RefusedError(reason, kernel="Invalid argument")
         return True
     if name == "-p" and value == 0:
         if setting.inverted:
-            raise ValueError("the rule would never match: every packet has a protocol")
+            reason = "the rule would never match: every packet has a protocol"
+            raise RefusedError(reason, "rule would never match protocol")
         return True
     return name in ("-i", "-o") and value == "+" and not setting.inverted
 
 
 _NET, _IFACE = addresses.Network(), addresses.Interface()
 _OPTIONS = (
-    Option("-s", _NET, ("--source", "--src"), invertible=True, label="source",
+    Option("-s", _NET, ("--source", "--src"), invertible=True, late=True, label="source",
            help="the packet comes from this address or network"),
-    Option("-d", _NET, ("--destination", "--dst"), invertible=True, label="destination",
+    Option("-d", _NET, ("--destination", "--dst"), invertible=True, late=True, label="destination",
            help="the packet goes to this address or network"),
-    Option("-i", _IFACE, ("--in-interface",), invertible=True, label="in-interface",
+    Option("-i", _IFACE, ("--in-interface",), invertible=True, warns=addresses.weird, label="in-interface",
            help="the packet came in by this device"),
-    Option("-o", _IFACE, ("--out-interface",), invertible=True, label="out-interface",
+    Option("-o", _IFACE, ("--out-interface",), invertible=True, warns=addresses.weird, label="out-interface",
            help="the packet will go out by this device"),
     Option("-p", ports.Protocol(), ("--protocol", "--proto"), invertible=True, label="protocol",
            help="the transport protocol, by name or number"),
@@ -95,7 +98,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 _CORE = Extension(
-    "", _OPTIONS, test=_test, tidy=_tidy,
+    "", _OPTIONS, test=_test, tidy=_tidy, says={"twice": "multiple {option} flags not allowed"},
     summary="addresses, interfaces, protocol and fragments, which every rule may name",
     source="net/ipv4/netfilter/ip_tables.c ip_packet_match(); iptables(8) PARAMETERS",
 )  # fmt: skip

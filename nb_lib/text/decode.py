@@ -15,10 +15,11 @@ from nb_lib.matches import core as core_of
 from nb_lib.options import INVALID, Extension, Option, RefusedError, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
+from nb_lib.text.dialect import Dialect
 from nb_lib.text.lexer import Word, words
 from nb_lib.text.link import reader_of
 from nb_lib.text.normal import normal
-from nb_lib.text.reader import Dialect, Reader
+from nb_lib.text.reader import Reader
 from nb_lib.text.shapes import Shapes
 
 # Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold

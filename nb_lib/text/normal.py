@@ -16,7 +16,7 @@ def normal(extension: Extension, settings: dict[str, Setting], family: int) -> d
     for option in extension.awaited:
         if option.name not in settings:
             if option.required:
-                said = extension.saying("missing", option).replace("{option}", option.name)
+                said = extension.saying("missing", option)
                 raise RefusedError(f"{extension.name}: {option.name} is missing", said)
             if option.default is not None:
                 settings[option.name] = Setting(option.default)
@@ -37,6 +37,7 @@ def _exclude(extension: Extension, settings: dict[str, Setting]) -> None:
             continue
         before = first.setdefault(option.group, option)
         if before is not option:
-            said = extension.saying("group", before).replace("{other}", option.name)
-            raise RefusedError(f"{before.name} and {option.name} exclude each other",
-                               said.replace("{option}", before.name))  # fmt: skip
+            said = extension.saying("group", before)
+            said = said.replace("{other}", option.called or option.name)
+            reason = f"{before.name} and {option.name} exclude each other"
+            raise RefusedError(reason, said, option=option.name)

@@ -27,7 +27,7 @@ from nb_lib.rules import Rule, Table
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
 from nb_lib.text.decode import called_by
-from nb_lib.text.reader import Dialect
+from nb_lib.text.dialect import Dialect
 
 MAX_CALLS = 15  # chains below a built-in one: NFT_JUMP_STACK_SIZE less one
 # The interface that a packet does not have yet, or no longer has, in a built-in chain.

@@ -7,16 +7,14 @@ tables of the core, of the loaded matches and of the target.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from nb_lib.errors import RulesetError, suggest
-from nb_lib.hooks import HOOKS
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import core as core_of
 from nb_lib.options import Extension, Option, RefusedError, Setting, Use, unknown
 from nb_lib.rules import Counters
 from nb_lib.targets import find_target
-from nb_lib.targets import known_names as target_names
+from nb_lib.text.complaints import Complaints
+from nb_lib.text.dialect import Dialect
 from nb_lib.text.hints import option_hint
 from nb_lib.text.lexer import Word
 from nb_lib.text.native import Loaded, drop_empty, merge
@@ -34,15 +32,7 @@ _NAME = re.compile(r"[\w.+-]{1,28}", re.ASCII)  # of an extension: XT_EXTENSION_
 _OTHER = {4: 6, 6: 4}  # the other family
 
 
-class Dialect(NamedTuple):
-    """What decides how a rule is read: its family, the chains that ``-j`` may name, the backend."""
-
-    family: int
-    chains: frozenset[str]
-    backend: str = "nft"
-
-
-class Reader:
+class Reader(Complaints):
     """The grammar of a rule.
 
     ::
@@ -58,13 +48,10 @@ class Reader:
     """
 
     def __init__(self, dialect: Dialect, found: list[Word], line: str, lineno: int) -> None:
-        self.dialect = dialect
-        self.family = dialect.family
+        super().__init__(dialect, line, lineno)
         self.every = core_of(dialect.family).under(dialect.backend)
         self.words = found
         self.at = 0
-        self.line = line
-        self.lineno = lineno
         self.inverted: Word | None = None
         self.core: dict[str, Setting] = {}
         self.matches: list[Loaded] = []
@@ -72,16 +59,17 @@ class Reader:
         self.jump, self.goto = "", False
         self.counters: Counters | None = None
         self.typed = ""  # the word that is being read, as the rule spells it
-        self.spoken = ""  # the option that is being read, in full
-        self.warnings: list[str] = []  # what iptables says of a rule that it takes
+        self.places: dict[tuple[int, str], Word] = {}  # where options stand: settings' id, name
+        self.late: list[tuple[Option, Word]] = []  # values that are looked at last
         self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
     def read(self) -> None:
         """Read all words. Raise RulesetError at the first that fits nowhere."""
         self.take_words()
-        if self.inverted:
-            raise self.error("nothing follows the !", self.inverted)
         self.finish_uses()
+        if self.inverted:
+            said = "nothing appropriate following !"
+            raise self.error("nothing follows the !", self.inverted, said=said)
         self.finish_core()
 
     def take_words(self) -> None:
@@ -116,16 +104,19 @@ class Reader:
 
     def finish_core(self) -> None:
         """The same for what every rule may ask; iptables looks at addresses last."""
+        for option, word in self.late:
+            value = self.parsed(self.every, option, [word], word)
+            self.core[option.name] = self.core[option.name]._replace(value=value)
         self.core = self.finish(self.every, self.core, self.words[0]) if self.core else self.core
 
     def word(self, word: Word) -> None:
         """Read what ``word`` begins."""
         text = word.text
         if text in ("-m", "--match"):
-            self.not_inverted(word)
+            self.not_inverted(word, "unexpected ! flag before --match")
             self.load_match(self.value(word))
         elif text in ("-j", "--jump", "-g", "--goto"):
-            self.not_inverted(word)
+            self.not_inverted(word, "cannot have ! before -j")
             self.load_target(self.value(word), word, goto=text in ("-g", "--goto"))
         elif text in ("-c", "--set-counters"):
             self.set_counters(word)
@@ -136,8 +127,7 @@ class Reader:
         elif text.startswith("-") and len(text) > 1:
             self.extension_option(word)
         else:
-            said = f"Bad argument `{text}'"
-            raise self.error(f'bad argument "{text}": an option starts with -', word, said=said)
+            raise self.bad_argument(word)
 
     def joined(self, word: Word) -> None:
         """Read a short option and what stands in the same word: ``-mtcp``, ``-fi eth0``.
@@ -153,11 +143,17 @@ class Reader:
     def set_counters(self, option: Word) -> None:
         """``-c PACKETS BYTES`` or ``-c PACKETS,BYTES``."""
         if self.counters is not None:
-            raise self.error(f"multiple {option.text} options are not allowed", option)
+            raise self.error(f"multiple {option.text} options are not allowed", option,
+                             said="multiple -c flags not allowed")  # fmt: skip
         first = self.value(option)
         packets, comma, octets = first.text.partition(",")
+        if not comma and self.at >= len(self.words):
+            raise self.error(f"{option.text} needs two numbers", option,
+                             said="-c requires packet and byte counter")  # fmt: skip
         rest = Word(octets, first.col + len(packets) + 1) if comma else self.value(option)
-        self.counters = Counters(self.number(first._replace(text=packets)), self.number(rest))
+        self.counters = Counters(
+            self.number(first._replace(text=packets), "packet"), self.number(rest, "byte")
+        )
 
     def claimed(self, text: str) -> bool:
         """Whether a loaded extension has a long option of the same name: policy's ``--proto``."""
@@ -167,13 +163,13 @@ class Reader:
     def load_match(self, word: Word) -> None:
         """Load the match that ``-m`` names; an unknown one keeps its words."""
         if word.text[:1] in ("", "-"):
-            raise self.error("-m requires the name of a match", word)
+            raise self.no_match("-m requires the name of a match", word)
         extension = find_match(word.text, self.family)
         other = _OTHER.get(self.family, 0)
         if extension is None and find_match(word.text, other):
-            raise self.error(f"{word.text} is a match of IPv{other} only", word)
+            raise self.no_match(f"{word.text} is a match of IPv{other} only", word)
         if extension is None and not _NAME.fullmatch(word.text):
-            raise self.error(f"no match can be called {word.text!r}", word)
+            raise self.no_match(f"no match can be called {word.text!r}", word)
         if extension is None:
             self.matches.append((unknown(word.text), {}, self.unknown_words(), word))
         else:
@@ -198,23 +194,6 @@ class Reader:
             raise self.error(f"no target can be called {name!r}", word)
         else:
             self.target = (unknown(name), {}, [], word)
-
-    def no_chain(self, word: Word, *, goto: bool = False) -> RulesetError:
-        """The error of a jump to nowhere."""
-        name = word.text
-        if name in HOOKS:
-            return self.error(f"{name} is a built-in chain: only the kernel calls it", word)
-        if goto and find_target(name, self.family) is not None:
-            return self.error(
-                f"{name} is a target, no chain to go to", word, hint=f"write -j {name}"
-            )
-        targets = () if goto else target_names(self.family)
-        hint = suggest(name, [*self.dialect.chains, *targets]) if name else ""
-        reason = f"there is no chain {name!r} in this table"
-        reason += "" if goto else ", and no target of that name"
-        return self.error(
-            reason, word, hint=hint or f"declare it above with :{name or 'NAME'} - [0:0]"
-        )
 
     def unknown_words(self) -> list[str]:
         """Take the words of an unknown extension: all up to the next option that every rule may have."""
@@ -294,7 +273,6 @@ class Reader:
         self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word
     ) -> None:
         """Read an option's value, the ``!`` before it considered."""
-        self.spoken = word.text
         inverted = self.inverted is not None
         taken = self.values(option, word)
         if option.name in settings and not option.repeats and not option.divides:
@@ -307,17 +285,29 @@ class Reader:
         if option.divides:
             self.divide(settings, option)
             return
-        if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
-            raise self.error(f"! stands before the option: ! {word.text}", taken[0])
-        try:
-            value = option.kind.parse([w.text for w in taken], self.family)
-        except ValueError as error:
-            raise self.translated(error, taken[0] if taken else word, extension, option) from None
-        if option.warns is not None and (warning := option.warns(value)):
-            self.warnings.append(warning)
+        self.places[id(settings), option.name] = word
+        value = None
+        if option.late:
+            self.late.append((option, taken[0]))
+        else:
+            value = self.parsed(extension, option, taken, word)
         if len(taken) == 1:
             self.latest = (extension, dict(settings), option, inverted)
         settings[option.name] = Setting(value, inverted)
+
+    def parsed(self, extension: Extension, option: Option, taken: list[Word], word: Word) -> object:
+        """Return the value of an option's words."""
+        try:
+            value = option.kind.parse([w.text for w in taken], self.family)
+        except ValueError as error:
+            found = self.translated(error, taken[0] if taken else word, extension, option)
+            if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
+                reason = f"! stands before the option: ! {word.text}"
+                found = self.error(reason, taken[0], said=found.said)
+            raise found from None
+        if option.warns is not None and (warning := option.warns(value)):
+            self.warnings.append(warning)
+        return value
 
     def values(self, option: Option, word: Word) -> list[Word]:
         """Take the words of an option's value."""
@@ -340,29 +330,11 @@ class Reader:
         """Fill in defaults and bring the settings into their normal form."""
         try:
             return normal(extension, settings, self.family)
+        except RefusedError as error:
+            place = self.places.get((id(settings), error.option), word)
+            raise self.translated(error, place, extension) from None
         except ValueError as error:
             raise self.translated(error, word, extension) from None
-
-    def refusal(
-        self, reason: str, word: Word, extension: Extension, option: Option, key: str
-    ) -> RulesetError:
-        """Return the error in an option, with what iptables says of it."""
-        said = extension.saying(key, option)
-        return self.translated(RefusedError(reason, said), word, extension, option)
-
-    def translated(
-        self, error: ValueError, word: Word, extension: Extension, option: Option | None = None
-    ) -> RulesetError:
-        """Return the error that points at ``word``, with what iptables says of the value."""
-        found = self.error(str(error), word)
-        said = option and (option.says.get("value") or extension.says.get("value"))
-        if isinstance(error, RefusedError):
-            found.status, found.kernel = error.status, error.kernel
-            said = said or error.said
-        found.said = (said or "").replace("{name}", extension.name).replace("{word}", word.text)
-        if option:
-            found.said = found.said.replace("{option}", self.spoken)
-        return found
 
     def value(self, option: Word) -> Word:
         """Take the next word as a value of ``option``."""
@@ -372,16 +344,17 @@ class Reader:
         self.at += 1
         return self.words[self.at - 1]
 
-    def number(self, word: Word) -> int:
+    def number(self, word: Word, counter: str) -> int:
         """Read a counter."""
         if not (word.text.isdecimal() and word.text.isascii() and len(word.text) <= 20):
-            raise self.error(f'"{word.text}" is not a number', word)
+            raise self.error(f'"{word.text}" is not a number', word,
+                             said=f"-c {counter} counter not numeric")  # fmt: skip
         return int(word.text)
 
-    def not_inverted(self, word: Word) -> None:
+    def not_inverted(self, word: Word, said: str) -> None:
         """Complain about a ``!`` before a word that takes none."""
         if self.inverted:
-            raise self.error(f"{word.text} cannot be inverted with !", word)
+            raise self.error(f"{word.text} cannot be inverted with !", word, said=said)
 
     def uses(self) -> tuple[Use, ...]:
         """The matches that were read."""
@@ -392,8 +365,3 @@ class Reader:
         return (
             Use(self.target[0], self.target[1], " ".join(self.target[2])) if self.target else None
         )
-
-    def error(self, reason: str, word: Word, *, hint: str = "", said: str = "") -> RulesetError:
-        """Return the error that points at ``word``."""
-        return RulesetError(reason, lineno=self.lineno, col=word.col, token=word.text,
-                            line=self.line, hint=hint, said=said)  # fmt: skip
