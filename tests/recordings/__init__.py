@@ -51,6 +51,13 @@ def packets() -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def commands() -> Iterator[dict[str, Any]]:
+    """Yield the recorded commands: backend, setup, cmd, rc, stdout, stderr, save_after."""
+    with lzma.open(HERE / "commands.jsonl.xz") as file:
+        for line in io.TextIOWrapper(file, encoding="utf-8"):
+            yield json.loads(line)
+
+
 def flows() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the recorded connections through kube-proxy's rules, each with its folder's name."""
     for name, data in sorted(archive("flows.tar.xz").items()):
