@@ -57,3 +57,18 @@ def _network(setting: Setting | None, family: int, numeric: bool) -> str:
     if setting is None:
         return ("0.0.0.0/0" if family == IPV4 else "::/0") if numeric else "anywhere"
     return _NETWORK.show(setting.value)
+
+
+def rule_listed(rule: Rule) -> str:
+    """Return a rule as ``-v`` shows what ``-A`` adds: without a table's columns."""
+    get = rule.core.settings.get
+    name = rule.jump or (rule.target.name if rule.target else "")
+    protocol, fragment = get("-p"), get("-f")
+    opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}" if rule.family == IPV4 else "  "
+    devices = [_mark(get(o), "") + (one.value if (one := get(o)) else "*") for o in ("-i", "-o")]
+    ends = [_mark(get(o), "") + _network(get(o), rule.family, numeric=True) for o in ("-s", "-d")]
+    return (
+        f"{name} {_mark(protocol)}{_protocol(protocol, numeric=False)} opt {opt}"
+        f" in {devices[0]} out {devices[1]}  {ends[0]}  -> {ends[1]}  "
+        f"{'[goto] ' if rule.goto else ''}{details(rule, numeric=True)}"
+    )

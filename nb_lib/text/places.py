@@ -73,7 +73,7 @@ def _calls(
     """Find what must not be called: in a circle, too deep, or from there."""
     chains = frozenset(table.chains)
     ways = {chain: names & chains for chain, names in called.items()}
-    below, circle = _visit(bases, ways)
+    below, circle = visit(bases, ways)
     if circle:
         reason = f"these chains call each other without end: {' → '.join(circle)}"
         yield from _first_call(table, circle[-2], circle[-1], reason)
@@ -85,13 +85,13 @@ def _calls(
             yield from _first_call(table, base, deepest, reason)
     names = frozenset[str]().union(*called.values())
     yield from _builtin(table, called, names & frozenset(bases))
-    reached = _reached(bases, ways, [*below])
-    yield from _targets(table, called, names - chains, reached, dialect)
+    hooks = reached(bases, ways, [*below])
+    yield from _targets(table, called, names - chains, hooks, dialect)
     if dialect.family in (4, 6):
-        yield from _uses(table, text, reached, dialect)
+        yield from _uses(table, text, hooks, dialect)
 
 
-def _visit(bases: tuple[str, ...], ways: Called) -> tuple[dict[str, int], list[str]]:
+def visit(bases: tuple[str, ...], ways: Called) -> tuple[dict[str, int], list[str]]:
     """Return for the chains that packets reach how many others are below; and a circle, if there is one.
 
     Callees come before their callers. A circle ends with the chain that it begins with.
@@ -129,7 +129,7 @@ def _builtin(table: Table, called: Called, names: AbstractSet[str]) -> Iterator[
             yield from (Misplaced(chain, at, base, reason) for at in calls(table, chain, base))
 
 
-def _reached(bases: tuple[str, ...], ways: Called, order: list[str]) -> dict[str, frozenset[str]]:
+def reached(bases: tuple[str, ...], ways: Called, order: list[str]) -> dict[str, frozenset[str]]:
     """Return for each chain the built-in chains from which packets come to it."""
     found: dict[str, frozenset[str]] = {base: frozenset({base}) for base in bases}
     nowhere: frozenset[str] = frozenset()
@@ -197,6 +197,16 @@ def _uses(
             for use in (*rule.matches, *([rule.target] if rule.target else [])):
                 if reason := _misused(table.name, use, hooks, told):
                     yield Misplaced(chain, index, use.name, reason)
+
+
+def unfit(table: str, chain: str, rule: Rule, hooks: frozenset[str], backend: str) -> str:
+    """Return why a rule cannot stand in a chain that packets reach from ``hooks``, or an empty string."""
+    told = hooks if backend == "legacy" or chain in hooks else frozenset[str]()
+    target = rule.target
+    if target and (reason := _refusal(table, target.extension, hooks, rule.family)):
+        return reason
+    uses = (*rule.matches, *([target] if target else []))
+    return next(filter(None, (_misused(table, use, hooks, told) for use in uses)), "")
 
 
 def _misused(table: str, use: Use, hooks: frozenset[str], told: frozenset[str]) -> str:

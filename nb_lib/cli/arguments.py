@@ -1,0 +1,465 @@
+"""The words of an iptables command line, read as iptables reads them.
+
+A command line mixes commands (``-A INPUT``), options (``-t nat -n``) and the words of a rule; ``Arguments``
+goes through them once, in getopt_long(3)'s way, and hands the words of the rule to the grammar that dumps
+have as well.
+
+Sources: iptables/xshared.c do_parse(), add_command(), generic_opt_check(); iptables(8); getopt_long(3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from itertools import product
+from typing import NamedTuple
+
+from nb_lib.cli.personality import Exit, Personality
+from nb_lib.errors import RulesetError
+from nb_lib.kinds import octets
+from nb_lib.matches import find_match
+from nb_lib.options import Extension, Setting, Use
+from nb_lib.rules import ZERO, Rule
+from nb_lib.targets import find_target
+from nb_lib.text.dialect import Dialect
+from nb_lib.text.lexer import Word
+from nb_lib.text.normal import normal
+from nb_lib.text.reader import Reader
+
+MAX_NAME = 29  # XT_EXTENSION_MAXNAMELEN
+_COMMANDS = "ACDEFILNPRSXZ"
+# The options of which somebody asks whether a command takes them, in the order of the complaints, and
+# those that each command takes: iptables/xshared.c commands_v_options.
+_ASKED = "nsdpjvxio0cf"
+_RULE = "sdpjviof"
+_TAKEN = {
+    "A": _RULE + "c", "C": _RULE, "D": _RULE, "I": _RULE + "c", "R": _RULE + "c", "L": "nvx0", "P": "vc",
+    "S": "v", "F": "v", "Z": "v", "N": "v", "X": "v", "E": "v", "#": "v",
+}  # fmt: skip
+_LONG = {
+    "append": "A", "delete": "D", "check": "C", "insert": "I", "replace": "R", "list": "L",
+    "list-rules": "S", "flush": "F", "zero": "Z", "new-chain": "N", "delete-chain": "X",
+    "rename-chain": "E", "policy": "P", "source": "s", "destination": "d", "src": "s", "dst": "d",
+    "protocol": "p", "in-interface": "i", "jump": "j", "table": "t", "match": "m", "numeric": "n",
+    "out-interface": "o", "verbose": "v", "wait": "w", "wait-interval": "W", "exact": "x",
+    "fragments": "f", "version": "V", "help": "h", "line-numbers": "0", "modprobe": "M",
+    "set-counters": "c", "goto": "g", "ipv4": "4", "ipv6": "6",
+}  # fmt: skip
+_WITH_VALUE = (
+    "ACDEINPRcdijopstmgM"  # short options that take a word; those below may have one joined
+)
+_MAYBE_JOINED = "FLSXZhwW"
+_WITHOUT = "nvxfV46"
+_NO_INTERFACE = {"PREROUTING": "o", "INPUT": "o", "OUTPUT": "i", "POSTROUTING": "i"}
+_CORE = {"p": "-p", "s": "-s", "d": "-d", "i": "-i", "o": "-o", "f": "-f"}
+_INTEGER = re.compile(r"\s*[+-]?[0-9]+", re.ASCII)
+
+
+_NO_DROP = (
+    '\nThe "nat" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n'
+)
+
+
+class Request(NamedTuple):
+    """What a command line asks for.
+
+    ``command`` is a letter, with ``#`` if it names rules by number (``D#``), or two of them (``LZ``).
+    ``seen`` are the letters of the options that were given.
+    """
+
+    command: str
+    table: str
+    chain: str
+    number: int
+    name: str  # the new name of -E, the policy of -P
+    seen: str
+    verbose: int
+    rule: Arguments
+
+
+class Finished(Exception):  # noqa: N818 - not an error: -h and -V end the command at once
+    """The command has printed what was asked for: ``-h``, ``-V``."""
+
+    def __init__(self, letter: str, *, inverted: bool = False, rule: Arguments) -> None:
+        super().__init__(letter)
+        self.letter, self.inverted, self.rule = letter, inverted, rule
+
+
+class Arguments(Reader):
+    """One command line. ``restoring`` is the program's name if it is a line of its input."""
+
+    def __init__(
+        self, words: list[Word], personality: Personality, chains: frozenset[str], line: str,
+        *, restoring: str = "", table: str = "filter",
+    ) -> None:  # fmt: skip
+        super().__init__(Dialect(personality.family, chains, personality.backend), words, line, 0)
+        self.personality, self.restoring = personality, restoring
+        self.table = table
+        self.command, self.chain, self.name, self.rulenum = "", "", "", 0
+        self.seen, self.verbose = "", 0
+        self.wait_interval = False
+        self.jumpto: Word | None = None
+        self.addresses: dict[str, tuple[Word, bool]] = {}  # -s, -d: what stands there, inverted?
+        self.ends: dict[str, list[Setting]] = {}  # the same, read
+
+    # ── Words ───────────────────────────────────────────────────────────────────────
+
+    def word(self, word: Word) -> None:
+        """Read what one word begins."""
+        text = word.text
+        if text == "--":
+            if self.at < len(self.words):
+                raise self.usage("unknown arguments found on commandline")
+        elif text.startswith("--"):
+            self.long(word)
+        elif text.startswith("-") and len(text) > 1:
+            self.short(word, 1)
+        else:
+            raise self.bad_argument(word)
+
+    def short(self, word: Word, at: int) -> None:
+        """Read the short option at ``at`` of a word, and those that are joined to it: ``-nvL``."""
+        letter, rest = word.text[at], word.text[at + 1 :]
+        if letter in _WITH_VALUE:
+            if letter in "psdio" and rest:
+                self.words.insert(self.at, word)  # iptables takes the whole word: -s10.0.0.1
+            elif rest:
+                self.words.insert(self.at, Word(rest, word.col + at + 1))
+            elif self.at >= len(self.words):
+                raise self.usage(f'option "{word.text}" requires an argument')
+            self.letter(letter, word, joined=bool(rest))
+        elif letter in _MAYBE_JOINED:
+            if rest:
+                self.words.insert(self.at, Word(rest, word.col + at + 1))
+            self.letter(letter, word, joined=bool(rest))
+        elif letter in _WITHOUT:
+            self.letter(letter, word)
+            if rest:
+                self.short(word, at + 1)
+        else:
+            raise self.usage(f'unknown option "-{letter}"')
+
+    def long(self, word: Word) -> None:
+        """Read a long option, perhaps cut short or joined to its value by ``=``."""
+        name, equals, value = word.text[2:].partition("=")
+        found = self.meant(name)
+        if found is None:
+            raise self.unknown(word)
+        if isinstance(found, str):
+            if equals and found in _WITHOUT + "0":
+                raise self.unknown(word)
+            if equals:
+                whole = word if found in "psdio" else Word(value, word.col + len(name) + 3)
+                self.words.insert(self.at, whole)
+            elif found in _WITH_VALUE and self.at >= len(self.words):
+                raise self.usage(f'option "{word.text}" requires an argument')
+            self.letter(found, word, joined=bool(equals))
+            return
+        extension, full = found
+        option = extension.by_name[full]
+        if equals and not option.kind.arity:
+            raise self.unknown(word)
+        if equals:
+            self.words.insert(self.at, Word(value, word.col + len(name) + 3))
+        spelt = word._replace(text=full)
+        if option.kind.arity > 0 and self.at >= len(self.words):
+            raise self.usage(f'option "{word.text}" requires an argument')
+        self.loaded_option(extension, spelt)
+
+    def meant(self, name: str) -> str | tuple[Extension, str] | None:
+        """Return the letter, or the extension and its option, that a long name stands for."""
+        loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
+        found = self._meant(name, loaded)
+        implied = self.implied()
+        if found is None and implied is not None:
+            found = self._meant(name, [*loaded, implied])
+        return found
+
+    def _meant(self, name: str, loaded: list[Extension]) -> str | tuple[Extension, str] | None:
+        known: dict[str, str | tuple[Extension, str]] = dict(_LONG)
+        for extension in loaded:
+            known.update({option[2:]: (extension, option) for option in extension.by_name})
+        if name in known:
+            return known[name]
+        meant = {full: of for full, of in known.items() if full.startswith(name)}
+        kinds = {of if isinstance(of, str) else id(of[0].by_name[of[1]]) for of in meant.values()}
+        return next(iter(meant.values())) if name and len(kinds) == 1 else None
+
+    def loaded_option(self, extension: Extension, word: Word) -> None:
+        """Give an option to its extension, which ``-p`` may have to load."""
+        loaded = [*self.matches, *([self.target] if self.target else [])]
+        settings = next((mine for one, mine, *_ in reversed(loaded) if one is extension), None)
+        if settings is None:
+            settings = {}
+            self.matches.append((extension, settings, [], word))
+        self.option(extension, settings, extension.by_name[word.text], word)
+
+    # ── Options and commands ────────────────────────────────────────────────────────
+
+    def letter(self, letter: str, word: Word, *, joined: bool = False) -> None:
+        """Carry out one option; ``joined``: its value is the next word, whatever that looks like."""
+        if letter in _COMMANDS:
+            self.add_command(letter, joined=joined)
+        elif letter in _CORE:
+            self.core_option(letter, word)
+        elif letter in "wW":
+            self.set_wait(letter, joined=joined)
+        elif letter in "jgc":
+            self.see("c" if letter == "c" else "j")
+            if letter == "c":
+                self.set_counters(word)
+            else:
+                self.load_target(self.value(word), word, goto=letter == "g")
+        elif letter in "mtM":
+            self.named(letter, self.value(word))
+        elif letter in "hV46":
+            self.other(letter)
+        elif letter != "v" or not self.verbose:
+            self.see(letter)
+        self.verbose += letter == "v"
+        self.inverted = None
+
+    def named(self, letter: str, value: Word) -> None:
+        """``-m MATCH``, ``-t TABLE``, ``--modprobe PROGRAM``."""
+        if letter == "m":
+            self.no_inversion("unexpected ! flag before --match")
+            self.load_match(value)
+        elif letter == "t":
+            self.set_table(value.text)
+
+    def other(self, letter: str) -> None:
+        """``-h`` and ``-V``, which end the command; ``-4`` and ``-6``, of which one does."""
+        if letter in "hV":
+            raise Finished(letter, inverted=self.inverted is not None, rule=self)
+        if letter != str(self.family):  # the other family's program gives up without a word
+            raise Exit("", self.personality.try_help(), 2)
+
+    def core_option(self, letter: str, word: Word) -> None:
+        """Read an option of the rule itself; addresses, which may be several, are kept for later."""
+        name = _CORE[letter]
+        if letter in "sd":
+            if letter in self.seen:
+                raise self.usage(f"multiple -{letter} flags not allowed")
+            self.addresses[name] = (self.value(word), self.inverted is not None)
+            self.seen += letter
+            return
+        self.option(self.every, self.core, self.every.by_name[name], word._replace(text=name))
+        self.seen += letter
+
+    def see(self, letter: str) -> None:
+        """Note an option; complain if it was given before, or behind a ``!``."""
+        if letter in self.seen:
+            raise self.usage(f"multiple -{letter} flags not allowed")
+        self.no_inversion(f"cannot have ! before -{letter}")
+        self.seen += letter
+
+    def no_inversion(self, said: str) -> None:
+        """Complain about a ``!`` that has no meaning here."""
+        if self.inverted is not None:
+            raise self.usage(said)
+
+    def add_command(self, letter: str, *, joined: bool) -> None:
+        """Note a command; only ``-Z`` goes with another, ``-L`` or ``-S``."""
+        if letter == "N":
+            self.check_name(self.words[self.at].text)
+        self.no_inversion("unexpected '!' flag")
+        if self.command and {letter, self.command[0]} not in ({"L", "Z"}, {"S", "Z"}):
+            raise self.usage(f"Cannot use -{letter} with -{self.command[0]}")
+        self.command = {"Z": f"{self.command}Z"}.get(letter, letter + self.command)
+        if letter in "ACDINREP" or joined:
+            self.chain = self.words[self.at].text
+            self.at += 1
+        elif self.has_word():
+            self.chain = self.next_word()
+        self.command_words(letter)
+
+    def command_words(self, letter: str) -> None:
+        """Read what else a command takes: a number, a new name, a policy."""
+        if letter in "DLSZ" and self.has_word():
+            self.rulenum = self.rule_number(self.next_word())
+            if letter in "DZ":
+                self.command += "#"
+        elif letter == "R" and not self.has_word():
+            raise self.usage("-R requires a rule number")
+        elif letter in "IR":
+            self.rulenum = self.rule_number(self.next_word()) if self.has_word() else 1
+        elif letter in "EP":
+            if not self.has_word():
+                needed = (
+                    "old-chain-name and new-chain-name" if letter == "E" else "a chain and a policy"
+                )
+                raise self.usage(f"-{letter} requires {needed}")
+            self.name = self.next_word()
+
+    def has_word(self) -> bool:
+        """Whether the next word is no option (xs_has_arg())."""
+        return self.at < len(self.words) and self.words[self.at].text[:1] not in ("-", "!")
+
+    def next_word(self) -> str:
+        """Take the next word."""
+        self.at += 1
+        return self.words[self.at - 1].text
+
+    def rule_number(self, text: str) -> int:
+        """Read the number of a rule, from 1."""
+        found = re.fullmatch(r"\s*\+?(0[xX][0-9a-fA-F]+|[0-9]+)", text, re.ASCII)
+        number = int(found[1], 16 if found[1][:2] in ("0x", "0X") else 10) if found else 0
+        if not 1 <= number <= 0x7FFFFFFF:
+            raise self.usage(f"Invalid rule number `{text}'")
+        return number
+
+    def check_name(self, name: str) -> None:
+        """Complain about a name that no chain can have (xshared.c parse_chain())."""
+        if name[:1] == "-" or name[:1] == "!":
+            raise self.usage(f"chain name not allowed to start with `{name[0]}'")
+        if not name or find_target(name, self.family) is not None:
+            raise self.usage("chain name may not clash with target name")
+        if re.search(r"\s", name, re.ASCII):
+            raise self.usage(f"Invalid chain name `{name}'")
+
+    def set_table(self, name: str) -> None:
+        """Note the table."""
+        self.no_inversion("unexpected ! flag before --table")
+        if self.restoring and "t" in self.seen:
+            raise self.usage(f"The -t option cannot be used in {self.restoring}.\n")
+        self.table = name
+        self.seen += "t"
+
+    def set_wait(self, letter: str, *, joined: bool) -> None:
+        """``-w [SECONDS]`` and ``-W [MICROSECONDS]``, which has no effect any more."""
+        if self.restoring:
+            raise self.usage(f"You cannot use `-{letter}' from {self.restoring}")
+        value = self.next_word() if joined or self.has_word() else ""
+        if letter == "W":
+            self.wait_interval = True
+            self.warnings.append("Ignoring deprecated --wait-interval option.\n")
+        elif value and not _INTEGER.fullmatch(value):
+            raise self.usage("wait seconds not numeric")
+        self.seen += letter
+
+    def load_match(self, word: Word) -> None:
+        """Load the match that ``-m`` names; what nobody knows ends the command."""
+        if find_match(word.text, self.family) is None:
+            raise self.no_match(f"there is no match {word.text!r}", word)
+        super().load_match(word)
+
+    def load_target(self, word: Word, _option: Word, *, goto: bool) -> None:
+        """Note what ``-j`` or ``-g`` names; whether a chain is there shows later."""
+        name = word.text
+        if not name or len(name) >= MAX_NAME:
+            short = "Invalid target name (too short)"
+            raise self.usage(
+                f"Invalid target name `{name}' ({MAX_NAME - 1} chars max)" if name else short
+            )
+        if re.search(r"\s", name, re.ASCII):
+            raise self.usage(f"Invalid target name `{name}'")
+        self.jumpto, self.goto = word, goto
+        extension = None if goto else find_target(name, self.family)
+        if extension is not None:
+            self.target = (extension.under(self.dialect.backend), {}, [], word)
+
+    # ── Behind the last word ────────────────────────────────────────────────────────
+
+    def read(self) -> None:
+        """Read everything, and complain about what does not go together, in iptables' order."""
+        self.take_words()
+        if self.wait_interval and "w" not in self.seen:
+            raise self.usage("--wait-interval only makes sense with --wait\n")
+        jumpto = self.jumpto.text if self.jumpto else ""
+        if self.table == "nat" and "DROP" in (jumpto, self.name if "P" in self.command else ""):
+            raise self.usage(_NO_DROP)
+        self.finish_uses()
+        if not self.command:
+            raise self.usage("no command specified")
+        if self.inverted:
+            raise self.usage("nothing appropriate following !")
+        self.finish_core()
+        self.read_addresses()
+        self.check_options()
+        if len(octets(self.chain)) >= MAX_NAME:
+            raise self.usage(f"chain name `{self.chain}' too long (must be under {MAX_NAME} chars)")
+        option = _NO_INTERFACE.get(self.chain, "") if self.command[0] in "ACDIR" else ""
+        if option and option in self.seen:
+            raise self.usage(f"Can't use -{option} with {self.chain}\n")
+
+    def read_addresses(self) -> None:
+        """Read ``-s`` and ``-d``, each of which may name several networks."""
+        for name, (word, inverted) in sorted(self.addresses.items(), reverse=True):
+            parts = word.text.split(",")
+            if inverted and len(parts) > 1:
+                said = "! not allowed with multiple source or destination IP addresses"
+                raise self.usage(said)
+            self.ends[name] = [self.address(name, part, inverted) for part in parts]
+        if self.command == "R" and any(len(found) > 1 for found in self.ends.values()):
+            raise self.usage("Replacement rule does not specify a unique address")
+
+    def address(self, name: str, text: str, inverted: bool) -> Setting:
+        """Read one network."""
+        option = self.every.by_name[name]
+        try:
+            return Setting(option.kind.parse([text], self.family), inverted)
+        except ValueError as error:
+            raise self.exit(self.translated(error, Word(text, 1), self.every, option)) from None
+
+    def check_options(self) -> None:
+        """Complain about an option that the command does not take."""
+        commands = self.command if "#" not in self.command else self.command.replace("D", "")
+        for letter in _ASKED:
+            if letter in self.seen and not any(letter in _TAKEN[one] for one in commands):
+                raise self.usage(f"Illegal option `-{letter}' with this command")
+
+    def request(self) -> Request:
+        """Read everything. Raise Exit with what iptables says, or Finished."""
+        try:
+            self.read()
+        except RulesetError as error:
+            raise self.exit(error) from None
+        return Request(self.command, self.table, self.chain, self.rulenum, self.name, self.seen,
+                       self.verbose, self)  # fmt: skip
+
+    def rules(self, chains: Container[str]) -> list[Rule]:
+        """Return the rules that the words stand for: one for each source and destination."""
+        target, jump = self.target_use(), ""
+        if self.jumpto and not target:
+            jump = self.callee(chains)
+        rule = Rule(self.family, Use(self.every, self.core), self.uses(), target, jump,
+                    self.goto and bool(jump), self.counters or ZERO)  # fmt: skip
+        found = []
+        for settings in product(*(self.ends.get(name, [None]) for name in ("-s", "-d"))):
+            ends = {n: s for n, s in zip(("-s", "-d"), settings, strict=True) if s is not None}
+            core = {**ends, **self.core}
+            found.append(rule._replace(core=Use(self.every, normal(self.every, core, self.family))))
+        return found
+
+    def callee(self, chains: Container[str]) -> str:
+        """Return the chain to which the rule jumps; complain if it is not there."""
+        assert self.jumpto is not None
+        name = self.jumpto.text
+        if name in chains:
+            return name
+        if self.personality.nft:
+            raise self.usage(f"Chain '{name}' does not exist")
+        if self.goto:
+            raise self.usage(f"goto '{name}' is not a chain")
+        raise self.usage(f"Couldn't load target `{name}':No such file or directory\n")
+
+    # ── What it says ────────────────────────────────────────────────────────────────
+
+    def usage(self, said: str) -> Exit:
+        """Return the end of a command that was written wrongly."""
+        return self.personality.usage(said, before="".join(self.warnings))
+
+    def exit(self, error: RulesetError) -> Exit:
+        """Return what iptables says of an error in the rule; our words are the hint."""
+        said = error.said or error.reason
+        found = self.usage(said)
+        if error.bare:
+            found.stderr = "".join(self.warnings) + f"{said}\n{self.personality.try_help()}"
+        found.status, found.hint = error.status, error.hint
+        return found
+
+    def unknown(self, word: Word) -> Exit:
+        """Return the complaint about an option that nobody knows."""
+        found = self.usage(f'unknown option "{word.text}"')
+        found.hint = self.option_hint(word.text)
+        return found

@@ -1,0 +1,324 @@
+"""What each command does to a table.
+
+Sources: iptables/iptables.c do_command4(), iptables/xtables.c do_commandx(), iptables/nft.c,
+libiptc/libiptc.c; iptables(8) COMMANDS. Where the two backends differ, the real programs were asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from nb_lib.cli.arguments import Request
+from nb_lib.cli.edited import Rules, editable
+from nb_lib.cli.kernel import refusal
+from nb_lib.cli.listing import rule_listed
+from nb_lib.cli.personality import (
+    BAD_POLICY,
+    BAD_RULE,
+    BUSY,
+    INVALID,
+    NO_FILE,
+    NO_NAME,
+    Exit,
+)
+from nb_lib.cli.state import Work
+from nb_lib.cli.tables import Style, table_listed
+from nb_lib.rules import ZERO, Chain, Counters, Rule
+from nb_lib.text import rule_text
+
+
+def perform(work: Work, request: Request) -> str:
+    """Carry a command out on ``work``; return what it prints. Raise Exit if it fails."""
+    return _COMMANDS[request.command](work, request)
+
+
+# ── Rules ───────────────────────────────────────────────────────────────────────────
+
+
+def _rules(work: Work, request: Request) -> list[Rule]:
+    return request.rule.rules(work.user_chains())
+
+
+def _append(work: Work, request: Request) -> str:
+    rules = _rules(work, request)
+    chain = work.opened(request.chain)
+    end = len(chain.rules)
+    return _changed(work, request, rules, slice(end, end))
+
+
+def _insert(work: Work, request: Request) -> str:
+    rules = _rules(work, request)
+    at = request.number - 1
+    if at > len(work.opened(request.chain).rules):
+        raise work.who.failed("Index of insertion too big")
+    # Several rules are inserted one by one, each at the same place.
+    return _changed(work, request, rules[::-1], slice(at, at))
+
+
+def _replace(work: Work, request: Request) -> str:
+    rules = _rules(work, request)
+    at = request.number - 1
+    if at >= len(work.found(request.chain).rules):
+        raise work.who.failed("Index of replacement too big")
+    return _changed(work, request, rules, slice(at, at + 1))
+
+
+_OPERATIONS = {"A": "RULE_APPEND", "I": "RULE_INSERT", "R": "RULE_REPLACE"}
+
+
+def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> str:
+    """Exchange the rules at ``place``, if the kernel takes the new ones."""
+    chain = work.table[request.chain]
+    changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, rules))
+    printed = _shown(rules, request)
+    if reason := refusal(work.table.replace(changed), chain.name, rules, work.who):
+        what = f"rule in chain {chain.name}"
+        work.refuse(_OPERATIONS[request.command], reason, what, printed)
+    work.put(changed)
+    return printed
+
+
+def _shown(rules: list[Rule], request: Request) -> str:
+    """Return what ``-v`` prints of rules that come or go."""
+    return "".join(rule_listed(rule) + "\n" for rule in rules) if request.verbose else ""
+
+
+def _delete(work: Work, request: Request) -> str:
+    rules = _rules(work, request)
+    chain = work.table.chains.get(request.chain)
+    printed = _shown(rules, request)
+    for rule in rules:
+        at = _find(chain.rules, rule) if chain else -1
+        if chain is None or at < 0:
+            jumped = rule.jump and not work.who.nft and chain
+            raise _with(printed, work.who.failed(NO_NAME if jumped else BAD_RULE))
+        chain = replace(chain, rules=editable(chain.rules).edit(at, at + 1))
+    assert chain is not None
+    work.put(chain)
+    return printed
+
+
+def _delete_number(work: Work, request: Request) -> str:
+    chain = work.found(request.chain)
+    at = request.number - 1
+    if at >= len(chain.rules):
+        raise work.who.failed("Index of deletion too big")
+    work.put(replace(chain, rules=editable(chain.rules).edit(at, at + 1)))
+    return ""
+
+
+def _check(work: Work, request: Request) -> str:
+    rules = _rules(work, request)
+    chain = work.table.chains.get(request.chain)
+    printed = _shown(rules, request)
+    for rule in rules:
+        if chain is None or _find(chain.rules, rule) < 0:
+            raise _with(printed, work.who.failed(BAD_RULE))
+    return printed
+
+
+def _find(rules: Iterable[Rule], wanted: Rule) -> int:
+    """Return the place of the first rule that says the same, -1 if there is none."""
+    text = rule_text(wanted)
+    return next((at for at, rule in enumerate(rules) if rule_text(rule) == text), -1)
+
+
+def _with(printed: str, end: Exit) -> Exit:
+    end.stdout = printed
+    return end
+
+
+# ── Chains ──────────────────────────────────────────────────────────────────────────
+
+
+def _new(work: Work, request: Request) -> str:
+    if request.chain in work.table:
+        raise work.who.failed("Chain already exists")
+    work.put(Chain(request.chain))
+    return ""
+
+
+def _remove(work: Work, request: Request) -> str:
+    """-X: without a chain all user chains, and under nft built-in ones that are not needed."""
+    if request.chain:
+        return _removed(work, work.found(request.chain), request)
+    printed, end = "", None
+    for chain in work.listed():
+        try:
+            printed += "" if chain.builtin else _removed(work, chain, request)
+        except Exit as failure:
+            printed, end = printed + failure.stdout, failure
+            if work.who.nft:
+                break
+    if end is not None:  # iptables-legacy goes on, and says what was wrong with the last one
+        raise _with(printed, end)
+    if work.who.nft:
+        for chain in work.listed():
+            if chain.builtin and not chain.rules and chain.policy == "ACCEPT":
+                work.forget(chain.name)
+    return printed
+
+
+def _removed(work: Work, chain: Chain, request: Request) -> str:
+    printed = f"Deleting chain `{chain.name}'\n" if request.verbose else ""
+    busy = chain.name in work.references()
+    if work.who.nft:
+        if busy or chain.rules or (chain.builtin and chain.policy != "ACCEPT"):
+            work.refuse("CHAIN_DEL", BUSY, f"chain {chain.name}", printed)
+    elif chain.builtin:
+        raise _with(printed, work.who.failed(INVALID))
+    elif busy or chain.rules:
+        raise _with(printed, work.who.failed("Too many links" if busy else "Directory not empty"))
+    work.remove(chain.name)
+    return printed
+
+
+def _flush(work: Work, request: Request) -> str:
+    if request.chain:
+        work.put(replace(work.opened(request.chain), rules=()))
+        return ""
+    printed = []
+    for chain in work.listed():
+        printed.append(f"Flushing chain `{chain.name}'\n")
+        if chain.rules:
+            work.put(replace(chain, rules=()))
+    return "".join(printed) if request.verbose else ""
+
+
+def _rename(work: Work, request: Request) -> str:
+    if request.name in work.table:
+        raise work.who.failed("File exists")
+    chain = work.found(request.chain)
+    if chain.builtin and not work.who.nft:
+        raise work.who.failed(NO_NAME)
+    work.rename(chain, request.name)
+    return ""
+
+
+def _policy(work: Work, request: Request) -> str:
+    chain = work.table.chains.get(request.chain)
+    if chain is None or not chain.builtin:
+        raise work.who.failed("Bad built-in chain name")
+    if request.name not in ("ACCEPT", "DROP"):
+        raise work.who.failed(BAD_POLICY)
+    counters = request.rule.counters or (chain.counters if not work.who.nft else ZERO)
+    work.put(replace(chain, policy=request.name, counters=counters if not work.who.nft else ZERO))
+    return ""
+
+
+# ── Counters and lists ──────────────────────────────────────────────────────────────
+
+
+def _zero(work: Work, request: Request) -> str:
+    chains = [work.found(request.chain)] if request.chain else work.listed()
+    for chain in chains:
+        work.put(_zeroed(chain))
+    if request.verbose and not work.who.nft:
+        return "".join(f"Zeroing chain `{chain.name}'\n" for chain in chains)
+    return ""
+
+
+def _zeroed(chain: Chain) -> Chain:
+    if all(rule.counters == ZERO for rule in chain.rules):
+        return replace(chain, counters=ZERO)
+    rules = tuple(rule._replace(counters=ZERO) for rule in chain.rules)
+    return replace(chain, rules=Rules(rules), counters=ZERO)
+
+
+def _zero_number(work: Work, request: Request) -> str:
+    chain = work.found(request.chain)
+    at = request.number - 1
+    if at >= len(chain.rules):
+        raise work.who.failed("Index of counter too big")
+    rule = chain.rules[at]._replace(counters=ZERO)
+    work.put(replace(chain, rules=editable(chain.rules).edit(at, at + 1, [rule])))
+    return ""
+
+
+def _list(work: Work, request: Request) -> str:
+    _must_exist(work, request)
+    return table_listed(
+        work.table,
+        work.references(),
+        Style("n" in request.seen, bool(request.verbose), "x" in request.seen, "0" in request.seen),
+        chain=request.chain,
+        number=request.number,
+    )
+
+
+def _list_rules(work: Work, request: Request) -> str:
+    _must_exist(work, request)
+    chains = [work.table[request.chain]] if request.chain else work.listed(every=True)
+    lines = []
+    if not request.number:
+        lines = [_chain_line(chain, request.verbose) for chain in chains]
+    for chain in chains:
+        only = [chain.rules[request.number - 1]] if 0 < request.number <= len(chain.rules) else []
+        for rule in only if request.number else chain.rules:
+            lines.append(_rule_line(chain.name, rule, request.verbose))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _must_exist(work: Work, request: Request) -> None:
+    name = request.chain
+    if not name or name in work.table:
+        return
+    if not work.who.nft:
+        raise work.who.failed(NO_NAME)
+    table = work.table.name
+    raise work.who.trouble(f"chain `{name}' in table `{table}' is incompatible, use 'nft' tool.")
+
+
+def _chain_line(chain: Chain, verbose: int) -> str:
+    if not chain.builtin:
+        return f"-N {chain.name}"
+    return f"-P {chain.name} {chain.policy}{_counted(chain.counters, verbose)}"
+
+
+def _rule_line(chain: str, rule: Rule, verbose: int) -> str:
+    """``-A CHAIN …``, with ``-v`` the counters before the target."""
+    if not verbose:
+        return f"-A {chain} {rule_text(rule)}".rstrip()
+    conditions = rule_text(rule._replace(target=None, jump=""))
+    target = rule_text(rule)[len(conditions) :].strip()
+    return " ".join(
+        filter(None, (f"-A {chain}", conditions, _counted(rule.counters, verbose).strip(), target))
+    )
+
+
+def _counted(counters: Counters, verbose: int) -> str:
+    return f" -c {counters.packets} {counters.bytes}" if verbose else ""
+
+
+def _list_and_zero(work: Work, request: Request) -> str:
+    """-L -Z and -S -Z: what is shown is what was counted before."""
+    show = _list if "L" in request.command else _list_rules
+    printed = show(work, request)
+    absent = [name for name in work.absent if not request.chain or name == request.chain]
+    if absent:
+        work.refuse("CHAIN_ZERO", NO_FILE, f"chain {absent[0]}", printed)
+    _zero(work, request._replace(verbose=0))
+    return printed
+
+
+_Command = Callable[[Work, Request], str]
+_COMMANDS: dict[str, _Command] = {
+    "A": _append,
+    "I": _insert,
+    "R": _replace,
+    "D": _delete,
+    "D#": _delete_number,
+    "C": _check,
+    "N": _new,
+    "X": _remove,
+    "F": _flush,
+    "E": _rename,
+    "P": _policy,
+    "Z": _zero,
+    "Z#": _zero_number,
+    "L": _list,
+    "S": _list_rules,
+    "LZ": _list_and_zero,
+    "SZ": _list_and_zero,
+}

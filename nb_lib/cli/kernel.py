@@ -1,0 +1,95 @@
+"""What the kernel says to an edited table: jumps in a circle, rules where they cannot stand.
+
+Sources: net/netfilter/nf_tables_api.c nft_chain_validate(), net/ipv4/netfilter/ip_tables.c
+mark_source_chains(), net/netfilter/x_tables.c xt_check_match(), xt_check_target().
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import takewhile
+
+from nb_lib.cli.edited import editable
+from nb_lib.cli.personality import INVALID, Personality
+from nb_lib.hooks import builtin
+from nb_lib.options import RefusedError
+from nb_lib.rules import Chain, Rule, Table
+from nb_lib.text.decode import called_by
+from nb_lib.text.places import MAX_CALLS, reached, unfit, visit
+
+_VERDICTS = ("ACCEPT", "DROP", "RETURN")
+
+
+def refusal(table: Table, chain: str, rules: Iterable[Rule], who: Personality) -> str:
+    """Return why the kernel refuses ``table``, into whose ``chain`` these rules came; or nothing.
+
+    The words are those of strerror(3).
+    """
+    jumps = False
+    for rule in rules:
+        if reason := _own(rule):
+            return reason
+        jumps |= bool(rule.jump)
+    bases = builtin(who.family, who.backend)[table.name]
+    if any(rule.jump in bases for rule in rules):
+        return "Operation not supported" if who.nft else INVALID
+    if not jumps and not any(map(_particular, rules)):
+        return ""
+    ways = {one.name: _ways(table, one, who) for one in table}
+    below, circle = visit(bases, ways)
+    if circle:
+        return "Too many links" if who.nft else "Too many levels of symbolic links"
+    if who.nft and any(below[base] > MAX_CALLS for base in bases):
+        return "Too many links"
+    hooks = reached(bases, ways, [*below])
+    for name in _below(chain, ways) if jumps else (chain,):
+        own = rules if name == chain else table[name].rules
+        for rule in own:
+            if unfit(table.name, name, rule, hooks.get(name, frozenset()), who.backend):
+                return INVALID
+    return ""
+
+
+def _own(rule: Rule) -> str:
+    """Return why the kernel refuses a rule wherever it stands."""
+    for use in (*rule.matches, *((rule.target,) if rule.target else ())):
+        if use.extension.check is None:
+            continue
+        try:
+            reason = use.extension.check(use, rule)
+        except RefusedError as error:
+            return error.kernel or INVALID
+        if reason:
+            return INVALID
+    return ""
+
+
+def _particular(rule: Rule) -> bool:
+    """Whether it depends on the place of a rule if it is taken."""
+    uses = (*rule.matches, *((rule.target,) if rule.target else ()))
+    return any(use.extension.tables or use.extension.hooks or use.extension.place for use in uses)
+
+
+def _ways(table: Table, chain: Chain, who: Personality) -> frozenset[str]:
+    """Return the chains that a chain calls; legacy looks no further than a verdict without conditions."""
+    if not chain.rules:
+        return frozenset()
+    names = editable(chain.rules).called
+    if not who.nft and any(name in _VERDICTS for name in names):
+        names = Counter(map(called_by, takewhile(lambda rule: not _final(rule), chain.rules)))
+    return frozenset(name for name in names if name in table)
+
+
+def _final(rule: Rule) -> bool:
+    """Whether no packet gets past a rule: a verdict, and nothing asked."""
+    ends = rule.target is not None and rule.target.name in _VERDICTS
+    return ends and not rule.core.settings and not rule.matches
+
+
+def _below(chain: str, ways: dict[str, frozenset[str]]) -> list[str]:
+    """Return a chain and those that it calls, and those that they call."""
+    found = [chain]
+    for name in found:
+        found += [other for other in sorted(ways.get(name, ())) if other not in found]
+    return found

@@ -1,0 +1,304 @@
+"""``iptables-restore``: a whole table at once, or nothing of it.
+
+iptables-legacy carries each line out as it comes and hands the table to the kernel at COMMIT;
+iptables-nft reads all lines of a table first, carries them out at COMMIT and sends them as one
+transaction. Sources: iptables/iptables-restore.c, iptables/xtables-restore.c; iptables-restore(8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from nb_lib.cli.arguments import Arguments, Finished, Request
+from nb_lib.cli.commands import perform
+from nb_lib.cli.getopt import getopt
+from nb_lib.cli.personality import Exit, Personality
+from nb_lib.cli.state import State, Work
+from nb_lib.cli.told import told
+from nb_lib.errors import RulesetError
+from nb_lib.hooks import builtin
+from nb_lib.rules import ZERO, Chain, Counters
+from nb_lib.text.lexer import Word, words
+
+_LONG = {
+    "counters": "c", "verbose": "v", "version": "V", "test": "t", "help": "h", "noflush": "n",
+    "modprobe": "M", "table": "T",
+}  # fmt: skip
+_HELP = {
+    "nft": "[-c] [-v] [-V] [-t] [-h] [-n] [-T table] [-M command] [-4] [-6] [file]",
+    "legacy": "[-c] [-v] [-V] [-t] [-h] [-n] [-w secs] [-W usecs] [-T table] [-M command] [file]",
+}
+_HELP_LONG = {
+    "nft": "--table=<TABLE> ]|--modprobe=<command> ]|--ipv4 ]|--ipv6 ]",
+    "legacy": "--wait=<seconds>|--table=<TABLE> ]|--modprobe=<command> ]",
+}
+_COUNTERS = re.compile(r"\[(\d+):(\d+)\]", re.ASCII)
+
+
+class Options(NamedTuple):
+    """What was asked of a restore."""
+
+    counters: bool = False
+    verbose: bool = False
+    test: bool = False
+    flush: bool = True
+    table: str = ""
+    file: str = ""
+
+
+def restore(
+    state: State,
+    program: str,
+    given: Sequence[str],
+    who: Personality,
+    read: Callable[[str], str],
+) -> tuple[State, str, str, int]:
+    """Return the state afterwards, what was printed on both channels, and the exit status.
+
+    ``read`` returns the text of a file, or with an empty name of the standard input.
+    """
+    options = _options(program, given, who)
+    try:
+        text = read(options.file)
+    except OSError as error:
+        raise Exit("", f"Can't open {options.file}: {error.strerror}\n", 1) from None
+    restoring = _Restoring(state, who, options)
+    try:
+        restoring.lines(text)
+    except Exit as end:
+        printed = "".join(restoring.printed) + end.stdout
+        return restoring.state, printed, "".join(restoring.warned) + end.stderr, end.status
+    return restoring.state, "".join(restoring.printed), "".join(restoring.warned), 0
+
+
+def _options(program: str, given: Sequence[str], who: Personality) -> Options:
+    """Read the options. Raise Exit for wrong ones, and for those that only print."""
+    short = "bcvVthnT:M:" + ("46" if who.nft else "w::W::")
+    long = _LONG | ({"ipv4": "4", "ipv6": "6"} if who.nft else {"wait": "w", "wait-interval": "W"})
+    try:
+        options, others = getopt(program, given, short, long)
+    except ValueError as error:
+        raise Exit("", f"{error}\nTry `{who.program} -h' for more information.\n", 1) from None
+    for letter, _ in options:
+        if letter == "V":
+            raise Exit(f"{who.version}\n", "", 0)
+        if letter == "h":
+            raise Exit(_help(who), "", 0)
+    if len(others) > 1:
+        raise Exit("", "Unknown arguments found on commandline\n", 1)
+    seen = {letter for letter, _ in options}
+    table = next((value for letter, value in reversed(options) if letter == "T"), "")
+    return Options("c" in seen, "v" in seen, "t" in seen, "n" not in seen, table, "".join(others))
+
+
+def _help(who: Personality) -> str:
+    long = ["--counters ]", "--verbose ]", "--version]", "--test ]", "--help ]", "--noflush ]"]
+    long += _HELP_LONG[who.backend].split("|")
+    lines = "".join(f"\t   [ {option}\n" for option in long)
+    return f"Usage: {who.program} {_HELP[who.backend]}\n{lines}"
+
+
+class _Restoring:
+    """A restore at work: ``state`` holds the tables that were committed."""
+
+    def __init__(self, state: State, who: Personality, options: Options) -> None:
+        self.state, self.who, self.options = state, who, options
+        self.printed: list[str] = []
+        self.warned: list[str] = []
+        self.work: Work | None = None
+        self.later: list[tuple[int, Request]] = []  # nft: what COMMIT will carry out
+        self.table = ""
+
+    def lines(self, text: str) -> None:
+        """Take the input line by line. Raise Exit at what is wrong."""
+        number = 0
+        for number, line in enumerate(_lines(text), 1):
+            self.who = self.who._replace(line=number)
+            self.line(line)
+        if self.table:
+            raise Exit("", f"{self.who.program}: COMMIT expected at line {number + 1}\n", 1)
+
+    def line(self, line: str) -> None:
+        """Take one line."""
+        if line.startswith("#"):
+            if self.options.verbose:
+                self.printed.append(line)
+            return
+        if line == "\n" or not line:
+            return
+        if line == "COMMIT\n" and self.table:
+            self.commit()
+        elif line.startswith("*") and not self.table:
+            self.begin(line)
+        elif line.startswith(":") and self.table:
+            if self.work:
+                self.chain(line)
+        elif self.table:
+            if self.work:
+                self.rule(line)
+        else:
+            raise self.failed()
+
+    def failed(self, line: int = 0, said: str = "") -> Exit:
+        """Return the end of a restore that fails at a line."""
+        words = f" failed: {said}" if said else " failed"
+        return Exit("", f"{self.who.program}: line {line or self.who.line}{words}\n", 1)
+
+    def begin(self, line: str) -> None:
+        """``*TABLE``."""
+        name = (line[1:].split(None, 1) or [""])[0]
+        if not name:
+            raise self.usage(f"line {self.who.line} table name invalid")
+        self.table = name
+        if self.options.table and name != self.options.table:
+            return
+        if name not in builtin(self.who.family, self.who.backend):
+            if self.who.nft:
+                raise self.usage(f"line {self.who.line} table name '{name}' invalid")
+            raise self.usage(f"unable to initialize table '{name}'")
+        self.work = Work(self.state, self.who, name)
+        if not self.who.nft:
+            self.state = self.work.state()  # a legacy table is made as soon as it is named
+        self.work.deferred, self.later = [], []
+        if self.options.flush:
+            self.printed += self.work.empty(verbose=self.options.verbose)
+
+    def usage(self, said: str) -> Exit:
+        """Return the end of a restore whose input is written wrongly."""
+        return self.who.usage(f"{self.who.program}: {said}")
+
+    def chain(self, line: str) -> None:
+        """``:CHAIN POLICY [PACKETS:BYTES]``."""
+        assert self.work is not None
+        found = line[1:].split()
+        if not found:
+            raise self.usage(f"line {self.who.line} chain name invalid")
+        name = found[0]
+        builtin_chain = name in self.work.names
+        self.check_name(name, builtin_chain=builtin_chain)
+        if len(found) < 2:
+            raise self.usage(f"line {self.who.line} policy invalid")
+        policy = found[1]
+        counters = ZERO
+        if self.options.counters and policy != "-" and (builtin_chain or not self.who.nft):
+            pair = _COUNTERS.match(found[2]) if len(found) > 2 else None
+            if pair is None:
+                raise self.who.usage(f"invalid policy counters for chain '{name}'")
+            counters = Counters(int(pair[1]), int(pair[2]))
+        self.declare(name, policy, counters, builtin_chain=builtin_chain)
+
+    def check_name(self, name: str, *, builtin_chain: bool) -> None:
+        """Complain about a name that no chain can have."""
+        assert self.work is not None
+        if builtin_chain:
+            return
+        if self.who.nft:
+            Arguments([], self.who, frozenset(), "").check_name(name)
+            if len(name) > 28:
+                said = f"chain name `{name}' too long (must be under 29 chars)"
+                raise self.who.usage(said)
+            return
+        if len(name) > 28:
+            raise self.who.usage(f"Invalid chain name `{name}' (28 chars max)")
+
+    def declare(self, name: str, policy: str, counters: Counters, *, builtin_chain: bool) -> None:
+        """Make a chain, or empty one that is there; set a policy."""
+        work = self.work
+        assert work is not None
+        if builtin_chain:
+            chain = work.table[name]
+            if policy == "-":
+                work.opened(name)
+            elif policy in ("ACCEPT", "DROP"):
+                work.put(replace(chain, policy=policy, counters=counters))
+            elif self.who.nft:
+                raise self.failed(said="Bad policy name.")
+            else:
+                raise self.policy_error(name, policy, "Bad policy name")
+            return
+        if not self.who.nft and name in work.declared:
+            raise self.who.usage(f"error creating chain '{name}':File exists")
+        work.declared.add(name)
+        work.put(Chain(name))
+        if not self.who.nft and policy != "-":
+            raise self.policy_error(name, policy, "Bad built-in chain name")
+
+    def policy_error(self, name: str, policy: str, why: str) -> Exit:
+        """Return the end of a restore that cannot set a policy."""
+        said = f"Can't set policy `{policy}' on `{name}' line {self.who.line}: {why}"
+        return self.who.trouble(said)
+
+    def rule(self, line: str) -> None:
+        """Take a line with a command, with or without ``[PACKETS:BYTES]`` before it."""
+        assert self.work is not None
+        body, counters = line, ""
+        if line.startswith("["):
+            inside, bracket, body = line[1:].partition("]")
+            if not bracket:
+                raise self.who.usage(f"Bad line {self.who.line}: need ]")
+            if self.options.counters:
+                counters = inside
+        try:
+            found = words(body)
+        except RulesetError as error:
+            raise self.who.usage(error.said or error.reason) from None
+        if counters:
+            packets, _, octets = counters.partition(":")
+            found = [Word("-c", 0), Word(packets, 0), Word(octets, 0), *found]
+        if self.options.verbose:
+            found = [Word("-v", 0), *found]
+        arguments = Arguments(
+            found, self.who, frozenset(), body, restoring=self.who.program, table=self.table
+        )
+        try:
+            request = arguments.request()
+        except Finished as finished:
+            raise Exit(told(finished, self.who), "", 0) from None
+        self.warned += arguments.warnings
+        if self.who.nft:
+            self.later.append((self.who.line, request))
+        else:
+            self.perform(request, self.who.line)
+
+    def perform(self, request: Request, line: int) -> None:
+        """Carry out one command; a failure names its line."""
+        assert self.work is not None
+        self.work.line, request.rule.personality = line, self.who
+        try:
+            self.printed.append(perform(self.work, request))
+        except Exit as end:
+            self.printed.append(end.stdout)
+            if end.status == 1:
+                said = end.stderr.partition(": ")[2].strip()
+                raise self.failed(line, said if self.who.nft else "") from None
+            raise
+
+    def commit(self) -> None:
+        """Hand the table to the kernel."""
+        work, self.table = self.work, ""
+        if work is None:
+            return
+        for line, request in self.later:
+            self.perform(request, line)
+        if work.deferred:
+            raise self.refused(work.deferred)
+        if not self.options.test:
+            self.state = work.state()
+        self.work = None
+
+    def refused(self, deferred: list[tuple[int, str]]) -> Exit:
+        """Return what is said if the kernel refuses some of the rules."""
+        if not self.who.nft:
+            return self.failed()
+        lines = "".join(f"line {line}: {said}\n" for line, said in deferred)
+        return Exit("", f"{self.who.version}: \n{lines}", 4)
+
+
+def _lines(text: str) -> list[str]:
+    """Cut a text into lines, each with its end if it has one."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines

@@ -1,0 +1,192 @@
+"""What the programs find on a host, and one command's hand on one of its tables.
+
+iptables-nft makes a table, and a built-in chain, when a command needs them; ``State.absent`` holds the
+built-in chains that it shows but has not made. iptables-legacy makes a table with all its chains as
+soon as somebody names it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from nb_lib.cli.edited import editable
+from nb_lib.cli.personality import NO_NAME, Exit, Personality
+from nb_lib.hooks import builtin
+from nb_lib.rules import Chain, Ruleset, Table
+from nb_lib.text.save import ordered
+
+Place = tuple[int, str]  # family and backend
+
+
+@dataclass(frozen=True)
+class State:
+    """What the programs find on a host.
+
+    ``rulesets`` maps (family, backend) to what is loaded; a pair that is absent was never touched.
+    ``absent`` maps (family, table) to the built-in chains that iptables-nft has not made; a table that
+    it has not made is no part of the ruleset. ``sets`` maps the names of ipsets to their types (``hash:ip``)
+    and families.
+    """
+
+    rulesets: Mapping[Place, Ruleset] = field(default_factory=dict)
+    absent: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
+    sets: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    def ruleset(self, family: int = 4, backend: str = "nft") -> Ruleset:
+        """Return what is loaded for a family, perhaps nothing."""
+        return self.rulesets.get((family, backend)) or Ruleset(family, {}, backend)
+
+    def with_table(self, who: Personality, table: Table, absent: tuple[str, ...] = ()) -> State:
+        """Return the state with a table added or exchanged; legacy lists a new one first."""
+        old = self.ruleset(who.family, who.backend)
+        tables = {**old.tables, table.name: table}
+        if not who.nft and table.name not in old:
+            tables = {table.name: table, **old.tables}
+        missing = self.absent
+        if who.nft and missing.get((who.family, table.name), ()) != absent:
+            missing = {**missing, (who.family, table.name): absent}
+        return replace(self._holding(replace(old, tables=tables)), absent=missing)
+
+    def without_table(self, who: Personality, name: str) -> State:
+        """Return the state without a table."""
+        old = self.ruleset(who.family, who.backend)
+        tables = {other: table for other, table in old.tables.items() if other != name}
+        missing = {
+            place: names for place, names in self.absent.items() if place != (who.family, name)
+        }
+        return replace(self._holding(replace(old, tables=tables)), absent=missing)
+
+    def _holding(self, ruleset: Ruleset) -> State:
+        rulesets = {**self.rulesets, (ruleset.family, ruleset.backend): ruleset}
+        return replace(self, rulesets=rulesets)
+
+
+class Work:
+    """One command at work on one table; ``state()`` is the outcome."""
+
+    def __init__(self, state: State, who: Personality, name: str) -> None:
+        self.before, self.who = state, who
+        self.names = builtin(who.family, who.backend)[name]
+        ruleset = state.ruleset(who.family, who.backend)
+        self.made = name in ruleset
+        self.absent: tuple[str, ...] = ()
+        if self.made:
+            self.table = ruleset[name]
+            self.absent = state.absent.get((who.family, name), ())
+        else:
+            self.table = fresh(name, self.names)
+            self.absent = self.names if who.nft else ()
+        self.changed = not self.made and not who.nft
+        self.declared: set[str] = set()  # chains that a restore has made
+        self.deferred: list[tuple[int, str]] | None = None  # what the kernel will refuse at COMMIT
+        self.line = 0
+
+    def state(self) -> State:
+        """Return the state after the command."""
+        if not self.changed:
+            return self.before
+        if not self.made and self.who.nft:
+            return self.before.without_table(self.who, self.table.name)
+        return self.before.with_table(self.who, self.table, self.absent)
+
+    def refuse(self, operation: str, reason: str, what: str, printed: str = "") -> None:
+        """Note what the kernel refuses; a command that is no part of a restore ends with it."""
+        if self.deferred is None:
+            end = self.who.refused(operation, reason, what)
+            raise Exit(printed, end.stderr, end.status)
+        self.deferred.append((self.line, f"{operation} failed ({reason}): {what}"))
+
+    def empty(self, *, verbose: bool) -> list[str]:
+        """Flush the table as a restore does; return what that prints."""
+        printed = [f"Flushing chain `{chain.name}'\n" for chain in self.listed(every=True)]
+        printed += [f"Deleting chain `{c.name}'\n" for c in self.listed() if not c.builtin]
+        chains = {}
+        for name in self.names:
+            kept = replace(self.table[name], rules=())
+            chains[name] = Chain(name, (), "ACCEPT") if self.who.nft else kept
+        self.table, self.changed = replace(self.table, chains=chains), True
+        if self.who.nft:
+            self.made, self.absent = False, self.names
+        return printed if verbose else []
+
+    def user_chains(self) -> frozenset[str] | Mapping[str, Chain]:
+        """Return the chains that a rule may call."""
+        return self.table.chains
+
+    def listed(self, *, every: bool = False) -> list[Chain]:
+        """Return the chains that are there, in iptables' order; ``every``: those too that are only shown."""
+        return [chain for chain in ordered(self.table) if every or chain.name not in self.absent]
+
+    def found(self, name: str) -> Chain:
+        """Return a chain. Raise Exit if it is not there."""
+        if name not in self.table or name in self.absent:
+            raise self.who.failed(NO_NAME)
+        return self.table[name]
+
+    def opened(self, name: str) -> Chain:
+        """Return a chain; a built-in one is made if it is not there."""
+        if name not in self.table:
+            raise self.who.failed(NO_NAME)
+        self._make(name)
+        return self.table[name]
+
+    def put(self, chain: Chain) -> None:
+        """Add or exchange a chain."""
+        self.table = self.table.replace(chain)
+        self._make(chain.name)
+
+    def _make(self, name: str) -> None:
+        if name in self.absent:
+            self.absent = tuple(other for other in self.absent if other != name)
+        self.changed = self.made = True
+
+    def forget(self, name: str) -> None:
+        """Remove a built-in chain, which is shown nevertheless."""
+        self.table = self.table.replace(Chain(name, (), "ACCEPT"))
+        self.absent = tuple(n for n in self.names if n == name or n in self.absent)
+        self.changed = True
+
+    def remove(self, name: str) -> None:
+        """Remove a chain."""
+        if self.table[name].builtin:
+            self.forget(name)
+            return
+        chains = {other: chain for other, chain in self.table.chains.items() if other != name}
+        self.table, self.changed = replace(self.table, chains=chains), True
+
+    def rename(self, chain: Chain, name: str) -> None:
+        """Give a chain a new name, in the rules that call it too."""
+        old = chain.name
+        chains = {}
+        for other in self.table:
+            changed = _calling(other, old, name) if other.rules else other
+            changed = replace(changed, name=name) if other.name == old else changed
+            chains[changed.name] = changed
+        if chain.builtin:  # iptables-nft makes its hook disappear from its own sight
+            del chains[name]
+            chains[old] = Chain(old, (), "ACCEPT")
+            self.absent = tuple(n for n in self.names if n == old or n in self.absent)
+        self.table, self.changed = replace(self.table, chains=chains), True
+
+    def references(self) -> Counter[str]:
+        """Return how many rules call each chain."""
+        total: Counter[str] = Counter()
+        for chain in self.table:
+            if chain.rules:
+                total.update(editable(chain.rules).called)
+        return Counter({name: count for name, count in total.items() if name in self.table})
+
+
+def fresh(name: str, names: tuple[str, ...]) -> Table:
+    """Return an empty table."""
+    return Table(name, {chain: Chain(chain, (), "ACCEPT") for chain in names})
+
+
+def _calling(chain: Chain, old: str, new: str) -> Chain:
+    rules = editable(chain.rules)
+    if old not in rules.called:
+        return chain
+    changed = tuple(rule._replace(jump=new) if rule.jump == old else rule for rule in rules)
+    return replace(chain, rules=changed)
