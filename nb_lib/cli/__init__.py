@@ -17,9 +17,10 @@ from nb_lib.cli.commands import perform
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.cli.restore import restore
 from nb_lib.cli.save import save
-from nb_lib.cli.state import State, Work
+from nb_lib.cli.state import Place, State, Work
 from nb_lib.cli.told import told
 from nb_lib.hooks import builtin
+from nb_lib.rules import Ruleset
 from nb_lib.text.lexer import Word
 
 __all__ = ["Result", "State", "run"]
@@ -28,7 +29,8 @@ __all__ = ["Result", "State", "run"]
 class Result(NamedTuple):
     """What a command did: the state afterwards, what it printed, its exit status.
 
-    ``hint`` is ours: what to try instead. ``written`` are files that ``-save -f`` wrote.
+    ``hint`` is ours: what to try instead. ``written`` are files that ``-save -f`` wrote. ``place`` is the
+    family and the backend of the program.
     """
 
     state: State
@@ -37,6 +39,12 @@ class Result(NamedTuple):
     status: int = 0
     hint: str = ""
     written: Mapping[str, str] = {}
+    place: Place = (4, "nft")
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """What is loaded afterwards, in the program's family and backend."""
+        return self.state.ruleset(*self.place)
 
 
 def run(

@@ -14,17 +14,16 @@ from collections.abc import Container
 from itertools import product
 from typing import NamedTuple
 
+from nb_lib.cli.commandline import CommandLine
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.errors import RulesetError
 from nb_lib.kinds import octets
 from nb_lib.matches import find_match
-from nb_lib.options import Extension, Setting, Use
+from nb_lib.options import Setting, Use
 from nb_lib.rules import ZERO, Rule
 from nb_lib.targets import find_target
-from nb_lib.text.dialect import Dialect
 from nb_lib.text.lexer import Word
 from nb_lib.text.normal import normal
-from nb_lib.text.reader import Reader
 
 MAX_NAME = 29  # XT_EXTENSION_MAXNAMELEN
 _COMMANDS = "ACDEFILNPRSXZ"
@@ -36,20 +35,6 @@ _TAKEN = {
     "A": _RULE + "c", "C": _RULE, "D": _RULE, "I": _RULE + "c", "R": _RULE + "c", "L": "nvx0", "P": "vc",
     "S": "v", "F": "v", "Z": "v", "N": "v", "X": "v", "E": "v", "#": "v",
 }  # fmt: skip
-_LONG = {
-    "append": "A", "delete": "D", "check": "C", "insert": "I", "replace": "R", "list": "L",
-    "list-rules": "S", "flush": "F", "zero": "Z", "new-chain": "N", "delete-chain": "X",
-    "rename-chain": "E", "policy": "P", "source": "s", "destination": "d", "src": "s", "dst": "d",
-    "protocol": "p", "in-interface": "i", "jump": "j", "table": "t", "match": "m", "numeric": "n",
-    "out-interface": "o", "verbose": "v", "wait": "w", "wait-interval": "W", "exact": "x",
-    "fragments": "f", "version": "V", "help": "h", "line-numbers": "0", "modprobe": "M",
-    "set-counters": "c", "goto": "g", "ipv4": "4", "ipv6": "6",
-}  # fmt: skip
-_WITH_VALUE = (
-    "ACDEINPRcdijopstmgM"  # short options that take a word; those below may have one joined
-)
-_MAYBE_JOINED = "FLSXZhwW"
-_WITHOUT = "nvxfV46"
 _NO_INTERFACE = {"PREROUTING": "o", "INPUT": "o", "OUTPUT": "i", "POSTROUTING": "i"}
 _CORE = {"p": "-p", "s": "-s", "d": "-d", "i": "-i", "o": "-o", "f": "-f"}
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+", re.ASCII)
@@ -85,15 +70,15 @@ class Finished(Exception):  # noqa: N818 - not an error: -h and -V end the comma
         self.letter, self.inverted, self.rule = letter, inverted, rule
 
 
-class Arguments(Reader):
+class Arguments(CommandLine):
     """One command line. ``restoring`` is the program's name if it is a line of its input."""
 
     def __init__(
         self, words: list[Word], personality: Personality, chains: frozenset[str], line: str,
         *, restoring: str = "", table: str = "filter",
     ) -> None:  # fmt: skip
-        super().__init__(Dialect(personality.family, chains, personality.backend), words, line, 0)
-        self.personality, self.restoring = personality, restoring
+        super().__init__(words, personality, chains, line)
+        self.restoring = restoring
         self.table = table
         self.command, self.chain, self.name, self.rulenum = "", "", "", 0
         self.seen, self.verbose = "", 0
@@ -101,98 +86,6 @@ class Arguments(Reader):
         self.jumpto: Word | None = None
         self.addresses: dict[str, tuple[Word, bool]] = {}  # -s, -d: what stands there, inverted?
         self.ends: dict[str, list[Setting]] = {}  # the same, read
-
-    # ── Words ───────────────────────────────────────────────────────────────────────
-
-    def word(self, word: Word) -> None:
-        """Read what one word begins."""
-        text = word.text
-        if text == "--":
-            if self.at < len(self.words):
-                raise self.usage("unknown arguments found on commandline")
-        elif text.startswith("--"):
-            self.long(word)
-        elif text.startswith("-") and len(text) > 1:
-            self.short(word, 1)
-        else:
-            raise self.bad_argument(word)
-
-    def short(self, word: Word, at: int) -> None:
-        """Read the short option at ``at`` of a word, and those that are joined to it: ``-nvL``."""
-        letter, rest = word.text[at], word.text[at + 1 :]
-        if letter in _WITH_VALUE:
-            if letter in "psdio" and rest:
-                self.words.insert(self.at, word)  # iptables takes the whole word: -s10.0.0.1
-            elif rest:
-                self.words.insert(self.at, Word(rest, word.col + at + 1))
-            elif self.at >= len(self.words):
-                raise self.usage(f'option "{word.text}" requires an argument')
-            self.letter(letter, word, joined=bool(rest))
-        elif letter in _MAYBE_JOINED:
-            if rest:
-                self.words.insert(self.at, Word(rest, word.col + at + 1))
-            self.letter(letter, word, joined=bool(rest))
-        elif letter in _WITHOUT:
-            self.letter(letter, word)
-            if rest:
-                self.short(word, at + 1)
-        else:
-            raise self.usage(f'unknown option "-{letter}"')
-
-    def long(self, word: Word) -> None:
-        """Read a long option, perhaps cut short or joined to its value by ``=``."""
-        name, equals, value = word.text[2:].partition("=")
-        found = self.meant(name)
-        if found is None:
-            raise self.unknown(word)
-        if isinstance(found, str):
-            if equals and found in _WITHOUT + "0":
-                raise self.unknown(word)
-            if equals:
-                whole = word if found in "psdio" else Word(value, word.col + len(name) + 3)
-                self.words.insert(self.at, whole)
-            elif found in _WITH_VALUE and self.at >= len(self.words):
-                raise self.usage(f'option "{word.text}" requires an argument')
-            self.letter(found, word, joined=bool(equals))
-            return
-        extension, full = found
-        option = extension.by_name[full]
-        if equals and not option.kind.arity:
-            raise self.unknown(word)
-        if equals:
-            self.words.insert(self.at, Word(value, word.col + len(name) + 3))
-        spelt = word._replace(text=full)
-        if option.kind.arity > 0 and self.at >= len(self.words):
-            raise self.usage(f'option "{word.text}" requires an argument')
-        self.loaded_option(extension, spelt)
-
-    def meant(self, name: str) -> str | tuple[Extension, str] | None:
-        """Return the letter, or the extension and its option, that a long name stands for."""
-        loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
-        found = self._meant(name, loaded)
-        implied = self.implied()
-        if found is None and implied is not None:
-            found = self._meant(name, [*loaded, implied])
-        return found
-
-    def _meant(self, name: str, loaded: list[Extension]) -> str | tuple[Extension, str] | None:
-        known: dict[str, str | tuple[Extension, str]] = dict(_LONG)
-        for extension in loaded:
-            known.update({option[2:]: (extension, option) for option in extension.by_name})
-        if name in known:
-            return known[name]
-        meant = {full: of for full, of in known.items() if full.startswith(name)}
-        kinds = {of if isinstance(of, str) else id(of[0].by_name[of[1]]) for of in meant.values()}
-        return next(iter(meant.values())) if name and len(kinds) == 1 else None
-
-    def loaded_option(self, extension: Extension, word: Word) -> None:
-        """Give an option to its extension, which ``-p`` may have to load."""
-        loaded = [*self.matches, *([self.target] if self.target else [])]
-        settings = next((mine for one, mine, *_ in reversed(loaded) if one is extension), None)
-        if settings is None:
-            settings = {}
-            self.matches.append((extension, settings, [], word))
-        self.option(extension, settings, extension.by_name[word.text], word)
 
     # ── Options and commands ────────────────────────────────────────────────────────
 
@@ -445,10 +338,6 @@ class Arguments(Reader):
 
     # ── What it says ────────────────────────────────────────────────────────────────
 
-    def usage(self, said: str) -> Exit:
-        """Return the end of a command that was written wrongly."""
-        return self.personality.usage(said, before="".join(self.warnings))
-
     def exit(self, error: RulesetError) -> Exit:
         """Return what iptables says of an error in the rule; our words are the hint."""
         said = error.said or error.reason
@@ -456,10 +345,4 @@ class Arguments(Reader):
         if error.bare:
             found.stderr = "".join(self.warnings) + f"{said}\n{self.personality.try_help()}"
         found.status, found.hint = error.status, error.hint
-        return found
-
-    def unknown(self, word: Word) -> Exit:
-        """Return the complaint about an option that nobody knows."""
-        found = self.usage(f'unknown option "{word.text}"')
-        found.hint = self.option_hint(word.text)
         return found

@@ -75,6 +75,10 @@ class Work:
         if self.made:
             self.table = ruleset[name]
             self.absent = state.absent.get((who.family, name), ())
+            for chain in self.names:  # a dump need not name them all
+                if chain not in self.table:
+                    self.table = self.table.replace(Chain(chain, (), "ACCEPT"))
+                    self.absent += (chain,) if who.nft else ()
         else:
             self.table = fresh(name, self.names)
             self.absent = self.names if who.nft else ()
