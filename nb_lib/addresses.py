@@ -12,9 +12,10 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nb_lib import names
 from nb_lib.kinds import IPV4, IPV6, U8, U16, U32, Word, leading_number, octets, parse_number
 from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
-from nb_lib.options import RefusedError
+from nb_lib.options import RefusedError, Setting
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -31,6 +32,12 @@ def write_address(address: Address) -> str:
         if head:
             return head + str(IPv4Address(value & U32))
     return str(address)
+
+
+def any_name(address: Address, numeric: bool) -> str:
+    """Return how ``-L`` shows an address: by name, if there is one. xtables_ipaddr_to_anyname()."""
+    text = write_address(address)
+    return text if numeric else names.PLACES.get(text, text)
 
 
 def read_host(word: str, family: int) -> Address:
@@ -132,6 +139,10 @@ class Network(Word):
     @staticmethod
     def named(word: str, family: int) -> Net:
         """Read a network that is not written plainly. xtables.c xtables_ipparse_multiple()."""
+        if "," in word:
+            for part in word.split(","):
+                Network().read(part.lstrip(), family)
+            raise ValueError(f"{word!r} is more than one network: write a rule for each")
         name, slash, mask = word.partition("/")
         try:
             parse_net(
@@ -161,6 +172,15 @@ class Network(Word):
             return write_address(value)
         return write_address(value.host) if value.host is not None else self.save(value)
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the network by name. iptables/xshared.c ipv4_addr_to_string(), ipv6_addr_to_string()."""
+        if not numeric and not (value.mask if value.family == IPV4 else value.value):
+            return "anywhere"
+        address = any_name(make_address(value.family, value.value), numeric)
+        return (
+            address if value.host is not None else f"{address}/{self.save(value).partition('/')[2]}"
+        )
+
 
 class HostMask(NamedTuple):
     """A host, and the mask under which others count as it."""
@@ -189,6 +209,11 @@ class HostNetwork(Word):
         text = write_address(value.host)
         return text if prefix in (None, BITS[value.host.version]) else f"{text}/{prefix}"
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the host by name."""
+        _, slash, prefix = self.save(value).partition("/")
+        return any_name(value.host, numeric) + slash + prefix
+
     def show(self, value: Any) -> str:
         """Write a packet's address, or the rule's."""
         return self.save(value) if isinstance(value, HostMask) else write_address(value)
@@ -206,6 +231,10 @@ class Host(Word):
     def save(self, value: Any) -> str:
         """Write the address as inet_ntop(3) does."""
         return write_address(value)
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the address by name."""
+        return any_name(value, numeric)
 
 
 class PrefixLength(Word):
@@ -244,8 +273,9 @@ class Interface(Word):
         return word
 
 
-def weird(name: str) -> str:
+def weird(device: Setting, _word: str, _family: int) -> str:
     """Return what iptables says of a name that no device can have. xtables_parse_interface()."""
+    name = device.value
     if "/" not in name and " " not in name:
         return ""
     odd = "'/' and ' ' are not allowed by the kernel"

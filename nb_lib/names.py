@@ -85,12 +85,26 @@ _BUILT_IN = {"tcp": 6, "sctp": 132, "udp": 17, "udplite": 136, "icmp": 1, "icmpv
              "esp": 50, "ah": 51, "ipv6-mh": 135, "mh": 135, "all": 0}  # fmt: skip
 
 
+# Debian's /etc/networks, and the one line that every /etc/hosts has: what -L shows instead of an address.
+PLACES = {"127.0.0.1": "localhost", "127.0.0.0": "loopback", "169.254.0.0": "link-local",
+          "0.0.0.0": "default"}  # fmt: skip  # noqa: S104 - nothing listens here
+
+
 @cache
 def services(protocol: str) -> dict[str, int]:
     """Return service name → port for ``tcp``, ``udp`` or ``sctp``; others have none."""
     texts = {"tcp": _TCP + _TCP_UDP + _SCTP_TCP, "udp": _TCP_UDP + _UDP, "sctp": _SCTP_TCP}
     pairs = (item.split("=") for item in texts.get(protocol, "").split())
     return {name: int(port) for name, port in pairs}
+
+
+@cache
+def service_names(protocol: str) -> dict[int, str]:
+    """Return port → the name that getservbyport(3) finds first."""
+    found: dict[int, str] = {}
+    for name, port in services(protocol).items():
+        found.setdefault(port, name)
+    return found
 
 
 @cache

@@ -120,7 +120,7 @@ class Option:
     ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank, ``{s}`` an ``s`` if it is a range
     (``nb_lib.listed``). ``says`` holds what iptables says of this option where that differs from what it
     says of any (``SAYINGS``), and ``called`` is its name there if that is not ``name``; ``warns`` returns
-    what it says of a value that it takes nevertheless.
+    what it says of a value that it takes nevertheless (of a setting, its word and the family).
     """
 
     name: str
@@ -139,7 +139,7 @@ class Option:
     called: str = ""
     says: Mapping[str, str] = field(default_factory=dict)
     late: bool = False
-    warns: Callable[[Any], str] | None = None
+    warns: Callable[[Setting, str, int], str] | None = None
 
     def hides(self, setting: Setting) -> bool:
         """Tell whether iptables-save leaves the option out."""

@@ -50,6 +50,10 @@ class PortRange(NumberRange):
         """Read a port's number or its service's name."""
         return parse_port(word, self.protocol)
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the ports by their services' names."""
+        return ports_listed(value, self.protocol, numeric)
+
 
 class ResolvedPortRange(NumberRange):
     """Ports as getaddrinfo(3) reads them: decimal, by their lowest 16 bits, or a service's name.
@@ -69,6 +73,17 @@ class ResolvedPortRange(NumberRange):
             resolve_port(word.partition(self.separator)[0] or "0", self.protocols)
             raise RefusedError(f"{word!r} is more than one port", TOO_MANY)
         return resolve_port(word, self.protocols)
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the ports by their services' names."""
+        return ports_listed(value, self.protocols[0], numeric)
+
+
+def ports_listed(value: Range, protocol: str, numeric: bool) -> str:
+    """Return how ``-L`` shows ports: ``http``, ``80``, ``ssh:telnet``."""
+    known = {} if numeric else names.service_names(protocol)
+    ends = dict.fromkeys((value.low, value.high))
+    return ":".join(known.get(port, str(port)) for port in ends)
 
 
 def resolve_port(word: str, protocols: Iterable[str]) -> int:

@@ -27,7 +27,7 @@ def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:
     get = rule.core.settings.get
     name = rule.jump or (rule.target.name if rule.target else "")
     protocol, fragment = get("-p"), get("-f")
-    opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}" if rule.family == IPV4 else "  "
+    opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}"
     pieces = [
         f"{name:<9} {_mark(protocol)}{_protocol(protocol, numeric=numeric):<4} {opt} ",
         " " + "".join(_interface(get(o), numeric) for o in ("-i", "-o")) if interfaces else "",
@@ -56,7 +56,7 @@ def _interface(setting: Setting | None, numeric: bool) -> str:
 def _network(setting: Setting | None, family: int, numeric: bool) -> str:
     if setting is None:
         return ("0.0.0.0/0" if family == IPV4 else "::/0") if numeric else "anywhere"
-    return _NETWORK.show(setting.value)
+    return _NETWORK.listed(setting.value, numeric)
 
 
 def rule_listed(rule: Rule) -> str:
@@ -64,7 +64,7 @@ def rule_listed(rule: Rule) -> str:
     get = rule.core.settings.get
     name = rule.jump or (rule.target.name if rule.target else "")
     protocol, fragment = get("-p"), get("-f")
-    opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}" if rule.family == IPV4 else "  "
+    opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}"
     devices = [_mark(get(o), "") + (one.value if (one := get(o)) else "*") for o in ("-i", "-o")]
     ends = [_mark(get(o), "") + _network(get(o), rule.family, numeric=True) for o in ("-s", "-d")]
     return (

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import addresses, kinds, ports
-from nb_lib.headers import AH
+from nb_lib import addresses, headers, kinds, ports
 from nb_lib.kinds import IPV6
 from nb_lib.net import Net
 from nb_lib.options import HIT, Answer, Context, Extension, Option, RefusedError, Setting, Use, miss
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nb_lib.packet import Packet
 
 
@@ -43,15 +44,16 @@ def _protocol(packet: Packet, ctx: Context | None) -> int:
     ip6tables-legacy looks behind it: nf_tables_ipv6.h nft_set_pktinfo_ipv6(), ip6_packet_match().
     """
     if packet.extensions and ctx is not None and ctx.backend == "nft":
-        return AH if any(kind == AH for kind, _ in packet.extensions) else packet.protocol
+        return (
+            headers.AH
+            if any(kind == headers.AH for kind, _ in packet.extensions)
+            else packet.protocol
+        )
     return packet.protocol
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Leave out what asks for nothing, and refuse what no packet can answer."""
-    if family == IPV6 and "-f" in settings:
-        said = "`-f' is not supported in IPv6, use -m frag instead"
-        raise RefusedError("-f is not supported in IPv6, use -m frag instead", said)
     return {name: setting for name, setting in settings.items() if not _idle(name, setting)}
 
 
@@ -81,19 +83,39 @@ def _idle(name: str, setting: Setting) -> bool:
     return name in ("-i", "-o") and value == "+" and not setting.inverted
 
 
+class _Fragments(kinds.Flag):
+    """``-f``, which IPv6 has as a match."""
+
+    def parse(self, words: Sequence[str], family: int) -> bool:
+        if family == IPV6:
+            said = "`-f' is not supported in IPv6, use -m frag instead"
+            raise RefusedError("-f is not supported in IPv6, use -m frag instead", said)
+        return super().parse(words, family)
+
+
+_EXTENSION_HEADERS = (headers.ROUTING, headers.FRAGMENT, headers.AH, headers.DEST_OPTIONS)
+
+
+def _is_header(setting: Setting, word: str, family: int) -> str:
+    """Warn of a header that is not the last. iptables/xshared.c ipv6_proto_parse()."""
+    if family != IPV6 or setting.inverted or setting.value not in _EXTENSION_HEADERS:
+        return ""
+    return f"Warning: never matched protocol: {word.lower()}. use extension match instead.\n"
+
+
 _NET, _IFACE = addresses.Network(), addresses.Interface()
 _OPTIONS = (
     Option("-s", _NET, ("--source", "--src"), invertible=True, late=True, label="source",
            help="the packet comes from this address or network"),
     Option("-d", _NET, ("--destination", "--dst"), invertible=True, late=True, label="destination",
            help="the packet goes to this address or network"),
-    Option("-i", _IFACE, ("--in-interface",), invertible=True, warns=addresses.weird, label="in-interface",
-           help="the packet came in by this device"),
-    Option("-o", _IFACE, ("--out-interface",), invertible=True, warns=addresses.weird, label="out-interface",
-           help="the packet will go out by this device"),
-    Option("-p", ports.Protocol(), ("--protocol", "--proto"), invertible=True, label="protocol",
-           help="the transport protocol, by name or number"),
-    Option("-f", kinds.FLAG, ("--fragments",), invertible=True, label="a later fragment",
+    Option("-i", _IFACE, ("--in-interface",), invertible=True, warns=addresses.weird,
+           label="in-interface", help="the packet came in by this device"),
+    Option("-o", _IFACE, ("--out-interface",), invertible=True, warns=addresses.weird,
+           label="out-interface", help="the packet will go out by this device"),
+    Option("-p", ports.Protocol(), ("--protocol", "--proto"), invertible=True, warns=_is_header,
+           label="protocol", help="the transport protocol, by name or number"),
+    Option("-f", _Fragments(), ("--fragments",), invertible=True, label="a later fragment",
            help="a second or later fragment (IPv4)"),
 )  # fmt: skip
 

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import headers, kinds, names, ports
 from nb_lib.kinds import IPV4, Masked, Range
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
+from nb_lib.listed import headed
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Outcome,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,12 +62,18 @@ class Flags(kinds.Word):
             return _flag_names(value)
         return f"{_flag_names(value.value)} of {_flag_names(value.mask)}"
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write both lists, or (numeric) their bits."""
+        if numeric:
+            return f"0x{value.mask:02X}/0x{value.value:02X}"
+        return f"{_flag_names(value.mask)}/{_flag_names(value.value)}"
+
 
 def _flag_bits(word: str) -> int:
     bits = 0
     for name in filter(None, word.split(",")):
         if name.upper() not in _FLAG_BITS:
-            raise ValueError(f"unknown TCP flag {name!r}")
+            raise RefusedError(f"unknown TCP flag {name!r}", f"Unknown TCP flag `{name}'")
         bits |= _FLAG_BITS[name.upper()]
     return bits
 
@@ -213,9 +231,10 @@ def port_options(kind: kinds.NumberRange, hidden: Range | None = None) -> tuple[
     """Return ``--sport`` and ``--dport`` for a protocol with ports; ``hidden`` is not printed."""
     return (
         Option("--sport", kind, ("--source-port",), invertible=True, hidden=hidden, label="sport",
+               called="--source-port", listed="spt{s}:{!}{value}",
                help="the source port, or a range of ports"),
         Option("--dport", kind, ("--destination-port",), invertible=True, hidden=hidden,
-               label="dport",
+               label="dport", called="--destination-port", listed="dpt{s}:{!}{value}",
                help="the destination port, or a range of ports"),
     )  # fmt: skip
 
@@ -225,13 +244,19 @@ def _no_flags(setting: Setting) -> bool:
     return not setting.value.mask and not setting.inverted
 
 
+# iptables/extensions/libxt_tcp.c tcp_parse(), which is older than the sentences that most extensions share.
+ONLY_ONE = {"twice": "Only one `{option}' allowed"}
+_ONE_OF_FLAGS = dict.fromkeys(("twice", "group"), "Only one of `--syn' or `--tcp-flags'  allowed")
+
 _TCP_OPTIONS = (
     *port_options(ports.PortRange("tcp"), _EVERY),
     Option("--tcp-option", kinds.Number(1, 255), invertible=True, label="TCP option",
+           listed="option={!}{value}", says={"value": 'Bad TCP option "{word}"'},
            help="the TCP header carries this option, by number"),
     Option("--tcp-flags", Flags(), invertible=True, group="flags", label="flags", hidden=_no_flags,
+           listed="flags:{!}{value}", says=_ONE_OF_FLAGS,
            help="of the flags in the first list exactly those in the second are set"),
-    Option("--syn", kinds.FLAG, invertible=True, group="flags", label="SYN",
+    Option("--syn", kinds.FLAG, invertible=True, group="flags", label="SYN", says=_ONE_OF_FLAGS,
            help="the first packet of a handshake: SYN set, FIN, RST and ACK not"),
 )  # fmt: skip
 
@@ -243,15 +268,19 @@ def _check(name: str) -> Callable[[Use, Rule], str]:
     def check(use: Use, rule: Rule) -> str:
         setting = rule.core.settings.get("-p")
         native = bool(use.settings) and "--tcp-option" not in use.settings
-        if native and setting and setting.value == names.protocol_numbers()[name]:
+        if not native:
+            return strict(use, rule)
+        if setting and setting.value == names.protocol_numbers()[name]:
             return ""
-        return strict(use, rule)
+        said = f"{name.upper()} match requires '-p {name}'"
+        raise RefusedError(f"{name} needs -p {name}", said)
 
     return check
 
 
 _TCP = Extension(
     "tcp", _TCP_OPTIONS, protocols=("tcp",), test=_test_tcp, tidy=_tidy_tcp, check=_check("tcp"),
+    says=ONLY_ONE, listed=headed(" tcp"),
     summary="ports, flags and options of TCP",
     source="net/netfilter/xt_tcpudp.c tcp_mt(); iptables-extensions(8) tcp",
 )  # fmt: skip
@@ -260,7 +289,7 @@ TCP = replace(_TCP, legacy=replace(_TCP, check=ports.needs_protocol("tcp", "tcp"
 
 _UDP = Extension(
     "udp", port_options(ports.ResolvedPortRange("udp", "tcp"), _EVERY), protocols=("udp",),
-    test=_test_udp, check=_check("udp"),
+    test=_test_udp, check=_check("udp"), listed=headed(" udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
 )  # fmt: skip

@@ -27,7 +27,9 @@ _NOT_MODELLED = frozenset({
     "ACCOUNT", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP", "ECHO", "IPMARK", "LOGMARK", "PROTO", "SYSRQ",
     "TARPIT",
 })  # fmt: skip
-_JOINED = ("i", "o", "m", "f", "c")  # short options that take the rest of their word
+# Short options that take the rest of their word; some take all of it, which is no use.
+_JOINED = ("m", "f", "c", "g")
+_WHOLE = ("i", "o", "s", "d", "p", "j")
 _NAME = re.compile(r"[\w.+-]{1,28}", re.ASCII)  # of an extension: XT_EXTENSION_MAXNAMELEN
 _OTHER = {4: 6, 6: 4}  # the other family
 
@@ -122,7 +124,12 @@ class Reader(Complaints):
             self.set_counters(word)
         elif text in self.every.by_name and not self.claimed(text):
             self.option(self.every, self.core, self.every.by_name[text], word)
-        elif text[:1] == "-" and text[1:2] in _JOINED and len(text) > 2 and self.family in _OTHER:
+        elif (
+            text[:1] == "-"
+            and text[1:2] in (*_JOINED, *_WHOLE)
+            and len(text) > 2
+            and self.family in _OTHER
+        ):
             self.joined(word)
         elif text.startswith("-") and len(text) > 1:
             self.extension_option(word)
@@ -135,7 +142,7 @@ class Reader(Complaints):
         iptables takes the whole word for the name of a device: ``-ieth0`` names one called -ieth0.
         """
         option, rest = word.text[:2], word.text[2:]
-        value = {"i": word.text, "o": word.text, "f": f"-{rest}"}.get(option[1], rest)
+        value = word.text if option[1] in _WHOLE else f"-{rest}" if option[1] == "f" else rest
         self.words.insert(self.at, Word(value, word.col + 2))
         self.word(word._replace(text=option))
         self.latest = None
@@ -254,7 +261,7 @@ class Reader(Complaints):
     def implied(self) -> Extension | None:
         """The match that ``-p`` loads by itself, unless it stands there already."""
         setting = self.core.get("-p")
-        if setting is None or (setting.inverted and self.dialect.backend == "legacy"):
+        if setting is None:
             return None
         name = IMPLIED.get(setting.value, {}).get(self.family)
         if name is None or any(name == loaded[0].name for loaded in self.matches):
@@ -293,21 +300,21 @@ class Reader(Complaints):
             value = self.parsed(extension, option, taken, word)
         if len(taken) == 1:
             self.latest = (extension, dict(settings), option, inverted)
-        settings[option.name] = Setting(value, inverted)
+        settings[option.name] = setting = Setting(value, inverted)
+        if option.warns is not None:
+            written = taken[0].text if taken else ""
+            self.warnings.append(option.warns(setting, written, self.family))
 
     def parsed(self, extension: Extension, option: Option, taken: list[Word], word: Word) -> object:
         """Return the value of an option's words."""
         try:
-            value = option.kind.parse([w.text for w in taken], self.family)
+            return option.kind.parse([w.text for w in taken], self.family)
         except ValueError as error:
             found = self.translated(error, taken[0] if taken else word, extension, option)
             if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
                 reason = f"! stands before the option: ! {word.text}"
                 found = self.error(reason, taken[0], said=found.said)
             raise found from None
-        if option.warns is not None and (warning := option.warns(value)):
-            self.warnings.append(warning)
-        return value
 
     def values(self, option: Option, word: Word) -> list[Word]:
         """Take the words of an option's value."""
