@@ -249,16 +249,19 @@ class Number(Word):
 class NumberRange(Word):
     """``LOW[:HIGH]``; an open end means the lowest or the highest number there is.
 
+    If it has to be ``ordered``, iptables says ``backwards`` of a range from the greater to the smaller.
     Linux user space: libxtables/xtoptions.c xtopt_parse_mint().
     """
 
     metavar = "low[:high]"
 
     def __init__(
-        self, high: int, *, metavar: str = "", separator: str = ":", ordered: bool = False
-    ) -> None:
+        self, high: int, *, metavar: str = "", separator: str = ":", ordered: bool = False,
+        backwards: str = "",
+    ) -> None:  # fmt: skip
         super().__init__(metavar)
-        self.high, self.separator, self.ordered = high, separator, ordered
+        self.high, self.separator = high, separator
+        self.ordered, self.backwards = ordered, backwards
 
     def number(self, word: str) -> int:
         """Read one end of the range."""
@@ -296,7 +299,8 @@ class NumberRange(Word):
             return Range(*[self.number(word) if word else 0] * 2)
         ends = Range(self.number(low) if low else 0, self.number(high) if high else self.high)
         if self.ordered and ends.low > ends.high:
-            raise ValueError(f"{word!r} is a range from the greater to the smaller")
+            reason = f"{word!r} is a range from the greater to the smaller"
+            raise RefusedError(reason, self.backwards)
         return ends
 
     def save(self, value: Any) -> str:
@@ -398,12 +402,12 @@ class Choices(Choice):
         return value if isinstance(value, str) else self.save(value)
 
 
-def one_of(settings: Settings, *options: str) -> str:
-    """Return the one of ``options`` that is set; raise ValueError if none is."""
+def one_of(settings: Settings, *options: str, said: str = "") -> str:
+    """Return the one of ``options`` that is set; raise RefusedError if none is: iptables has ``said`` so."""
     for name in options:
         if name in settings:
             return name
-    raise ValueError(f"one of {', '.join(options)} is needed")
+    raise RefusedError(f"one of {', '.join(options)} is needed", said)
 
 
 def full_mask(family: int) -> int:

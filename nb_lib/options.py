@@ -287,7 +287,8 @@ class Extension:
     cannot say it. ``beyond`` is what is not modelled and why: option → reason, the option empty for
     the extension as a whole; the answer is *undecided* then, and nothing helps. ``listed`` returns what
     ``iptables -L`` shows (numeric: with -n), from its first blank on, where the options' own ``listed``
-    do not say it. ``says`` is as in ``Option``, for all options.
+    do not say it, and ``listed_in`` the same where it depends on the rule. ``says`` is as in
+    ``Option``, for all options.
     """
 
     name: str
@@ -308,6 +309,7 @@ class Extension:
     source: str = ""  # kernel file and man page section
     beyond: Mapping[str, str] = field(default_factory=dict)
     listed: Callable[[Use, bool], str] | None = None
+    listed_in: Callable[[Use, bool, Rule], str] | None = None
     says: Mapping[str, str] = field(default_factory=dict)
     known: bool = True
     legacy: Extension | None = None  # its form under iptables-legacy, where that differs

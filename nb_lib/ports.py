@@ -36,8 +36,8 @@ class PortRange(NumberRange):
 
     metavar = "port[:port]"
 
-    def __init__(self, protocol: str, *, ordered: bool = True) -> None:
-        super().__init__(U16, ordered=ordered)
+    def __init__(self, protocol: str) -> None:
+        super().__init__(U16, ordered=True, backwards="invalid portrange (min > max)")
         self.protocol = protocol
 
     def read(self, word: str, family: int) -> Range:
@@ -63,8 +63,8 @@ class ResolvedPortRange(NumberRange):
 
     metavar = "port[:port]"
 
-    def __init__(self, *protocols: str, ordered: bool = False) -> None:
-        super().__init__(U16, ordered=ordered)
+    def __init__(self, *protocols: str) -> None:
+        super().__init__(U16)
         self.protocols = protocols
 
     def number(self, word: str) -> int:

@@ -19,7 +19,12 @@ _NETWORK = Network()
 def details(rule: Rule, *, numeric: bool) -> str:
     """Return what stands behind a rule's destination: its matches and its target's options."""
     uses = (*rule.matches, *((rule.target,) if rule.target else ()))
-    return "".join(use_listed(use, numeric=numeric) for use in uses)
+    return "".join(
+        use.extension.listed_in(use, numeric, rule)
+        if use.extension.listed_in
+        else use_listed(use, numeric=numeric)
+        for use in uses
+    )
 
 
 def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:

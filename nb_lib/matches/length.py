@@ -24,6 +24,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 LENGTH = Extension(
     "length",
     (Option("--length", kinds.NumberRange(65535), invertible=True, required=True, label="length",
+            listed="length {!}{value}",
             help="the packet's length in bytes, or a range"),),
     test=_test,
     summary="the packet's length in bytes, IP header included",

@@ -11,7 +11,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -28,17 +38,18 @@ _FULL_32 = 2**32 - 1
 def parse_rate(word: str, scale: int) -> tuple[int, int]:
     """Read ``5/min``: return the time of one packet in 1/scale seconds, and the unit's seconds."""
     number, slash, unit = word.partition("/")
+    said = f'bad rate "{word}"\''
     seconds = 1
     if slash:
         found = [size for name, size in _WORDS.items() if unit and name.startswith(unit.lower())]
         if not found:
-            raise ValueError(f"bad rate {word!r}: the unit is second, minute, hour or day")
+            raise RefusedError(f"bad rate {word!r}: the unit is second, minute, hour or day", said)
         seconds = found[0]
     count = kinds.atoi(number)
     if count <= 0:
-        raise ValueError(f"bad rate {word!r}")
+        raise RefusedError(f"bad rate {word!r}", said)
     if scale * seconds < count:
-        raise ValueError(f"rate too fast {word!r}")
+        raise RefusedError(f"rate too fast {word!r}", f'Rate too fast "{word}"')
     return scale * seconds // count, seconds
 
 
@@ -116,19 +127,27 @@ def _tidy_legacy(settings: dict[str, Setting], _family: int) -> dict[str, Settin
     """Refuse what the kernel's 32 bits cannot hold: limit_mt_check()."""
     period, burst = settings["--limit"].value, settings["--limit-burst"].value
     if not burst or _credits(period * burst & kinds.U32) & kinds.U32 < _credits(period) & kinds.U32:
-        raise ValueError("the kernel cannot count so slow a rate with such a burst")
+        reason = "the kernel cannot count so slow a rate with such a burst"
+        raise RefusedError(reason, kernel="Numerical result out of range")
     return settings
+
+
+_RATE = _Rate()
+
+
+def _listed(use: Use, _numeric: bool) -> str:
+    return f" limit: avg {_RATE.save(use.value('--limit'))} burst {use.value('--limit-burst')}"
 
 
 _LIMIT = Extension(
     "limit",
     (
-        Option("--limit", _Rate(), default=3_600 * SCALE // 3, label="within",
+        Option("--limit", _RATE, default=3_600 * SCALE // 3, label="within",
                help="how many packets may match in the long run, per second unless told otherwise"),
         Option("--limit-burst", kinds.Number(0, 10_000), default=5, hidden=5, label="burst",
                help="how many may match at once before the rate counts"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, listed=_listed,
     summary="so many packets in a time, for the whole rule",
     source="net/netfilter/xt_limit.c limit_mt(), nft_limit.c; iptables-extensions(8) limit",
 )  # fmt: skip

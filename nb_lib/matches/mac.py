@@ -9,7 +9,17 @@ import re
 from typing import TYPE_CHECKING
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Use,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -18,14 +28,15 @@ _MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 
 
 class MacKind(kinds.Word):
-    """Six hexadecimal bytes with colons, kept in lower case."""
+    """Six hexadecimal bytes with colons, kept in lower case. xtoptions.c xtopt_parse_ethermac()."""
 
     metavar = "xx:xx:xx:xx:xx:xx"
 
     def read(self, word: str, _family: int) -> str:
         """Read the address; each byte may have one digit or two."""
         if not _MAC.fullmatch(word):
-            raise ValueError(f"{word!r} is not an Ethernet address")
+            reason = f"{word!r} is not an Ethernet address"
+            raise RefusedError(reason, "Invalid MAC address specified.")
         return ":".join(f"{int(byte, 16):02x}" for byte in word.split(":"))
 
 
@@ -44,6 +55,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 MAC = Extension(
     "mac",
     (Option("--mac-source", MacKind(), invertible=True, required=True, label="source MAC",
+            listed="MAC {! }{value}",
             help="the Ethernet address of the sender"),),
     hooks=("PREROUTING", "INPUT", "FORWARD"), test=_test,
     summary="the Ethernet address from which the packet came",

@@ -39,6 +39,7 @@ def _test_connmark(use: Use, packet: Packet, ctx: Context) -> Answer:
 MARK = Extension(
     "mark",
     (Option("--mark", kinds.Mark(), invertible=True, required=True, label="mark",
+            listed="mark match {! }{value}",
             help="the packet's mark, under a mask, has this value"),),
     test=_test_mark,
     summary="the packet's mark",
@@ -48,6 +49,7 @@ MARK = Extension(
 CONNMARK = Extension(
     "connmark",
     (Option("--mark", kinds.Mark(), invertible=True, required=True, label="connmark",
+            listed="connmark match  {! }{value}",
             help="the connection's mark, under a mask, has this value"),),
     test=_test_connmark, conntrack=True,
     summary="the connection's mark",

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from nb_lib import kinds, ports
+from nb_lib import kinds, names, ports
 from nb_lib.headers import WITH_PORTS
 from nb_lib.kinds import Range
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Outcome,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 from nb_lib.packet import Packet
+from nb_lib.rules import Rule
 
 _MOST = 15
 
@@ -24,7 +36,8 @@ class _PortList(kinds.Word):
     def read(self, word: str, _family: int) -> tuple[Range, ...]:
         found = tuple(map(_range, word.split(",")))
         if sum(1 if ports.low == ports.high else 2 for ports in found) > _MOST:
-            raise ValueError(f"more than {_MOST} ports; a range counts as two")
+            reason = f"more than {_MOST} ports; a range counts as two"
+            raise RefusedError(reason, "too many ports specified")
         return found
 
     def save(self, value: Any) -> str:
@@ -40,7 +53,8 @@ def _range(word: str) -> Range:
     first = ports.parse_port(low, "tcp", "udp")
     last = ports.parse_port(high, "tcp", "udp") if colon else first
     if colon and last <= first:
-        raise ValueError(f"{word!r} is not a range from a smaller to a greater port")
+        reason = f"{word!r} is not a range from a smaller to a greater port"
+        raise RefusedError(reason, "invalid portrange specified")
     return Range(first, last)
 
 
@@ -61,25 +75,46 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--sports", "--dports", "--ports")
+    kinds.one_of(settings, "--sports", "--dports", "--ports", said="multiport expection an option")
     return settings
 
 
+def _check(use: Use, rule: Rule) -> str:
+    """The rule must name one of the protocols. libxt_multiport.c multiport_check()."""
+    if not _NEEDS(use, rule):
+        return ""
+    if rule.core.settings.get("-p"):
+        raise RefusedError(
+            _NEEDS(use, rule), "multiport only works with TCP, UDP, UDPLITE, SCTP and DCCP"
+        )
+    said = "multiport needs `-p tcp', `-p udp', `-p udplite', `-p sctp' or `-p dccp'"
+    raise RefusedError(_NEEDS(use, rule), said)
+
+
+def _listed(use: Use, numeric: bool, rule: Rule) -> str:
+    """Name the services of the rule's protocol. libxt_multiport.c __multiport_print_v1()."""
+    (option, setting), *_ = use.settings.items()
+    protocol = names.protocol_names()[rule.core.settings["-p"].value]
+    shown = ",".join(ports.ports_listed(part, protocol, numeric) for part in setting.value)
+    return f" multiport {option[2:]} {' !' * setting.inverted}{shown}"
+
+
 _LIST = _PortList()
+_NEEDS = ports.needs_protocol("multiport", "tcp", "udp", "udplite", "dccp", "sctp")
 MULTIPORT = Extension(
     "multiport",
     (
         Option("--sports", _LIST, ("--source-ports",), invertible=True, group="ports",
-               label="sport",
+               label="sport", called="--source-ports",
                help="the source port is one of these"),
         Option("--dports", _LIST, ("--destination-ports",), invertible=True, group="ports",
-               label="dport",
+               label="dport", called="--destination-ports",
                help="the destination port is one of these"),
         Option("--ports", _LIST, invertible=True, group="ports", label="ports",
                help="the source or the destination port is one of these"),
     ),
     protocols=("tcp", "udp", "udplite", "dccp", "sctp"), test=_test, tidy=_tidy,
-    check=ports.needs_protocol("multiport", "tcp", "udp", "udplite", "dccp", "sctp"),
+    check=_check, listed_in=_listed,
     summary="several ports or ranges of ports at once",
     source="net/netfilter/xt_multiport.c multiport_mt(); iptables-extensions(8) multiport",
 )  # fmt: skip

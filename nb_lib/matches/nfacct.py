@@ -24,10 +24,8 @@ class _Name(kinds.Text):
 
     metavar = "name"
 
-    def read(self, word: str, _family: int) -> str:
-        if not word:
-            raise ValueError("an accounting object has a name")
-        return kinds.cut(word, _LONGEST)
+    def read(self, word: str, family: int) -> str:
+        return kinds.cut(super().read(word, family), _LONGEST)
 
     def save(self, value: Any) -> str:
         return f" {kinds.quote(value)}"
@@ -44,7 +42,8 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 NFACCT = Extension(
     "nfacct",
-    (Option("--nfacct-name", _Name(), required=True, label="accounting object",
+    (Option("--nfacct-name", _Name(shortest=1), required=True, label="accounting object",
+            listed="nfacct-name {value}",
             help="the object that counts the packet"),),
     test=_test,
     summary="count into an accounting object; match unless it has a quota that is not used up",

@@ -49,6 +49,7 @@ OSF = Extension(
     "osf",
     (
         Option("--genre", _Genre(), invertible=True, required=True, label="system",
+               listed="OS fingerprint match {! }{value}",
                help="the system that sent the SYN"),
         Option("--ttl", _LEVEL, label="TTL",
                help="how its TTL is compared: 0 equal, 1 not above, 2 not at all"),

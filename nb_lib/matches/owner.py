@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.kinds import Range
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    INVALID,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _MOST = 2**32 - 2
+_NOTHING = "owner: At least one of --uid-owner, --gid-owner or --socket-exists is required"
 # Debian's base-passwd: the accounts that every installation has.
 _USERS = {
     "root": 0, "daemon": 1, "bin": 2, "sys": 3, "sync": 4, "games": 5, "man": 6, "lp": 7, "mail": 8,
@@ -48,21 +61,28 @@ class _Ids(kinds.Word):
             first = kinds.parse_number(low, 0, _MOST)
             last = kinds.parse_number(high, 0, _MOST) if dash else first
         except ValueError:
-            raise ValueError(
-                f"{word!r} is neither a known name nor a number or range of numbers"
-            ) from None
+            reason = f"{word!r} is neither a known name nor a number or range of numbers"
+            said = f'owner: Bad value for "{{option}}" option: "{word}"'
+            raise RefusedError(reason, said) from None
         if first > last:
-            raise ValueError(f"{word!r} is a range from the greater to the smaller")
+            reason = f"{word!r} is a range from the greater to the smaller"
+            raise RefusedError(reason, kernel=INVALID)
         return Range(first, last)
 
     def save(self, value: Any) -> str:
         return str(value[0]) if value[0] == value[1] else f"{value[0]}-{value[1]}"
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        if numeric or value.low != value.high:
+            return self.save(value)
+        return next((name for name, one in self.names.items() if one == value.low), str(value.low))
+
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if "--suppl-groups" in settings and "--gid-owner" not in settings:
-        raise ValueError("--suppl-groups needs --gid-owner")
-    kinds.one_of(settings, "--uid-owner", "--gid-owner", "--socket-exists")
+        said = 'owner: Bad value for "--suppl-groups" option: "you need to use --gid-owner first"'
+        raise RefusedError("--suppl-groups needs --gid-owner", said)
+    kinds.one_of(settings, "--uid-owner", "--gid-owner", "--socket-exists", said=_NOTHING)
     return settings
 
 
@@ -118,12 +138,16 @@ OWNER = Extension(
     "owner",
     (
         Option("--socket-exists", kinds.FLAG, invertible=True, label="a socket",
+               listed="{! }owner socket exists",
                help="a socket of this host sent the packet"),
         Option("--uid-owner", _Ids(_USERS, "user[-user]"), invertible=True, label="uid",
+               listed="{! }owner UID match {value}",
                help="the sender's user"),
         Option("--gid-owner", _Ids(_GROUPS, "group[-group]"), invertible=True, label="gid",
+               listed="{! }owner GID match {value}",
                help="the sender's group"),
         Option("--suppl-groups", kinds.FLAG, label="supplementary groups",
+               listed="incl. suppl. groups",
                help="look at supplementary groups as well"),
     ),
     hooks=("OUTPUT", "POSTROUTING"), test=_test, tidy=_tidy,

@@ -8,7 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nb_lib import addresses, kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Place, Setting, Use, miss
+from nb_lib.listed import headed
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Place,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -16,7 +28,9 @@ if TYPE_CHECKING:
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
-        raise ValueError("physdev needs at least one option")
+        raise RefusedError(
+            "physdev needs at least one option", "PHYSDEV: no physdev option specified"
+        )
     return settings
 
 
@@ -63,18 +77,23 @@ _PORT = _PortName()
 PHYSDEV = Extension(
     "physdev",
     (
-        Option("--physdev-is-in", kinds.FLAG, invertible=True, label="in by a bridge port",
+        Option("--physdev-is-in", kinds.FLAG, invertible=True,
+               listed="{! }--physdev-is-in", label="in by a bridge port",
                help="it came in by a bridge port"),
-        Option("--physdev-in", _PORT, invertible=True, label="bridge port in",
+        Option("--physdev-in", _PORT, invertible=True, warns=addresses.weird,
+               listed="{! }--physdev-in {value}", label="bridge port in",
                help="the bridge port that it came in by"),
-        Option("--physdev-is-out", kinds.FLAG, invertible=True, label="out by a bridge port",
+        Option("--physdev-is-out", kinds.FLAG, invertible=True,
+               listed="{! }--physdev-is-out", label="out by a bridge port",
                help="it leaves by a bridge port"),
-        Option("--physdev-out", _PORT, invertible=True, label="bridge port out",
+        Option("--physdev-out", _PORT, invertible=True, warns=addresses.weird,
+               listed="{! }--physdev-out {value}", label="bridge port out",
                help="the bridge port that it leaves by"),
-        Option("--physdev-is-bridged", kinds.FLAG, invertible=True, label="bridged",
+        Option("--physdev-is-bridged", kinds.FLAG, invertible=True,
+               listed="{! }--physdev-is-bridged", label="bridged",
                help="it is bridged, not routed"),
     ),
-    test=_test, tidy=_tidy, place=_place,
+    test=_test, tidy=_tidy, place=_place, listed=headed(" PHYSDEV match"),
     summary="the bridge ports that the packet passes",
     source="net/netfilter/xt_physdev.c physdev_mt(); iptables-extensions(8) physdev",
 )  # fmt: skip

@@ -40,7 +40,8 @@ _KIND = kinds.Choice(_WORDS, "type", prefix=True)
 PKTTYPE = Extension(
     "pkttype",
     (Option("--pkt-type", _KIND, invertible=True, required=True,
-            label="packet type", help="unicast, broadcast, multicast or otherhost"),),
+            label="packet type", help="unicast, broadcast, multicast or otherhost",
+            listed="PKTTYPE {!}= {value}", says={"value": "Bad packet type '{word}'"}),),
     test=_test,
     summary="unicast, broadcast or multicast on the link",
     source="net/netfilter/xt_pkttype.c pkttype_mt(); iptables-extensions(8) pkttype",

@@ -27,7 +27,7 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
 QUOTA = Extension(
     "quota",
     (Option("--quota", kinds.Number(0, kinds.U64), invertible=True, required=True,
-            label="bytes left of",
+            label="bytes left of", listed="quota: {value} bytes",
             help="so many bytes match, then no more"),),
     test=_test,
     summary="so many bytes, once",

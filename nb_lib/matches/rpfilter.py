@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.kinds import IPV4
+from nb_lib.listed import headed
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss, undecided
 
 if TYPE_CHECKING:
@@ -54,14 +55,21 @@ def _reverse(use: Use, packet: Packet, ctx: Context) -> bool | None:
 RPFILTER = Extension(
     "rpfilter",
     (
-        Option("--loose", kinds.FLAG, label="loose", help="any route back will do"),
-        Option("--validmark", kinds.FLAG, label="validmark",
+        Option("--loose", kinds.FLAG,
+               listed="loose", label="loose",
+               help="any route back will do"),
+        Option("--validmark", kinds.FLAG,
+               listed="validmark", label="validmark",
                help="look the route up with the packet's mark"),
-        Option("--accept-local", kinds.FLAG, label="accept-local",
+        Option("--accept-local", kinds.FLAG,
+               listed="accept-local", label="accept-local",
                help="let packets with a local source through"),
-        Option("--invert", kinds.FLAG, label="invert", help="match the packets that fail the test"),
+        Option("--invert", kinds.FLAG,
+               listed="invert", label="invert",
+               help="match the packets that fail the test"),
     ),
     tables=("raw", "mangle"), hooks=("PREROUTING",), test=_test,
+    listed=headed(" rpfilter"),
     summary="the source would be answered by the interface that the packet came in by",
     source="net/ipv4/netfilter/ipt_rpfilter.c rpfilter_mt(); iptables-extensions(8) rpfilter",
 )  # fmt: skip

@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds, ports
 from nb_lib.headers import SCTP as _SCTP
-from nb_lib.matches.tcpudp import port_options
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
+from nb_lib.listed import options_listed
+from nb_lib.matches.tcpudp import EVERY_PORT, ONLY_ONE, port_options
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    Outcome,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
@@ -56,7 +68,8 @@ class _ChunkKind(kinds.Word):
     def parse(self, words: Sequence[str], _family: int) -> ChunkTypes:
         how, names = words[0].lower(), words[1]
         if how not in ("all", "any", "only"):
-            raise ValueError(f"{words[0]!r} is not one of all, any, only")
+            said = 'Match type has to be one of "ALL", "ANY" or "ONLY"'
+            raise RefusedError(f"{words[0]!r} is not one of all, any, only", said)
         if names.upper() in ("ALL", "NONE"):
             chunks = [Chunk(name) for name in _CHUNKS] if names.upper() == "ALL" else []
         else:
@@ -70,17 +83,29 @@ class _ChunkKind(kinds.Word):
             names = "ALL"
         return f"{value.how} {names}"
 
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the chunks, or (numeric) the numbers of their types."""
+        if not numeric or not 0 < len(value.chunks) < len(_CHUNKS):
+            return self.save(value)
+        return f"{value.how} {','.join(map(_chunk_number, value.chunks))}"
+
+
+def _chunk_number(chunk: Chunk) -> str:
+    name, colon, flags = _chunk_text(chunk).partition(":")
+    return f"0x{_CHUNKS[name]:04X}{colon}{flags}"
+
 
 def _chunk(word: str) -> Chunk:
     name, _, letters = word.partition(":")
     if name.upper() not in _CHUNKS:
-        raise ValueError(f"{name!r} is not a type of chunk")
+        raise RefusedError(f"{name!r} is not a type of chunk", f"Unknown sctp chunk `{name}'")
     places = _FLAGS.get(name.upper(), "--------")
     flags = mask = 0
     for letter in letters:
         at = places.find(letter.upper())
         if letter == "-" or at < 0:
-            raise ValueError(f"{letter!r} is not a flag of {name}")
+            said = f"Invalid flags for chunk type {_CHUNKS[name.upper()]}"
+            raise RefusedError(f"{letter!r} is not a flag of {name}", said)
         mask |= 0x80 >> at
         flags |= 0x80 >> at if letter.isupper() else 0
     return Chunk(name.upper(), flags, mask)
@@ -141,14 +166,21 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
+def _listed(use: Use, numeric: bool) -> str:
+    """Leave out what is every port. libxt_sctp.c print_ports()."""
+    shown = {name: one for name, one in use.settings.items() if one != Setting(EVERY_PORT)}
+    return " sctp" + options_listed(use._replace(settings=shown), numeric)
+
+
 SCTP = Extension(
     "sctp",
     (
         *port_options(ports.PortRange("sctp")),
-        Option("--chunk-types", _ChunkKind(), invertible=True, label="chunks",
+        Option("--chunk-types", _ChunkKind(), invertible=True, label="chunks", listed="{! }{value}",
                help="all, any or only the named chunks are in the packet"),
     ),
     protocols=("sctp",), test=_test, check=ports.needs_protocol("sctp", "sctp"),
+    says=ONLY_ONE, listed=_listed,
     summary="ports and chunks of SCTP",
     source="net/netfilter/xt_sctp.c sctp_mt(); iptables-extensions(8) sctp",
 )  # fmt: skip

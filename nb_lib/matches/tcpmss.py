@@ -27,10 +27,12 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
+_RANGE = kinds.NumberRange(65535, ordered=True, backwards="tcpmss: invalid range given")
+
 TCPMSS = Extension(
     "tcpmss",
-    (Option("--mss", kinds.NumberRange(65535, ordered=True), invertible=True, required=True,
-            label="MSS",
+    (Option("--mss", _RANGE, invertible=True, required=True, label="MSS",
+            listed="tcpmss match {!}{value}",
             help="the announced segment size, or a range"),),
     protocols=("tcp",), test=_test, check=ports.needs_protocol("tcpmss", "tcp"),
     summary="the segment size that a TCP handshake announces",

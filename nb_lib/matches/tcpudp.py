@@ -38,7 +38,7 @@ _CUT = miss("the header is cut short")
 _FLAG_ORDER = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 _FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_ORDER)} | {"ALL": 0x3F, "NONE": 0}
 _SYN_ONLY = Masked(headers.SYN, headers.FIN | headers.SYN | headers.RST | headers.ACK)
-_EVERY = Range(0, 65535)
+EVERY_PORT = Range(0, 65535)
 
 
 class Flags(kinds.Word):
@@ -122,7 +122,7 @@ def _native(use: Use, ctx: Context) -> bool:
     settings = use.settings
     if ctx.backend != "nft" or "--tcp-option" in settings:
         return False
-    return any(setting.value != _EVERY for setting in settings.values())
+    return any(setting.value != EVERY_PORT for setting in settings.values())
 
 
 def _unreadable(packet: Packet) -> Answer:
@@ -249,7 +249,7 @@ ONLY_ONE = {"twice": "Only one `{option}' allowed"}
 _ONE_OF_FLAGS = dict.fromkeys(("twice", "group"), "Only one of `--syn' or `--tcp-flags'  allowed")
 
 _TCP_OPTIONS = (
-    *port_options(ports.PortRange("tcp"), _EVERY),
+    *port_options(ports.PortRange("tcp"), EVERY_PORT),
     Option("--tcp-option", kinds.Number(1, 255), invertible=True, label="TCP option",
            listed="option={!}{value}", says={"value": 'Bad TCP option "{word}"'},
            help="the TCP header carries this option, by number"),
@@ -288,7 +288,7 @@ _TCP = Extension(
 TCP = replace(_TCP, legacy=replace(_TCP, check=ports.needs_protocol("tcp", "tcp")))
 
 _UDP = Extension(
-    "udp", port_options(ports.ResolvedPortRange("udp", "tcp"), _EVERY), protocols=("udp",),
+    "udp", port_options(ports.ResolvedPortRange("udp", "tcp"), EVERY_PORT), protocols=("udp",),
     test=_test_udp, check=_check("udp"), listed=headed(" udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",

@@ -28,7 +28,7 @@ _NOT_MODELLED = frozenset({
     "TARPIT",
 })  # fmt: skip
 # Short options that take the rest of their word; some take all of it, which is no use.
-_JOINED = ("m", "f", "c", "g")
+_JOINED = ("m", "f", "c")
 _WHOLE = ("i", "o", "s", "d", "p", "j")
 _NAME = re.compile(r"[\w.+-]{1,28}", re.ASCII)  # of an extension: XT_EXTENSION_MAXNAMELEN
 _OTHER = {4: 6, 6: 4}  # the other family
@@ -249,7 +249,7 @@ class Reader(Complaints):
         if not full or full == word.text:
             return False
         name, equals, value = word.text.partition("=")
-        if equals and any(full in of.by_name and of.by_name[full].kind.arity < 0 for of in loaded):
+        if equals and any(full in of.by_name and of.by_name[full].kind.arity < 1 for of in loaded):
             return False  # an option whose value may be missing takes it from the next word only
         if equals:
             self.words.insert(self.at, Word(value, word.col + len(name) + 1))
