@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from nb_lib.cli import State, run
@@ -84,8 +85,8 @@ def judge(sequence: Sequence[Command], played: Played) -> Judged:
         state = result.state
         files.update(result.written)
         listings += counted_listing(command, real)
-    if {n: _dateless(t) for n, t in files.items()} != {
-        n: _dateless(t) for n, t in played.files.items()
+    if {n: dateless(t) for n, t in files.items()} != {
+        n: dateless(t) for n, t in played.files.items()
     }:
         real, ours = (Said(0, str(held), "") for held in (played.files, files))
         return Judged(at, Difference(sequence, at, real, ours, "files"), listings)
@@ -112,36 +113,45 @@ def _field(real: Said, ours: Said) -> str:
 
 
 def _comparable(said: Said, command: Command) -> Said:
-    stdout = _dateless(said.stdout)
+    stdout = dateless(said.stdout)
     flags = [w for w in command.words if re.fullmatch(r"-[a-zA-Z46]+|--v\w*", w)]
     if sum(flag.count("v") for flag in flags) > 1:
         stdout = _BYTECODE.sub("", _DEBUG.sub("", stdout))
     return said._replace(stdout=stdout)
 
 
-def _dateless(text: str) -> str:
+def dateless(text: str) -> str:
+    """Return a save without the date in its comments."""
     return _DATE.sub(r"\1DATE", text)
 
 
 def kind(difference: Difference) -> str:
     """Return what a difference is about, by which others of its sort are filed."""
-    words = difference.command.words
-    verb = next((w for w in words if re.fullmatch(r"-[ACDIRLSFZNXPEVh]|--[a-z-]+", w)), "")
-    name = words[0].removeprefix("ip6tables").removeprefix("iptables") or "-nft"
-    if difference.crash:
-        return f"{name} {verb} crash: {difference.crash.strip().splitlines()[-1][:100]}"
-    texts = []
-    for said in (difference.real, difference.ours):
-        text = getattr(said, difference.field) if difference.field in Said._fields else "files"
-        texts.append(
-            _outline(str(text) if difference.field != "status" else said.stderr or str(text))
-        )
-    return f"{name} {verb} {difference.field}: {texts[0]} | {texts[1]}"
+    command, crash = difference.command, difference.crash.strip()
+    name = command.words[0].removeprefix("ip6tables").removeprefix("iptables") or "-nft"
+    if crash:
+        return f"{name} crash: {crash.splitlines()[-1][:100]}"
+    if difference.field == "files":
+        return f"{name} files"
+    field = "stderr" if difference.field == "status" else difference.field
+    real, ours = (
+        getattr(_comparable(said, command), field).splitlines()
+        for said in (difference.real, difference.ours)
+    )
+    pairs = zip_longest(real, ours, fillvalue="")
+    lines = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+    statuses = f" {difference.real.status} {difference.ours.status}"
+    about = field + statuses * (difference.real.status != difference.ours.status)
+    return f"{name} {about}: {_outline(lines[0])} | {_outline(lines[1])}"
 
 
-def _outline(text: str) -> str:
-    line = re.sub(r"^ip6?tables(?:-\w+)* v1.8.9 \(\w+\): ", "", text).partition("\n")[0]
-    return re.sub(r"\"[^\"]*\"|`[^']*'|'[^']*'|\d+", "#", line)[:90]
+def _outline(line: str) -> str:
+    """Return a line without what differs from case to case."""
+    line = re.sub(r"^ip6?tables(?:-\w+)* v1.8.9 \(\w+\): ", "", line)
+    line = re.sub(r"^(-[APN] ).*", r"\1…", line)
+    if re.match(r"(?:\s*\d+\w?\s+){1,3}\S+", line):
+        return "a rule's line"
+    return re.sub(r"\"[^\"]*\"|`[^']*'|'[^']*'|\b\d+[KMGT]?", "#", line)[:90]
 
 
 def shrunk(difference: Difference, player: Player) -> Difference:

@@ -27,7 +27,7 @@ def done(row: dict[str, Any]) -> dict[str, Any]:
         "rc": result.status,
         "stdout": result.stdout,
         "stderr": result.stderr,
-        "save_after": body(saved.stdout),
+        "save_after": body(saved.stdout).rstrip("\n"),  # as it was recorded
     }
 
 
