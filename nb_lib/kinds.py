@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib.net import BITS
-from nb_lib.options import RefusedError
+from nb_lib.options import INVALID, RefusedError
 
 if TYPE_CHECKING:
     from nb_lib.options import Settings
@@ -244,6 +244,22 @@ class Number(Word):
     def save(self, value: Any) -> str:
         """Write the number in its form."""
         return format(value, self.form)
+
+
+class TakenNumber(Number):
+    """A number of which the kernel takes fewer than iptables: those from ``least`` to ``most``."""
+
+    def __init__(self, low: int, high: int, *, least: int, most: int, metavar: str = "") -> None:
+        super().__init__(low, high, metavar)
+        self.least, self.most = least, most
+
+    def read(self, word: str, family: int) -> int:
+        """Read the number; raise ValueError outside the bounds of the two."""
+        number = super().read(word, family)
+        if not self.least <= number <= self.most:
+            reason = f"{word!r} is not a number from {self.least} to {self.most}"
+            raise RefusedError(reason, kernel=INVALID)
+        return number
 
 
 class NumberRange(Word):

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,10 +55,15 @@ class SetKind(kinds.Word):
         """Read the set's name and the fields."""
         name, fields = words[0], tuple(words[1].split(","))
         if len(kinds.octets(name)) > _LONGEST_NAME:
-            raise ValueError(f"the set's name {name!r} is longer than {_LONGEST_NAME} characters")
-        wrong = [field for field in fields if field[:3] not in ("src", "dst")]
-        if wrong or len(fields) > _MOST_FIELDS:
-            raise ValueError(f"{words[1]!r} is not a list of up to {_MOST_FIELDS} times src or dst")
+            reason = f"the set's name {name!r} is longer than {_LONGEST_NAME} characters"
+            said = f"setname `{name}' too long, max {_LONGEST_NAME} characters."
+            raise RefusedError(reason, said)
+        reason = f"{words[1]!r} is not a list of up to {_MOST_FIELDS} times src or dst"
+        if any(field[:3] not in ("src", "dst") for field in fields[:_MOST_FIELDS]):
+            said = "You must spefify (the comma separated list of) 'src' or 'dst'."
+            raise RefusedError(reason, said)
+        if len(fields) > _MOST_FIELDS:
+            raise RefusedError(reason, f"Can't be more src/dst options than {_MOST_FIELDS}.")
         return SetRef(name, tuple(field[:3] for field in fields))
 
     def save(self, value: Any) -> str:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Masked
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -34,8 +44,18 @@ class TosKind(kinds.Word):
         if word.lower() in _SYMBOLS:
             return Masked(_SYMBOLS[word.lower()], _SYMBOL_MASK)
         value, slash, mask = word.partition("/")
-        low = kinds.parse_number(value, 0, kinds.U8)
-        return Masked(low, kinds.parse_number(mask, 0, kinds.U8) if slash else kinds.U8)
+        try:
+            low = kinds.parse_number(value, 0, kinds.U8)
+            return Masked(low, kinds.parse_number(mask, 0, kinds.U8) if slash else kinds.U8)
+        except ValueError as error:
+            raise RefusedError(str(error), self.complaint(word)) from None
+
+    def complaint(self, word: str) -> str:
+        """Return what iptables says of a word that is no such value. libxt_TOS.c tos_parse_symbolic()."""
+        number = kinds.leading_number(word)
+        if number and number[0] <= kinds.U8:
+            return f'Illegal value: "{word}"'
+        return f'Symbolic name "{word}" is unknown'
 
     def save(self, value: Any) -> str:
         """Write ``0x10/0x3f``."""
@@ -44,6 +64,11 @@ class TosKind(kinds.Word):
     def show(self, value: Any) -> str:
         """Write a packet's byte, or the rule's value and mask."""
         return f"0x{value:02x}" if isinstance(value, int) else self.save(value)
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the symbol, which iptables begins with a capital, unless -n is given."""
+        named = {} if numeric or value.mask != _SYMBOL_MASK else {n: s for s, n in _SYMBOLS.items()}
+        return named[value.value].title() if value.value in named else self.save(value)
 
 
 class DscpKind(kinds.Number):
@@ -63,18 +88,23 @@ class DscpClass(DscpKind):
     def read(self, word: str, _family: int) -> int:
         """Return the class's code point."""
         if word.upper() not in _CLASSES:
-            raise ValueError(f"{word!r} is not a DiffServ class")
+            said = f"Invalid DSCP value `{word}'"
+            raise RefusedError(f"{word!r} is not a DiffServ class", said)
         return _CLASSES[word.upper()]
 
 
-def as_codepoint(settings: dict[str, Setting], plain: str, by_class: str) -> dict[str, Setting]:
-    """Say a class by its code point; raise ValueError if there is neither."""
-    name = kinds.one_of(settings, plain, by_class)
+def as_codepoint(
+    settings: dict[str, Setting], plain: str, by_class: str, said: str
+) -> dict[str, Setting]:
+    """Say a class by its code point; raise RefusedError, with what iptables says, if there is neither."""
+    name = kinds.one_of(settings, plain, by_class, said=said)
     return {plain: settings[name]}
 
 
 def _tidy_dscp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    return as_codepoint(settings, "--dscp", "--dscp-class")
+    return as_codepoint(
+        settings, "--dscp", "--dscp-class", "DSCP match: Parameter --dscp is required"
+    )
 
 
 def _tidy_ecn(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:

@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds
 from nb_lib.effects import Copy, Note
-from nb_lib.options import Act, Action, Context, Extension, Option, Setting, Use
+from nb_lib.listed import headed
+from nb_lib.options import (
+    INVALID,
+    SAYINGS,
+    Act,
+    Action,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    of_two,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,14 +65,19 @@ class _Balance(kinds.NumberRange):
 
     def read(self, word: str, family: int) -> Range:
         found = super().read(word, family)
-        if found.low >= found.high or found == (0, self.high):
-            raise ValueError(f"{word!r} is not a range from a smaller to a greater number")
+        if self.separator not in word:
+            raise RefusedError(f"{word!r} is one queue, not a range", f'Bad range "{word}"')
+        if found.low >= found.high:
+            reason = f"{word!r} is not a range from a smaller to a greater number"
+            raise RefusedError(reason, f"{found.low} should be less than {found.high}")
+        if found == (0, self.high):
+            raise RefusedError(f"{word!r} is more queues than the kernel counts", kernel=INVALID)
         return found
 
 
 def _tidy_nfqueue(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if "--queue-cpu-fanout" in settings and "--queue-balance" not in settings:
-        raise ValueError("--queue-cpu-fanout needs --queue-balance")
+        raise of_two("also", "--queue-cpu-fanout", "--queue-balance")
     return settings if "--queue-balance" in settings else {"--queue-num": Setting(0), **settings}
 
 
@@ -86,14 +104,15 @@ NFQUEUE = Extension(
     "NFQUEUE",
     (
         Option("--queue-num", kinds.Number(0, kinds.U16), group="queue", label="queue",
-               help="the queue's number"),
+               listed="num {value}", help="the queue's number"),
         Option("--queue-balance", _Balance(kinds.U16), group="queue", label="queues",
-               help="spread connections over these queues"),
-        Option("--queue-bypass", kinds.FLAG, label="bypass",
+               listed="balance {value}", help="spread connections over these queues"),
+        Option("--queue-bypass", kinds.FLAG, label="bypass", listed="bypass",
                help="let the packet through if nobody listens"),
-        Option("--queue-cpu-fanout", kinds.FLAG, label="fanout", help="choose the queue by CPU"),
+        Option("--queue-cpu-fanout", kinds.FLAG, label="fanout", listed="cpu-fanout",
+               help="choose the queue by CPU"),
     ),
-    act=_queue, tidy=_tidy_nfqueue,
+    act=_queue, tidy=_tidy_nfqueue, listed=headed(" NFQUEUE"),
     summary="hand the packet to a program in user space, which decides",
     source="net/netfilter/xt_NFQUEUE.c nfqueue_tg_v3(); iptables-extensions(8) NFQUEUE",
 )  # fmt: skip
@@ -107,7 +126,7 @@ class _Gateway(addresses.Host):
     def read(self, word: str, family: int) -> Address:
         found = super().read(word, family)
         if not int(found):
-            raise ValueError(f"{word!r} is nobody's address")
+            raise RefusedError(f"{word!r} is nobody's address", kernel=INVALID)
         return found
 
 
@@ -120,11 +139,12 @@ def _tee(use: Use, _packet: Packet, _ctx: Context) -> Action:
 TEE = Extension(
     "TEE",
     (
-        Option("--gateway", _Gateway(), required=True, label="gateway",
+        Option("--gateway", _Gateway(), required=True, label="gateway", listed="gw:{value}",
                help="send a copy to this neighbour"),
-        Option("--oif", _Cut("name"), hidden="", label="interface", help="by this interface"),
+        Option("--oif", _Cut("name"), hidden="", label="interface", listed="oif={value}",
+               help="by this interface"),
     ),
-    act=_tee,
+    act=_tee, listed=headed(" TEE"),
     summary="send a copy to another machine, and go on",
     source="net/netfilter/xt_TEE.c tee_tg4(); iptables-extensions(8) TEE",
 )  # fmt: skip
@@ -134,8 +154,9 @@ TEE = Extension(
 AUDIT = Extension(
     "AUDIT",
     (Option("--type", kinds.Choice(("accept", "drop", "reject"), "accept|drop|reject", fold=True),
-            required=True, label="type",
-            help="how the audit record calls it"),),
+            required=True, label="type", listed="{value}",
+            says={"value": 'Bad action type value "{word}"'}, help="how the audit record calls it"),),
+    listed=headed(" AUDIT"),
     act=_tell(lambda use: f"AUDIT: a record of type {use.value('--type')}"),
     summary="write an audit record, and go on",
     source="net/netfilter/xt_AUDIT.c audit_tg(); iptables-extensions(8) AUDIT",
@@ -144,14 +165,27 @@ AUDIT = Extension(
 # --- IDLETIMER ---
 
 _LABEL = 27
+
+
+class _Label(kinds.FileName):
+    """The name of a timer, which is a file's under /sys."""
+
+    def read(self, word: str, family: int) -> Any:
+        kinds.Word.read(self, word, family)
+        try:
+            return super().read(word, family)
+        except ValueError as error:
+            raise RefusedError(str(error), kernel=INVALID) from None
+
+
 IDLETIMER = Extension(
     "IDLETIMER",
     (
-        Option("--timeout", kinds.Number(1, kinds.U32 // 1000), required=True,
-               label="timeout", help="seconds of silence"),
-        Option("--label", kinds.FileName("label", _LABEL), required=True, label="timer",
-               help="the timer's name"),
-        Option("--alarm", kinds.FLAG, label="alarm",
+        Option("--timeout", kinds.TakenNumber(0, kinds.U32, least=1, most=kinds.U32 // 1000),
+               required=True, label="timeout", listed="timeout:{value}", help="seconds of silence"),
+        Option("--label", _Label("label", _LABEL), required=True, label="timer",
+               listed="label:{value}", help="the timer's name"),
+        Option("--alarm", kinds.FLAG, label="alarm", listed="alarm",
                help="a timer that goes on while the machine sleeps"),
     ),
     act=_tell(lambda use: f"IDLETIMER: timer {use.value('--label')} starts again"),
@@ -195,10 +229,17 @@ def _tidy_rateest(settings: dict[str, Setting], _family: int) -> dict[str, Setti
     average = settings.get("--rateest-ewmalog", Setting(0)).value
     kept = next((step for n in range(_INTERVALS) if interval <= (step := _LEAST_INTERVAL << n)), 0)
     if not kept:
-        raise ValueError("--rateest-interval is out of range")
+        raise RefusedError(
+            "--rateest-interval is out of range", "RATEEST: interval value is too large"
+        )
     power = next((n - 1 for n in range(1, 32) if interval / -math.log(1 - 0.5**n) > average), 31)
     if power not in _AVERAGES:
-        raise ValueError("--rateest-ewmalog is out of range")
+        raise RefusedError(
+            "--rateest-ewmalog is out of range", "RATEEST: ewmalog value is out of range"
+        )
+    if "--rateest-name" not in settings:
+        said = SAYINGS["missing"].replace("{option}", "--rateest-name")
+        raise RefusedError("--rateest-name is missing", said)
     shown = {
         "--rateest-interval": Setting(kept),
         "--rateest-ewmalog": Setting(kept << power & kinds.U32),
@@ -209,11 +250,13 @@ def _tidy_rateest(settings: dict[str, Setting], _family: int) -> dict[str, Setti
 RATEEST = Extension(
     "RATEEST",
     (
-        Option("--rateest-name", _Cut("name"), required=True, label="name",
+        Option("--rateest-name", _Cut("name"), label="name", listed="name {value}",
                help="the estimator's name"),
-        Option("--rateest-interval", _Duration(), label="interval",
+        Option("--rateest-interval", _Duration(), label="interval", listed="interval {value}",
+               says={"value": 'RATEEST: bad interval value "{word}"'},
                help="how often the rate is measured"),
-        Option("--rateest-ewmalog", _Duration(), label="average",
+        Option("--rateest-ewmalog", _Duration(), label="average", listed="ewmalog {value}",
+               says={"value": 'RATEEST: bad ewmalog value "{word}"'},
                help="over what time it is averaged"),
     ),
     tidy=_tidy_rateest, act=_tell(lambda use: f"RATEEST: counted by {use.value('--rateest-name')}"),
@@ -238,10 +281,16 @@ class _Class(kinds.Word):
     def save(self, value: Any) -> str:
         return f"{value[0]:04x}:{value[1]:04x}"
 
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return f"{value[0]:x}:{value[1]:x}"
+
 
 CLASSIFY = Extension(
     "CLASSIFY",
-    (Option("--set-class", _Class(), required=True, label="class", help="the queueing class"),),
+    (Option("--set-class", _Class(), required=True, label="class",
+            says={"value": 'Bad class value "{word}"'}, listed="set {value}",
+            help="the queueing class"),),
+    listed=headed(" CLASSIFY"),
     hooks=("OUTPUT", "FORWARD", "POSTROUTING"),
     act=_tell(lambda use: f"CLASSIFY: into class {_Class().save(use.value('--set-class'))}"),
     summary="choose the packet's class for traffic shaping",
@@ -253,7 +302,8 @@ CLASSIFY = Extension(
 SECMARK = Extension(
     "SECMARK",
     (Option("--selctx", kinds.Word("context", 255), required=True, label="context",
-            help="the SELinux context"),),
+            listed="selctx {value}", help="the SELinux context"),),
+    listed=headed(" SECMARK"),
     tables=("mangle", "security"),
     act=_tell(lambda use: f"SECMARK: labelled {use.value('--selctx')}"),
     summary="give the packet a security label",
@@ -262,19 +312,19 @@ SECMARK = Extension(
 
 
 def _tidy_connsecmark(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--save", "--restore")
+    kinds.one_of(settings, "--save", "--restore", said="CONNSECMARK target: parameter required")
     return settings
 
 
 CONNSECMARK = Extension(
     "CONNSECMARK",
     (
-        Option("--save", kinds.FLAG, group="mode", label="save",
+        Option("--save", kinds.FLAG, group="mode", label="save", listed="save",
                help="copy the packet's label to the connection"),
-        Option("--restore", kinds.FLAG, group="mode", label="restore",
+        Option("--restore", kinds.FLAG, group="mode", label="restore", listed="restore",
                help="copy the connection's label to the packet"),
     ),
-    tables=("mangle", "security"), tidy=_tidy_connsecmark, conntrack=True,
+    tables=("mangle", "security"), tidy=_tidy_connsecmark, conntrack=True, listed=headed(" CONNSECMARK"),
     act=_tell(lambda use: "CONNSECMARK: label " + ("saved" if "--save" in use.settings else "restored")),
     summary="copy a security label from packet to connection, or back",
     source="net/netfilter/xt_CONNSECMARK.c connsecmark_tg(); iptables-extensions(8) CONNSECMARK",

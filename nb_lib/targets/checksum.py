@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nb_lib import kinds
+from nb_lib.listed import headed
 from nb_lib.options import Action, Context, Extension, Option, Use
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ def _act(_use: Use, _packet: Packet, _ctx: Context) -> Action:
 
 CHECKSUM = Extension(
     "CHECKSUM",
-    (Option("--checksum-fill", kinds.FLAG, required=True, label="checksum",
+    (Option("--checksum-fill", kinds.FLAG, required=True, label="checksum", listed="fill",
             help="fill in the checksum"),),
-    tables=("mangle",), act=_act,
+    tables=("mangle",), act=_act, listed=headed(" CHECKSUM"),
     summary="fill in a checksum that was left to the network card",
     source="net/netfilter/xt_CHECKSUM.c checksum_tg(); iptables-extensions(8) CHECKSUM",
 )  # fmt: skip

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nb_lib import kinds
 from nb_lib.connection import NO_ZONE, Zone
 from nb_lib.effects import NoTrack, Track
-from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.listed import headed
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Use
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -29,7 +30,19 @@ class _Zone(kinds.Word):
     metavar = "id|mark"
 
     def read(self, word: str, _family: int) -> Any:
-        return "mark" if word == "mark" else kinds.parse_number(word, 0, 65_535)
+        return "mark" if word == "mark" else kinds.parse_number(word, 0, kinds.U16)
+
+
+class _Events(kinds.Choices):
+    """What conntrack reports."""
+
+    metavar = "event[,…]"
+
+    def read(self, word: str, family: int) -> tuple[Any, ...]:
+        wrong = [event for event in word.split(",") if event not in self.words]
+        if wrong:
+            raise RefusedError(f"{wrong[0]!r} is no event", f'Unknown event type "{wrong[0]}"')
+        return super().read(word, family)
 
 
 def _ct(use: Use, packet: Packet, _ctx: Context) -> Action:
@@ -57,32 +70,35 @@ def _tracks(use: Use) -> bool:
     return "--notrack" not in use.settings
 
 
+def _zone_option(name: str, meaning: str) -> Option:
+    return Option(name, _Zone(), hidden=0, label="zone", listed=f"{name[2:]} {{value}}",
+                  says={"value": "Cannot parse {word} as a zone ID"}, help=meaning)  # fmt: skip
+
+
 CT = Extension(
     "CT",
     (
-        Option("--notrack", kinds.FLAG, label="notrack", help="do not track the packet"),
-        Option("--helper", kinds.Word("name", 15), hidden="", label="helper",
+        Option("--notrack", kinds.FLAG, label="notrack", listed="notrack", help="do not track the packet"),
+        Option("--helper", kinds.Word("name", 15), hidden="", label="helper", listed="helper {value}",
                help="use this helper for the connection"),
-        Option("--timeout", kinds.Word("name", 31), hidden="", label="timeout",
+        Option("--timeout", kinds.Word("name", 31), hidden="", label="timeout", listed="timeout {value}",
                help="use this timeout policy"),
-        Option("--ctevents", kinds.Choices(_CT_EVENTS, "event[,…]"), label="events",
+        Option("--ctevents", _Events(_CT_EVENTS), label="events", listed="ctevents {value}",
                help="report only these events"),
-        Option("--expevents", kinds.Choices(_EXP_EVENTS, "event[,…]"), label="events",
+        Option("--expevents", _Events(_EXP_EVENTS), label="events", listed="expevents {value}",
                help="report only these events of expectations"),
-        Option("--zone-orig", _Zone(), hidden=0, label="zone",
-               help="the zone, for the original direction"),
-        Option("--zone-reply", _Zone(), hidden=0, label="zone",
-               help="the zone, for the reply direction"),
-        Option("--zone", _Zone(), hidden=0, label="zone",
-               help="look the connection up in this zone"),
+        _zone_option("--zone-orig", "the zone, for the original direction"),
+        _zone_option("--zone-reply", "the zone, for the reply direction"),
+        _zone_option("--zone", "look the connection up in this zone"),
     ),
+    listed=headed(" CT"),
     tables=("raw",), act=_ct, conntrack=_tracks,
     summary="choose how the connection will be tracked: not at all, with a helper, in a zone",
     source="net/netfilter/xt_CT.c xt_ct_target(); iptables-extensions(8) CT",
 )  # fmt: skip
 
 NOTRACK = Extension(
-    "NOTRACK", tables=("raw",), act=_notrack,
+    "NOTRACK", tables=("raw",), act=_notrack, listed=headed(" NOTRACK"),
     summary="do not track the packet; the same as CT --notrack",
     source="net/netfilter/xt_CT.c notrack_tg(); iptables-extensions(8) NOTRACK",
 )  # fmt: skip

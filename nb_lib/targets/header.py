@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Masked
+from nb_lib.listed import headed
 from nb_lib.matches.tos import DscpClass, DscpKind, TosKind, as_codepoint
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Setting, Use
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -37,7 +38,7 @@ def _hop_target(name: str, family: int, function: str) -> Extension:
     fixed, less, more = f"--{low}-set", f"--{low}-dec", f"--{low}-inc"
 
     def tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-        kinds.one_of(settings, fixed, less, more)
+        kinds.one_of(settings, fixed, less, more, said=f"{name}: You must specify an action")
         return settings
 
     def act(use: Use, packet: Packet, _ctx: Context) -> Action:
@@ -49,11 +50,13 @@ def _hop_target(name: str, family: int, function: str) -> Extension:
         name,
         (
             Option(fixed, kinds.Number(0, kinds.U8), group="action", label=name,
-                   help="give it this value"),
-            Option(less, step, group="action", label=name, help="take so much off, down to 0"),
-            Option(more, step, group="action", label=name, help="add so much, up to 255"),
+                   listed="set to {value}", help="give it this value"),
+            Option(less, step, group="action", label=name, listed="decrement by {value}",
+                   help="take so much off, down to 0"),
+            Option(more, step, group="action", label=name, listed="increment by {value}",
+                   help="add so much, up to 255"),
         ),
-        families=(family,), tables=("mangle",), act=act, tidy=tidy,
+        families=(family,), tables=("mangle",), act=act, tidy=tidy, listed=headed(f" {name}"),
         summary="change how many hops the packet may still take",
         source=f"net/netfilter/xt_HL.c {function}(); iptables-extensions(8) {name}",
     )  # fmt: skip
@@ -67,7 +70,7 @@ HL = _hop_target("HL", 6, "hl_tg6")
 
 def _tidy_tos(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Say every way as ``--set-tos VALUE/MASK``: clear the mask's bits, then xor the value."""
-    name = kinds.one_of(settings, "--set-tos", *_TOS_FORMS)
+    name = kinds.one_of(settings, "--set-tos", *_TOS_FORMS, said="TOS: An action is required")
     value = settings[name].value
     return {"--set-tos": Setting(_TOS_FORMS[name](value) if name in _TOS_FORMS else value)}
 
@@ -84,8 +87,24 @@ def _act_tos(use: Use, packet: Packet, _ctx: Context) -> Action:
     return _changed(packet, "tos", packet.tos & ~mask ^ value)
 
 
+def _list_tos(use: Use, numeric: bool) -> str:
+    """Linux user space: extensions/libxt_TOS.c tos_tg_print(); it forgets a blank before a name."""
+    value, mask = use.value("--set-tos")
+    named = TosKind().listed(Masked(value, mask), numeric=False)  # or as numbers
+    if numeric:
+        return f" TOS set 0x{value:02x}/0x{mask:02x}"
+    if not named.startswith("0x"):
+        return f" TOS set{named}"
+    if not value:
+        return f" TOS and 0x{~mask & kinds.U8:02x}"
+    if value == mask:
+        return f" TOS or 0x{value:02x}"
+    return f" TOS set {named}" if mask else f" TOS xor 0x{value:02x}"
+
+
 def _tidy_dscp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    return as_codepoint(settings, "--set-dscp", "--set-dscp-class")
+    missing = "DSCP target: Parameter --set-dscp is required"
+    return as_codepoint(settings, "--set-dscp", "--set-dscp-class", missing)
 
 
 def _act_dscp(use: Use, packet: Packet, _ctx: Context) -> Action:
@@ -102,7 +121,7 @@ TOS = Extension(
         Option("--or-tos", _BITS, group="action", label="TOS", help="set these bits"),
         Option("--xor-tos", _BITS, group="action", label="TOS", help="turn these bits over"),
     ),
-    tables=("mangle",), act=_act_tos, tidy=_tidy_tos,
+    tables=("mangle",), act=_act_tos, tidy=_tidy_tos, listed=_list_tos,
     summary="set the type of service or traffic class",
     source="net/netfilter/xt_DSCP.c tos_tg(); iptables-extensions(8) TOS",
 )  # fmt: skip
@@ -110,12 +129,12 @@ TOS = Extension(
 DSCP = Extension(
     "DSCP",
     (
-        Option("--set-dscp", DscpKind(), group="value", label="DSCP",
+        Option("--set-dscp", DscpKind(), group="value", label="DSCP", listed="set {value}",
                help="the code point, by number"),
         Option("--set-dscp-class", DscpClass(), group="value", label="DSCP",
                help="the code point, by its class"),
     ),
-    tables=("mangle",), act=_act_dscp, tidy=_tidy_dscp,
+    tables=("mangle",), act=_act_dscp, tidy=_tidy_dscp, listed=headed(" DSCP"),
     summary="set the DiffServ code point",
     source="net/netfilter/xt_DSCP.c dscp_tg(); iptables-extensions(8) DSCP",
 )  # fmt: skip
@@ -124,7 +143,8 @@ DSCP = Extension(
 
 
 def _tidy_ecn(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--ecn-tcp-remove", "--ecn-tcp-cwr", "--ecn-tcp-ece", "--ecn-ip-ect")
+    kinds.one_of(settings, "--ecn-tcp-remove", "--ecn-tcp-cwr", "--ecn-tcp-ece", "--ecn-ip-ect",
+                 said="ECN target: An operation is required")  # fmt: skip
     return settings
 
 
@@ -159,14 +179,15 @@ _BIT = kinds.Number(0, 1)
 ECN = Extension(
     "ECN",
     (
-        Option("--ecn-tcp-remove", kinds.FLAG, group="tcp", label="ECN",
+        Option("--ecn-tcp-remove", kinds.FLAG, group="tcp", label="ECN", listed="TCP remove",
                help="clear ECE and CWR in TCP's header"),
-        Option("--ecn-tcp-ece", _BIT, label="ECE", help="set TCP's ECE bit to this"),
-        Option("--ecn-tcp-cwr", _BIT, label="CWR", help="set TCP's CWR bit to this"),
-        Option("--ecn-ip-ect", kinds.Number(0, 3), label="ECN",
+        Option("--ecn-tcp-ece", _BIT, label="ECE", listed="ECE={value}", help="set TCP's ECE bit to this"),
+        Option("--ecn-tcp-cwr", _BIT, label="CWR", listed="CWR={value}", help="set TCP's CWR bit to this"),
+        Option("--ecn-ip-ect", kinds.Number(0, 3), label="ECN", listed="ECT codepoint={value}",
                help="set the ECN bits of the IP header"),
     ),
     families=(4,), tables=("mangle",), act=_act_ecn, tidy=_tidy_ecn, check=_check_ecn,
+    listed=headed(" ECN"),
     summary="remove explicit congestion notification from TCP",
     source="net/ipv4/netfilter/ipt_ECN.c ecn_tg(); iptables-extensions(8) ECN",
 )  # fmt: skip
@@ -185,20 +206,30 @@ class _OptionNumbers(kinds.Word):
     def read(self, word: str, _family: int) -> tuple[int, ...]:
         found: list[int] = []
         for part in word.split(","):
-            number = (
-                _OPTION_NAMES[part]
-                if part in _OPTION_NAMES
-                else kinds.parse_number(part, 0, kinds.U8)
-            )
+            number = self.number(part)
             if number <= _NOP:
-                raise ValueError("options 0 and 1 cannot be stripped: they are the padding")
+                reason = "options 0 and 1 cannot be stripped: they are the padding"
+                raise RefusedError(reason, "Option value may not be 0 or 1")
             if number in found:
-                raise ValueError(f"option {part} is named twice")
+                reason = f"option {part} is named twice"
+                raise RefusedError(reason, f'Option "{part}" already specified')
             found.append(number)
         return tuple(sorted(found))
 
+    def number(self, part: str) -> int:
+        if part in _OPTION_NAMES:
+            return _OPTION_NAMES[part]
+        try:
+            return kinds.parse_number(part, 0, kinds.U8)
+        except ValueError as error:
+            raise RefusedError(str(error), f'Bad TCP option value "{part}"') from None
+
     def save(self, value: Any) -> str:
         return ",".join(map(str, value))
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        named = {} if numeric else {number: name for name, number in _OPTION_NAMES.items()}
+        return ",".join(named.get(number, str(number)) for number in value)
 
 
 def _act_strip(use: Use, packet: Packet, _ctx: Context) -> Action:
@@ -224,7 +255,7 @@ def _act_strip(use: Use, packet: Packet, _ctx: Context) -> Action:
 TCPOPTSTRIP = Extension(
     "TCPOPTSTRIP",
     (Option("--strip-options", _OptionNumbers(), label="options",
-            help="overwrite these TCP options with padding"),),
+            listed="TCPOPTSTRIP options {value}", help="overwrite these TCP options with padding"),),
     protocols=("tcp",), tables=("mangle",), act=_act_strip,
     check=ports.needs_protocol("TCPOPTSTRIP", "tcp"),
     summary="overwrite TCP options with padding",

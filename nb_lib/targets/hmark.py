@@ -13,7 +13,16 @@ from nb_lib import addresses, headers, kinds
 from nb_lib.jhash import jhash, scale
 from nb_lib.matches.conntrack import tracked
 from nb_lib.net import BITS
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.options import (
+    SAYINGS,
+    Action,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+)
 
 if TYPE_CHECKING:
     from nb_lib.connection import Connection
@@ -24,6 +33,10 @@ _TUPLE = ("src", "dst", "sport", "dport", "spi", "proto", "ct")
 _FIELDS = {"src": "--hmark-src-prefix", "dst": "--hmark-dst-prefix", "sport": "--hmark-sport-mask",
            "dport": "--hmark-dport-mask", "spi": "--hmark-spi-mask",
            "proto": "--hmark-proto-mask"}  # fmt: skip
+
+
+_EMPTY_FIELD = ('"--hmark-tuple" requires a list of types with no spaces, '
+                "e.g. src,dst,sport,dport,proto")  # fmt: skip
 
 
 class _Hex(kinds.Number):
@@ -42,6 +55,15 @@ class _Fields(kinds.Choices):
 
     metavar = "field[,…]"
 
+    def read(self, word: str, family: int) -> tuple[Any, ...]:
+        rest = word
+        while rest.partition(",")[0] in self.words:
+            _, comma, rest = rest.partition(",")
+            if not comma:
+                return super().read(word, family)
+        said = f'Bad type "{rest}"' if rest else _EMPTY_FIELD
+        raise RefusedError(f"{rest!r} begins with no field", said)
+
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Say a field of ``--hmark-tuple`` by its full mask, as iptables prints it."""
@@ -55,7 +77,8 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
         if field == "ct":
             settings["--hmark-tuple"] = Setting(("ct",))
         elif _FIELDS[field] in settings:
-            raise ValueError(f"{_FIELDS[field]} is given twice")
+            said = SAYINGS["twice"].replace("{option}", _FIELDS[field])
+            raise RefusedError(f"{_FIELDS[field]} is given twice", said)
         else:
             settings[_FIELDS[field]] = Setting(whole[_FIELDS[field]])
     _refuse(settings)
@@ -70,13 +93,14 @@ def _refuse(settings: dict[str, Setting]) -> None:
         "--hmark-dport",
     } & settings.keys()
     if ports and {"--hmark-spi-mask", "--hmark-spi"} & settings.keys():
-        raise ValueError("ports and the SPI cannot be hashed at the same time")
-    if "--hmark-mod" not in settings:
-        raise ValueError("--hmark-mod is missing")
-    if "--hmark-rnd" not in settings:
-        raise ValueError("--hmark-rnd is missing")
+        said = "you cannot use --hmark-spi-mask and --hmark-?port-mask,at the same time"
+        raise RefusedError("ports and the SPI cannot be hashed at the same time", said)
+    for needed in ("--hmark-mod", "--hmark-rnd"):
+        if needed not in settings:
+            raise RefusedError(f"{needed} is missing", f"{needed} is mandatory")
     if not settings.keys() - {"--hmark-mod", "--hmark-rnd", "--hmark-offset"}:
-        raise ValueError("HMARK needs --hmark-tuple or a mask")
+        said = "you have to specify --hmark-tuple at least"
+        raise RefusedError("HMARK needs --hmark-tuple or a mask", said)
 
 
 class _Tuple(NamedTuple):
@@ -168,6 +192,25 @@ def _ports(use: Use, ports: int | None) -> int:
     return high << 16 | low
 
 
+def _list_hmark(use: Use, _numeric: bool) -> str:
+    """Linux user space: extensions/libxt_HMARK.c HMARK_print(); of IPv6 it cannot write a whole prefix."""
+    said = f" HMARK mod {use.value('--hmark-mod')} "
+    if "--hmark-offset" in use.settings:
+        said += f"+ {use.value('--hmark-offset'):#x} "
+    if "--hmark-tuple" in use.settings:
+        said += "ct, "
+    for name in (*_PREFIXES, *_NUMBERS):
+        value = use.value(name)
+        if value is not None:
+            whole = "" if value == BITS[6] else str(value)
+            shown = whole if name in _PREFIXES else hex(value)
+            said += f"{name.removeprefix('--hmark-')} {shown} "
+    return said
+
+
+_PREFIXES = ("--hmark-src-prefix", "--hmark-dst-prefix")
+_NUMBERS = ("--hmark-sport-mask", "--hmark-dport-mask", "--hmark-spi-mask", "--hmark-sport",
+            "--hmark-dport", "--hmark-spi", "--hmark-proto-mask", "--hmark-rnd")  # fmt: skip
 _PREFIX = addresses.PrefixLength()
 _PORT = _Hex(kinds.U16, 4)
 _WORD = _Hex(kinds.U32, 8)
@@ -197,7 +240,7 @@ HMARK = Extension(
                help="add this to the mark"),
         Option("--hmark-tuple", _Fields(_TUPLE), label="fields", help="hash these fields"),
     ),
-    act=_act, tidy=_tidy,
+    act=_act, tidy=_tidy, listed=_list_hmark,
     summary="set the mark to a hash of the packet's addresses and ports",
     source="net/netfilter/xt_HMARK.c hmark_tg_v4(); iptables-extensions(8) HMARK",
 )  # fmt: skip

@@ -10,23 +10,32 @@ from typing import TYPE_CHECKING
 from nb_lib import kinds
 from nb_lib.effects import SetMember
 from nb_lib.matches.ipset import SetKind
-from nb_lib.options import Action, Context, Extension, Option, Place, Setting, Use
+from nb_lib.options import Action, Context, Extension, Option, Place, RefusedError, Setting, Use
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _MAPPED = ("--map-mark", "--map-prio", "--map-queue")
+_ONLY_WITH = (
+    *((name, "Flag", "--map-set") for name in _MAPPED),
+    ("--exist", "Flag", "--add-set"),
+    ("--timeout", "Option", "--add-set"),
+)
 _NO_TIMEOUT = 2**32 - 1
+_ONCE = {"twice": "{option} can be specified only once"}
+_TIMEOUT = {"value": f"Invalid value for option --timeout or out of range 0-{_NO_TIMEOUT - 1}"}
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--add-set", "--del-set", "--map-set")
+    kinds.one_of(settings, "--add-set", "--del-set", "--map-set",
+                 said="You must specify either `--add-set' or `--del-set' or `--map-set'")  # fmt: skip
     if "--map-set" in settings and not any(name in settings for name in _MAPPED):
-        raise ValueError("--map-set needs --map-mark, --map-prio or --map-queue")
-    if "--map-set" not in settings and any(name in settings for name in _MAPPED):
-        raise ValueError("--map-mark, --map-prio and --map-queue need --map-set")
-    if "--add-set" not in settings and ("--timeout" in settings or "--exist" in settings):
-        raise ValueError("--timeout and --exist need --add-set")
+        said = "You must specify flags `--map-mark' or '--map-prio` or `--map-queue'"
+        raise RefusedError("--map-set needs --map-mark, --map-prio or --map-queue", said)
+    for name, kind, other in _ONLY_WITH:
+        if name in settings and other not in settings:
+            said = f"{kind} `{name}' can be used with `{other}' only"
+            raise RefusedError(f"{name} needs {other}", said)
     # iptables takes a ! before each of these, and forgets it.
     return {name: Setting(setting.value) for name, setting in settings.items()}
 
@@ -54,21 +63,22 @@ _SET = SetKind()
 SET = Extension(
     "SET",
     (
-        Option("--add-set", _SET, invertible=True, label="add to",
+        Option("--add-set", _SET, invertible=True, label="add to", says=_ONCE, listed="add-set {value}",
                help="put the packet's fields into this set"),
-        Option("--exist", kinds.FLAG, invertible=True, repeats=True, label="exist",
+        Option("--exist", kinds.FLAG, invertible=True, repeats=True, label="exist", listed="exist",
                help="renew the timeout of an entry that is there"),
         Option("--timeout", kinds.Number(0, _NO_TIMEOUT - 1), invertible=True, repeats=True,
-               label="timeout", help="seconds that the entry lives"),
-        Option("--del-set", _SET, invertible=True, label="take from",
+               label="timeout", says=_TIMEOUT, listed="timeout {value}",
+               help="seconds that the entry lives"),
+        Option("--del-set", _SET, invertible=True, label="take from", says=_ONCE, listed="del-set {value}",
                help="take the packet's fields out of this set"),
-        Option("--map-set", _SET, invertible=True, label="map by",
+        Option("--map-set", _SET, invertible=True, label="map by", says=_ONCE, listed="map-set {value}",
                help="take mark, priority or queue from the set's entry"),
-        Option("--map-mark", kinds.FLAG, invertible=True, label="mark",
+        Option("--map-mark", kinds.FLAG, invertible=True, repeats=True, label="mark", listed="map-mark",
                help="the packet's mark is the entry's"),
-        Option("--map-prio", kinds.FLAG, invertible=True, label="priority",
+        Option("--map-prio", kinds.FLAG, invertible=True, repeats=True, label="priority", listed="map-prio",
                help="the packet's priority is the entry's"),
-        Option("--map-queue", kinds.FLAG, invertible=True, label="queue",
+        Option("--map-queue", kinds.FLAG, invertible=True, repeats=True, label="queue", listed="map-queue",
                help="the packet's queue is the entry's"),
     ),
     act=_act, tidy=_tidy, place=_place,

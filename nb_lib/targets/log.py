@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nb_lib import headers, kinds
 from nb_lib.effects import Note
 from nb_lib.kinds import IPV4, IPV6
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Setting, Use, of_two
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _LEVELS = {"emerg": 0, "panic": 0, "alert": 1, "crit": 2, "error": 3, "warning": 4, "notice": 5,
            "info": 6, "debug": 7}  # fmt: skip
-_LOG_PREFIX, _NFLOG_PREFIX = 29, 63
+_LOG_PREFIX, _NFLOG_PREFIX, _NFLOG_PREFIX_LEGACY = 29, 127, 63
+_LEVEL_NAMES = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")  # of -L
+_FLAGS = {"--log-tcp-sequence": 1, "--log-tcp-options": 2, "--log-ip-options": 4, "--log-uid": 8,
+          "--log-macdecode": 32}  # fmt: skip
 _LINE_FLAGS = ("CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN")
 
 
@@ -35,23 +38,21 @@ class _Level(kinds.Word):
         try:
             return kinds.parse_number(word, 0, 7)
         except ValueError:
-            raise ValueError(
-                f"{word!r} is neither a level from 0 to 7 nor one of {', '.join(_LEVELS)}"
-            ) from None
+            reason = f"{word!r} is neither a level from 0 to 7 nor one of {', '.join(_LEVELS)}"
+            raise RefusedError(reason, f'log level "{word}" unknown\n') from None
 
 
 class _Prefix(kinds.Text):
     """Text of a limited length; the rest is cut off."""
 
-    def __init__(self, longest: int, *, cut: bool) -> None:
+    def __init__(self, longest: int) -> None:
         super().__init__("prefix")
-        self.most, self.cut = longest, cut
+        self.most = longest
 
     def read(self, word: str, _family: int) -> str:
         if not word:
-            raise ValueError("an empty prefix says nothing")
-        if len(kinds.octets(word)) > self.most and not self.cut:
-            raise ValueError(f"{word!r} is longer than {self.most} characters")
+            said = "Argument must have a minimum length of 1 characters\n"
+            raise RefusedError("an empty prefix says nothing", said)
         return kinds.cut(word, self.most)
 
 
@@ -136,17 +137,28 @@ def _trace(_use: Use, _packet: Packet, _ctx: Context) -> Action:
     )
 
 
+def _list_log(use: Use, numeric: bool) -> str:
+    """Linux user space: extensions/libxt_LOG.c LOG_print()."""
+    flags = [name for name in _FLAGS if name in use.settings]
+    level, prefix = use.value("--log-level", 4), use.value("--log-prefix")
+    if numeric:
+        said = f" LOG flags {sum(map(_FLAGS.__getitem__, flags))} level {level}"
+    else:
+        said = " ".join((f" LOG level {_LEVEL_NAMES[level]}", *(name[6:] for name in flags)))
+    return said + (f' prefix "{prefix}"' if prefix else "")
+
+
 def _tidy_nflog(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """``--nflog-range`` never worked, and is not printed."""
     if "--nflog-range" in settings and "--nflog-size" in settings:
-        raise ValueError("--nflog-range and --nflog-size exclude each other")
+        raise of_two("group", "--nflog-range", "--nflog-size")
     return {name: setting for name, setting in settings.items() if name != "--nflog-range"}
 
 
 LOG = Extension(
     "LOG",
     (
-        Option("--log-prefix", _Prefix(_LOG_PREFIX, cut=True), label="prefix",
+        Option("--log-prefix", _Prefix(_LOG_PREFIX), label="prefix",
                help="up to 29 characters before the line"),
         Option("--log-level", _Level(), hidden=4, label="level",
                help="how urgent the line is (warning if not told)"),
@@ -158,10 +170,14 @@ LOG = Extension(
         Option("--log-macdecode", kinds.FLAG, label="MAC",
                help="write Ethernet's addresses in words"),
     ),
-    act=_log,
+    act=_log, listed=_list_log,
     summary="write a line to the kernel's log, and go on",
     source="net/netfilter/xt_LOG.c log_tg(); iptables-extensions(8) LOG",
 )  # fmt: skip
+
+
+_RANGE_WARNING = ("warn: --nflog-range has never worked and is no longer supported, "
+                  "please use --nflog-size instead\n")  # fmt: skip
 
 
 def _tidy_nflog_legacy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
@@ -170,17 +186,20 @@ def _tidy_nflog_legacy(settings: dict[str, Setting], family: int) -> dict[str, S
     return settings
 
 
+_NFLOG_TEXT = Option("--nflog-prefix", _Prefix(_NFLOG_PREFIX), label="prefix", listed="nflog-prefix {value}",
+                     help="up to 127 characters before the packet (iptables-legacy: 63)")  # fmt: skip
 _NFLOG = Extension(
     "NFLOG",
     (
-        Option("--nflog-prefix", _Prefix(_NFLOG_PREFIX, cut=False), label="prefix",
-               help="up to 63 characters before the packet"),
+        _NFLOG_TEXT,
         Option("--nflog-group", kinds.Number(0, 65_535), hidden=0, label="group",
-               help="the netlink group that is told"),
-        Option("--nflog-range", kinds.Number(0, kinds.U32), hidden=0, label="range", help="no effect"),
+               listed="nflog-group {value}", help="the netlink group that is told"),
+        Option("--nflog-range", kinds.Number(0, kinds.U32), hidden=0, label="range",
+               listed="nflog-range {value}", help="no effect", warns=lambda *_: _RANGE_WARNING),
         Option("--nflog-size", kinds.Number(0, kinds.U32), label="size",
-               help="how many bytes of the packet to copy"),
+               listed="nflog-size {value}", help="how many bytes of the packet to copy"),
         Option("--nflog-threshold", kinds.Number(0, 65_535), hidden=0, label="threshold",
+               listed="nflog-threshold {value}",
                help="how many packets are collected before they are told"),
     ),
     act=_nflog, tidy=_tidy_nflog,
@@ -188,7 +207,10 @@ _NFLOG = Extension(
     source="net/netfilter/xt_NFLOG.c nflog_tg(); iptables-extensions(8) NFLOG",
 )  # fmt: skip
 
-NFLOG = replace(_NFLOG, legacy=replace(_NFLOG, tidy=_tidy_nflog_legacy))
+NFLOG = replace(_NFLOG, legacy=replace(
+    _NFLOG, tidy=_tidy_nflog_legacy,
+    options=(replace(_NFLOG_TEXT, kind=_Prefix(_NFLOG_PREFIX_LEGACY)), *_NFLOG.options[1:]),
+))  # fmt: skip
 
 _TRACE = Extension(
     "TRACE", act=_trace,

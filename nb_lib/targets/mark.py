@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nb_lib import kinds
 from nb_lib.effects import ConnMark
 from nb_lib.kinds import Masked
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.listed import options_listed
+from nb_lib.options import Action, Context, Extension, Option, Setting, Use, of_two
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,15 +40,20 @@ _XMARK: dict[str, Callable[[Any], Masked]] = {
 
 
 def _tidy_mark(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--set-xmark", *_XMARK)
+    kinds.one_of(settings, "--set-xmark", *_XMARK, said="MARK: One of the --set-xmark, "
+                 "--{and,or,xor,set}-mark options is required")  # fmt: skip
     return _as_xmark(settings)
 
 
 def _tidy_connmark(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    mode = kinds.one_of(settings, "--set-xmark", *_XMARK, "--save-mark", "--restore-mark")
+    mode = kinds.one_of(settings, "--set-xmark", *_XMARK, "--save-mark", "--restore-mark",
+                        said="CONNMARK target: No operation specified")  # fmt: skip
     mask = settings.get("--mask")
-    if mask and ("--nfmask" in settings or "--ctmask" in settings):
-        raise ValueError("--mask cannot be used together with --nfmask or --ctmask")
+    for other in ("--ctmask", "--nfmask"):
+        if mask and other in settings:
+            raise of_two("group", other, "--mask")
+    shifts = [name for name in settings if name in _SHIFTS]
+    settings = {name: setting for name, setting in settings.items() if name not in shifts[:-1]}
     if mode not in ("--save-mark", "--restore-mark"):
         settings = _as_xmark(settings)
         if mask:
@@ -98,8 +104,41 @@ def _shift(use: Use, mark: int) -> int:
     return int(mark >> use.value("--right-shift-mark", 0))
 
 
+def _change(mark: Masked) -> str:
+    """Say how a mark is changed, in the words of ``iptables -L``."""
+    value, mask = mark
+    if not value:
+        return f"and {~mask & _ALL:#x}"
+    if value == mask:
+        return f"or {value:#x}"
+    if not mask:
+        return f"xor {value:#x}"
+    return f"set {value:#x}" if mask == _ALL else f"xset {value:#x}/{mask:#x}"
+
+
+def _list_mark(use: Use, _numeric: bool) -> str:
+    return f" MARK {_change(use.value('--set-xmark'))}"
+
+
+def _list_connmark(use: Use, numeric: bool) -> str:
+    """Linux user space: extensions/libxt_CONNMARK.c connmark_tg_print_v2()."""
+    nfmask, ctmask = use.value("--nfmask"), use.value("--ctmask")
+    if "--set-xmark" in use.settings:
+        said = _change(use.value("--set-xmark"))
+    else:
+        said = "save" if "--save-mark" in use.settings else "restore"
+        if nfmask == ctmask:
+            said += "" if nfmask == _ALL else f" mask {nfmask:#x}"
+        elif said == "save":
+            said += f" nfmask {nfmask:#x} ctmask ~{ctmask:#x}"
+        else:
+            said += f" ctmask {ctmask:#x} nfmask ~{nfmask:#x}"
+    return f" CONNMARK {said}{options_listed(use, numeric)}"
+
+
+_SHIFTS = ("--left-shift-mark", "--right-shift-mark")  # the last one counts
 _BITS = kinds.Number(0, _ALL, "bits", form="#x")
-_SHIFT = kinds.Number(0, 31, "bits")
+_SHIFT = kinds.TakenNumber(0, 32, least=0, most=31, metavar="bits")
 _MASKED = kinds.Mark(always=True)
 _SETTING = (
     Option(
@@ -122,7 +161,7 @@ _SETTING = (
 )
 
 MARK = Extension(
-    "MARK", _SETTING, act=_act_mark, tidy=_tidy_mark,
+    "MARK", _SETTING, act=_act_mark, tidy=_tidy_mark, listed=_list_mark,
     summary="set the packet's mark",
     source="net/netfilter/xt_mark.c mark_tg(); iptables-extensions(8) MARK",
 )  # fmt: skip
@@ -139,12 +178,12 @@ CONNMARK = Extension(
         Option("--ctmask", _BITS, label="connection's bits",
                help="which bits of the connection's mark"),
         Option("--mask", _BITS, label="bits", help="which bits of both marks"),
-        Option("--left-shift-mark", _SHIFT, group="shift", hidden=0, label="left shift",
-               help="shift the mark to the left"),
-        Option("--right-shift-mark", _SHIFT, group="shift", hidden=0, label="right shift",
-               help="shift the mark to the right"),
+        Option("--left-shift-mark", _SHIFT, hidden=0, label="left shift",
+               listed="left-shift-mark {value}", help="shift the mark to the left"),
+        Option("--right-shift-mark", _SHIFT, hidden=0, label="right shift",
+               listed="right-shift-mark {value}", help="shift the mark to the right"),
     ),
-    act=_act_connmark, tidy=_tidy_connmark, conntrack=True,
+    act=_act_connmark, tidy=_tidy_connmark, conntrack=True, listed=_list_connmark,
     summary="set the connection's mark, or copy it from and to the packet",
     source="net/netfilter/xt_connmark.c connmark_tg_shift(); iptables-extensions(8) CONNMARK",
 )  # fmt: skip

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nb_lib import addresses, kinds, ports
 from nb_lib.effects import Nat
-from nb_lib.kinds import IPV6
+from nb_lib.kinds import IPV4
 from nb_lib.net import BITS, Net, make_address, strict_address
-from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,17 +50,24 @@ class _Ports(kinds.Word):
         self.shifted = shifted
 
     def read(self, word: str, _family: int) -> NatRange:
-        first, dash, rest = word.partition("-")
-        if not dash or kinds.leading_number(word) is None:
-            port = _port(word)
-            return NatRange(port_low=port, port_high=port)
-        last, slash, base = rest.partition("/")
-        low, high = _port(first), _port(last)
+        """Linux user space: extensions/libxt_NAT.c parse_ports()."""
+        low, rest = _port(word)
+        if not rest:
+            return NatRange(port_low=low, port_high=low)
+        if rest[0] != "-":
+            raise _garbage("value", rest[1:] if rest[0] == ":" else rest)
+        high, behind = _port(rest[1:], services=())
         if high < low:
-            raise ValueError(f"{word!r} is a range from the greater to the smaller port")
-        if slash and not self.shifted:
-            raise ValueError(f"{word!r}: a base port goes with DNAT only")
-        return NatRange(port_low=low, port_high=high, port_base=_port(base) if slash else None)
+            reason = f"{word!r} is a range from the greater to the smaller port"
+            raise RefusedError(reason, f"Port range `{rest[1:]}' funky")
+        if behind and behind[0] != "/":
+            raise _garbage("range", behind)
+        if behind and not self.shifted:
+            said = "Shifted portmap ranges not supported with this kernel"
+            raise RefusedError(f"{word!r}: a base port goes with DNAT only", said)
+        return NatRange(
+            port_low=low, port_high=high, port_base=_base(behind[1:]) if behind else None
+        )
 
     def save(self, value: Any) -> str:
         text = str(value.port_low)
@@ -69,8 +76,27 @@ class _Ports(kinds.Word):
         return text if value.port_base is None else f"{text}/{value.port_base}"
 
 
-def _port(word: str) -> int:
-    return ports.parse_port(word, "tcp", "udp")
+def _port(word: str, services: tuple[str, ...] = ("tcp", "udp")) -> tuple[int, str]:
+    """Read the port that a word begins with, or the service that it names; return it and the rest."""
+    number = kinds.leading_number(word)
+    if number and number[0] <= kinds.U16:
+        return number
+    try:
+        return ports.find_service(word, services), ""
+    except ValueError as error:
+        raise RefusedError(str(error), f"Port `{word}' not valid") from None
+
+
+def _base(word: str) -> int:
+    """Read the port that a range is counted from; what stands behind it is overlooked."""
+    number = kinds.leading_number(word)
+    if number and not number[0]:
+        raise RefusedError("a range is not counted from port 0", f"Port `{word}' not valid")
+    return _port(word)[0]
+
+
+def _garbage(after: str, rest: str) -> RefusedError:
+    return RefusedError(f"{rest!r} stands behind a port", f"Garbage after port {after}: `{rest}'")
 
 
 class _Target(_Ports):
@@ -109,24 +135,26 @@ class _Target(_Ports):
 
 
 def _split(word: str, family: int) -> tuple[str, str | None]:
-    """Split addresses from ports. extensions/libxt_NAT.c parse_to()."""
-    if family == IPV6 and word.startswith("["):
-        inside, closed, rest = word[1:].partition("]")
-        if not closed or (rest and not rest.startswith(":")):
-            raise ValueError(f"{word!r} is not [ADDRESS]:PORT")
-        return inside, rest[1:] if rest else None
-    if family == IPV6 and word.count(":") > 1:
-        return word, None
-    address, colon, ports = word.partition(":")
+    """Split addresses from ports. Linux user space: extensions/libxt_NAT.c parse_to()."""
+    before, bracket, inside = word.partition("[")
+    if bracket:
+        address, closed, rest = inside.partition("]")
+        if not closed or family == IPV4:
+            raise RefusedError(f"{word!r} is not [ADDRESS]:PORT", "Invalid address format")
+    else:
+        address, rest = word, word if word.count(":") < 2 else ""  # more colons are of an address
+    before, colon, ports = rest.partition(":")
+    if not bracket and colon:
+        address = before
     # A colon in the third place is taken for the one behind "[]", which stands for no address.
-    return address if len(address) != 2 or not colon else "", ports if colon else None
+    return "" if colon and word.find(":") == 2 else address, ports if colon else None
 
 
 def _address(word: str, family: int) -> Address:
     try:
         return strict_address(word, family)
     except ValueError:
-        raise ValueError(f"bad IP address {word!r}") from None
+        raise RefusedError(f"bad IP address {word!r}", f'Bad IP address "{word}"') from None
 
 
 def _check_ports(option: str) -> Callable[[Use, Rule], str]:
@@ -138,7 +166,8 @@ def _check_ports(option: str) -> Callable[[Use, Rule], str]:
             return ""
         protocol = rule.core.settings.get("-p")
         if protocol is None or protocol.value not in _WITH_PORTS:
-            return f"{use.name} with a port needs -p tcp, udp, sctp or dccp"
+            reason = f"{use.name} with a port needs -p tcp, udp, sctp or dccp"
+            raise RefusedError(reason, "Need TCP, UDP, SCTP or DCCP with port specification")
         return ""
 
     return check
@@ -188,22 +217,25 @@ def _netmap(use: Use, _packet: Packet, ctx: Context) -> Action:
     return Action("ACCEPT", effects=(Nat(side, low, high, netmap=net.mask),))
 
 
-_RANDOM = Option("--random", kinds.FLAG, label="random", help="choose the port at random")
-_FULLY = Option(
-    "--random-fully", kinds.FLAG, label="random", help="choose the port at random, without a hash"
-)
-_PERSISTENT = Option(
-    "--persistent", kinds.FLAG, label="persistent", help="give a client the same address each time"
-)
-_TO_PORTS = Option(
-    "--to-ports", _Ports(), label="ports", help="the port, or a range to choose from"
-)
+_RANDOM = Option("--random", kinds.FLAG, label="random", listed="random",
+                 help="choose the port at random")  # fmt: skip
+_FULLY = Option("--random-fully", kinds.FLAG, label="random", listed="random-fully",
+                help="choose the port at random, without a hash")  # fmt: skip
+_PERSISTENT = Option("--persistent", kinds.FLAG, label="persistent", listed="persistent",
+                     help="give a client the same address each time")  # fmt: skip
+
+
+def _to_ports(listed: str) -> Option:
+    return Option("--to-ports", _Ports(), label="ports", listed=listed,
+                  help="the port, or a range to choose from")  # fmt: skip
+
 
 DNAT = Extension(
     "DNAT",
     (Option("--to-destination", _Target(shifted=True), required=True, label="destination",
-            help="the new destination: address, range of addresses, port, range of ports"), _RANDOM,
-            _PERSISTENT),
+            listed="to:{value}",
+            help="the new destination: address, range of addresses, port, range of ports"),
+     _RANDOM, _PERSISTENT),
     tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_dnat,
     check=_check_ports("--to-destination"),
     conntrack=True,
@@ -213,7 +245,7 @@ DNAT = Extension(
 
 SNAT = Extension(
     "SNAT",
-    (Option("--to-source", _Target(), required=True, label="source",
+    (Option("--to-source", _Target(), required=True, label="source", listed="to:{value}",
             help="the new source: address, range of addresses, port, range of ports"),
      _RANDOM, _FULLY, _PERSISTENT),
     tables=("nat",), hooks=("POSTROUTING", "INPUT"), act=_snat, check=_check_ports("--to-source"),
@@ -223,7 +255,7 @@ SNAT = Extension(
 )  # fmt: skip
 
 MASQUERADE = Extension(
-    "MASQUERADE", (_TO_PORTS, _RANDOM, _FULLY),
+    "MASQUERADE", (_to_ports("masq ports: {value}"), _RANDOM, _FULLY),
     tables=("nat",), hooks=("POSTROUTING",), act=_masquerade, check=_check_ports("--to-ports"),
     conntrack=True,
     summary="SNAT to the address of the outgoing interface",
@@ -231,7 +263,7 @@ MASQUERADE = Extension(
 )  # fmt: skip
 
 REDIRECT = Extension(
-    "REDIRECT", (_TO_PORTS, _RANDOM),
+    "REDIRECT", (_to_ports("redir ports {value}"), _RANDOM),
     tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_redirect,
     check=_check_ports("--to-ports"), conntrack=True,
     summary="DNAT to this host itself",
@@ -240,7 +272,7 @@ REDIRECT = Extension(
 
 NETMAP = Extension(
     "NETMAP",
-    (Option("--to", _NetKind(), required=True, label="network",
+    (Option("--to", _NetKind(), required=True, label="network", listed="to:{value}",
             help="the network that takes the place of the old one"),),
     tables=("nat",), act=_netmap, conntrack=True,
     summary="map a whole network onto another, host by host",

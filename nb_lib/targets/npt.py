@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, headers, kinds
+from nb_lib.listed import headed
 from nb_lib.net import BITS, Net, make_address
-from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.options import INVALID, Action, Context, Extension, Option, RefusedError, Use
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -30,9 +31,9 @@ class _Prefix(addresses.HostNetwork):
         host, mask = super().read(word, family)
         prefix = Net(family, 0, mask).prefix
         if prefix is None or prefix > _LONGEST:
-            raise ValueError(f"{word!r} is longer than {_LONGEST} bits")
+            raise RefusedError(f"{word!r} is longer than {_LONGEST} bits", kernel=INVALID)
         if int(host) & ~mask:
-            raise ValueError(f"{word!r} has bits behind its prefix")
+            raise RefusedError(f"{word!r} has bits behind its prefix", kernel=INVALID)
         return addresses.HostMask(host, mask)
 
     def save(self, value: Any) -> str:
@@ -95,18 +96,34 @@ def _dnpt(use: Use, packet: Packet, _ctx: Context) -> Action:
 
 _PREFIX = _Prefix()
 _OPTIONS = (
-    Option("--src-pfx", _PREFIX, required=True, label="old prefix", help="the prefix to exchange"),
-    Option("--dst-pfx", _PREFIX, required=True, label="new prefix", help="the prefix to put there"),
+    Option(
+        "--src-pfx",
+        _PREFIX,
+        required=True,
+        label="old prefix",
+        listed="src-pfx {value}",
+        help="the prefix to exchange",
+    ),
+    Option(
+        "--dst-pfx",
+        _PREFIX,
+        required=True,
+        label="new prefix",
+        listed="dst-pfx {value}",
+        help="the prefix to put there",
+    ),
 )
 
 SNPT = Extension(
     "SNPT", _OPTIONS, families=(6,), tables=("mangle",), hooks=("INPUT", "POSTROUTING"), act=_snpt,
+    listed=headed(" SNPT"),
     summary="exchange the prefix of the source, without tracking connections",
     source="net/ipv6/netfilter/ip6t_NPT.c ip6t_snpt_tg(); iptables-extensions(8) SNPT",
 )  # fmt: skip
 
 DNPT = Extension(
     "DNPT", _OPTIONS, families=(6,), tables=("mangle",), hooks=("PREROUTING", "OUTPUT"), act=_dnpt,
+    listed=headed(" DNPT"),
     summary="exchange the prefix of the destination, without tracking connections",
     source="net/ipv6/netfilter/ip6t_NPT.c ip6t_dnpt_tg(); iptables-extensions(8) DNPT",
 )  # fmt: skip

@@ -6,6 +6,7 @@ LED: drivers/leds trigger, net/netfilter/xt_LED.c led_tg(). CLUSTERIP left Linux
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
@@ -39,6 +40,16 @@ class _Delay(kinds.Word):
     def save(self, value: Any) -> str:
         return str(value - (value >> 31 << 32))
 
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return "inf" if value == kinds.U32 else f"{self.save(value)}ms"
+
+
+def _list_led(use: Use, _numeric: bool) -> str:
+    """Linux user space: extensions/libxt_LED.c LED_print(), which shows a delay of 0 too."""
+    name = re.sub(r'(["\\])', r"\\\1", use.value("--led-trigger-id"))
+    blink = " led-always-blink" if "--led-always-blink" in use.settings else ""
+    return f' led-trigger-id:"{name}" led-delay:{_Delay().listed(use.value("--led-delay", 0), True)}{blink}'
+
 
 def _led(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("CONTINUE", effects=(Note(f"LED: {use.value('--led-trigger-id')} lights up"),))
@@ -54,7 +65,7 @@ LED = Extension(
         Option("--led-always-blink", kinds.FLAG, label="blink",
                help="blink even if the light is on already"),
     ),
-    act=_led,
+    act=_led, listed=_list_led,
     summary="light a lamp, and go on",
     source="net/netfilter/xt_LED.c led_tg(); iptables-extensions(8) LED",
 )  # fmt: skip
@@ -85,6 +96,15 @@ def _tidy_clusterip(settings: dict[str, Setting], _family: int) -> dict[str, Set
     return {"--hash-init": Setting(0), **settings}
 
 
+def _list_clusterip(use: Use, _numeric: bool) -> str:
+    """Linux user space: extensions/libipt_CLUSTERIP.c CLUSTERIP_print()."""
+    if not use.settings:
+        return " CLUSTERIP"
+    names = ("hashmode", "clustermac", "total-nodes", "local-node", "hash-init")
+    shown = " ".join(f"{name.replace('-', '_')}={use.value(f'--{name}')}" for name in names)
+    return f" CLUSTERIP {shown}"
+
+
 def _clusterip(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("UNDECIDED", missing=use.beyond())
 
@@ -102,7 +122,7 @@ CLUSTERIP = Extension(
         Option("--local-node", _NODES, label="node", help="which of them this host is"),
         Option("--hash-init", kinds.Number(0, kinds.U32), label="seed", help="the hash's seed"),
     ),
-    families=(4,), act=_clusterip, tidy=_tidy_clusterip,
+    families=(4,), act=_clusterip, tidy=_tidy_clusterip, listed=_list_clusterip,
     beyond={"": "it left Linux with 6.3; -m cluster chooses a node since"},
     summary="answer for an address that several nodes share (Linux before 6.3)",
     source="net/ipv4/netfilter/ipt_CLUSTERIP.c, removed; iptables-extensions(8) CLUSTERIP",

@@ -22,6 +22,12 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     return {"--on-ip": Setting(nobody), "--tproxy-mark": Setting(_MARK_NONE), **settings}
 
 
+def _list_tproxy(use: Use, _numeric: bool) -> str:
+    address, (value, mask) = use.value("--on-ip"), use.value("--tproxy-mark")
+    where = f"{addresses.write_address(address)}:{use.value('--on-port')}"
+    return f" TPROXY redirect {where} mark {value:#x}/{mask:#x}"
+
+
 class _Port(kinds.Word):
     """One port."""
 
@@ -60,7 +66,7 @@ TPROXY = Extension(
                help="mark the packet, for a routing rule"),
     ),
     protocols=("tcp", "udp"), tables=("mangle",), hooks=("PREROUTING",), act=_tproxy, tidy=_tidy,
-    defrag=True,
+    listed=_list_tproxy, defrag=True,
     check=ports.needs_protocol("TPROXY", "tcp", "udp"),
     summary="give the packet to a local socket, without changing it",
     source="net/netfilter/xt_TPROXY.c tproxy_tg4(); iptables-extensions(8) TPROXY",

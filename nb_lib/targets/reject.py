@@ -5,12 +5,12 @@ Linux: net/ipv4/netfilter/ipt_REJECT.c reject_tg(), net/ipv6/netfilter/ip6t_REJE
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.effects import Reject
 from nb_lib.headers import TCP
-from nb_lib.options import Action, Context, Extension, Option, Use
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Use
 from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ _V6 = {
 }  # fmt: skip
 
 
+_GONE = "echo-reply"  # of IPv4, long ago
+
+
 def _act(use: Use, _packet: Packet, _ctx: Context) -> Action:
     return Action("DROP", effects=(Reject(use.settings["--reject-with"].value),))
 
@@ -44,13 +47,26 @@ def _check(use: Use, rule: Rule) -> str:
     return ""
 
 
+class _Answer(kinds.Choice):
+    """What to tell the sender."""
+
+    def read(self, word: str, family: int) -> Any:
+        try:
+            return super().read(word, family)
+        except ValueError as error:
+            gone = family == kinds.IPV4 and _GONE[: len(word)] == word.lower()
+            warning = f"--reject-with {_GONE} no longer supported\n" if gone else ""
+            said = f'unknown reject type "{word}"'
+            raise RefusedError(str(error), said, warning=warning) from None
+
+
 def _extension(family: int, answers: dict[str, str], default: str, module: str) -> Extension:
     words = {word: name for name, alias in answers.items() for word in (name, alias)}
     words[""] = next(iter(answers))  # every word begins with nothing
     return Extension(
         "REJECT",
-        (Option("--reject-with", kinds.Choice(words, "type", prefix=True), default=default,
-                label="answer",
+        (Option("--reject-with", _Answer(words, "type", prefix=True), default=default,
+                label="answer", listed="reject-with {value}",
                 help="what to tell the sender"),),
         families=(family,), tables=("filter",), hooks=("INPUT", "FORWARD", "OUTPUT"), act=_act,
         check=_check,

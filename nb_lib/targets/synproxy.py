@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nb_lib import kinds, ports
 from nb_lib.effects import Note, Respond
 from nb_lib.headers import ACK, FIN, RST, SYN, TCP, checksum, pseudo_header
+from nb_lib.listed import headed
 from nb_lib.matches.tcpudp import tcp_options
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import tcp
@@ -76,30 +77,32 @@ def _options(use: Use, packet: Packet, now: float) -> bytes:
     return found
 
 
-class _Small(kinds.Word):
+class _Small(kinds.Number):
     """A number of which only the lowest bits are kept."""
 
-    metavar = "number"
-
     def __init__(self, mask: int) -> None:
-        super().__init__()
+        super().__init__(0, kinds.U32)
         self.mask = mask
 
-    def read(self, word: str, _family: int) -> int:
-        return kinds.parse_number(word, 0, kinds.U32) & self.mask
+    def read(self, word: str, family: int) -> int:
+        return super().read(word, family) & self.mask
 
 
 SYNPROXY = Extension(
     "SYNPROXY",
     (
-        Option("--sack-perm", kinds.FLAG, label="SACK", help="offer selective acknowledgements"),
-        Option("--timestamp", kinds.FLAG, label="timestamps", help="offer timestamps"),
-        Option("--wscale", _Small(kinds.U8), label="window scale",
+        Option("--sack-perm", kinds.FLAG, label="SACK", listed="sack-perm",
+               help="offer selective acknowledgements"),
+        Option("--timestamp", kinds.FLAG, label="timestamps", listed="timestamp",
+               help="offer timestamps"),
+        Option("--wscale", _Small(kinds.U8), label="window scale", listed="wscale {value}",
                help="announce this window scale"),
-        Option("--mss", _Small(kinds.U16), label="MSS", help="announce this segment size"),
-        Option("--ecn", kinds.FLAG, label="ECN", help="allow congestion notification"),
+        Option("--mss", _Small(kinds.U16), label="MSS", listed="mss {value}",
+               help="announce this segment size"),
+        Option("--ecn", kinds.FLAG, label="ECN", listed="ecn",
+               help="allow congestion notification"),
     ),
-    protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy,
+    protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy, listed=headed(" SYNPROXY"),
     conntrack=True,
     check=ports.needs_protocol("SYNPROXY", "tcp"),
     beyond={"": "what follows an ACK that carries the cookie is not modelled"},

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds, ports
 from nb_lib.headers import SYN, TCP
-from nb_lib.options import Action, Context, Extension, Option, Place, Setting, Use
+from nb_lib.listed import headed
+from nb_lib.options import Action, Context, Extension, Option, Place, RefusedError, Setting, Use
 from nb_lib.packet import Packet
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ class _Size(kinds.Word):
     metavar = "bytes"
 
     def read(self, word: str, family: int) -> int:
-        return kinds.parse_number(word, 0, kinds.U16 - _HEADERS[family] + 20)
+        return kinds.Number(0, kinds.U16 - _HEADERS[family] + 20).read(word, family)
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if not settings:
-        raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
+        said = "TCPMSS target: At least one parameter is required"
+        raise RefusedError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu", said)
     return (
         {"--clamp-mss-to-pmtu": settings["--clamp-mss-to-pmtu"]}
         if "--clamp-mss-to-pmtu" in settings
@@ -109,11 +111,12 @@ def _check_legacy(use: Use, rule: Rule) -> str:
 _TCPMSS = Extension(
     "TCPMSS",
     (
-        Option("--set-mss", _Size(), label="MSS", help="at most this segment size"),
-        Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp",
+        Option("--set-mss", _Size(), label="MSS", listed="set {value}", help="at most this segment size"),
+        Option("--clamp-mss-to-pmtu", kinds.FLAG, label="clamp", listed="clamp to PMTU",
                help="at most what the path's MTU allows"),
     ),
     protocols=("tcp",), act=_act, tidy=_tidy, place=_place, check=_NEEDS_TCP,
+    listed=headed(" TCPMSS"),
     summary="lower the segment size that a TCP handshake announces",
     source="net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet(); iptables-extensions(8) TCPMSS",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from nb_lib.errors import RulesetError
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import core as core_of
 from nb_lib.options import Extension, Option, RefusedError, Setting, Use, unknown
@@ -63,6 +64,7 @@ class Reader(Complaints):
         self.typed = ""  # the word that is being read, as the rule spells it
         self.places: dict[tuple[int, str], Word] = {}  # where options stand: settings' id, name
         self.late: list[tuple[Option, Word]] = []  # values that are looked at last
+        self.untaken: RulesetError | None = None  # what the kernel says of the first bad value
         self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
     def read(self) -> None:
@@ -91,6 +93,8 @@ class Reader(Complaints):
 
     def finish_uses(self) -> None:
         """Bring what matches and target were told into its normal form, in iptables' order."""
+        if self.untaken:
+            raise self.untaken
         native = self.dialect.backend == "nft"
         if native:
             merge(self.matches)
@@ -250,7 +254,7 @@ class Reader(Complaints):
             return False
         name, equals, value = word.text.partition("=")
         if equals and any(full in of.by_name and of.by_name[full].kind.arity < 1 for of in loaded):
-            return False  # an option whose value may be missing takes it from the next word only
+            return False  # an option without a value, or one that takes it from the next word only
         if equals:
             self.words.insert(self.at, Word(value, word.col + len(name) + 1))
         self.word(word._replace(text=full))
@@ -314,7 +318,10 @@ class Reader(Complaints):
             if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
                 reason = f"! stands before the option: ! {word.text}"
                 found = self.error(reason, taken[0], said=found.said)
-            raise found from None
+            if not found.kernel:
+                raise found from None
+            self.untaken = self.untaken or found
+            return None
 
     def values(self, option: Option, word: Word) -> list[Word]:
         """Take the words of an option's value."""
