@@ -10,7 +10,7 @@ Sources: iptables/xshared.c do_parse(), add_command(), generic_opt_check(); ipta
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from itertools import product
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from nb_lib.cli.personality import Exit, Personality
 from nb_lib.errors import RulesetError
 from nb_lib.kinds import octets
 from nb_lib.matches import find_match
-from nb_lib.options import Setting, Use
+from nb_lib.options import Extension, Option, Setting, Use
 from nb_lib.rules import ZERO, Rule
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word
@@ -62,6 +62,10 @@ class Request(NamedTuple):
     rule: Arguments
 
 
+Sets = Mapping[str, tuple[str, int]]  # names of ipsets → type, family
+_OF_SETS = ("--match-set", "--add-set", "--del-set", "--map-set")
+
+
 class Finished(Exception):  # noqa: N818 - not an error: -h and -V end the command at once
     """The command has printed what was asked for: ``-h``, ``-V``."""
 
@@ -74,12 +78,11 @@ class Arguments(CommandLine):
     """One command line. ``restoring`` is the program's name if it is a line of its input."""
 
     def __init__(
-        self, words: list[Word], personality: Personality, chains: frozenset[str], line: str,
-        *, restoring: str = "", table: str = "filter",
+        self, words: list[Word], personality: Personality, line: str, *,
+        sets: Sets, restoring: str = "", table: str = "filter",
     ) -> None:  # fmt: skip
-        super().__init__(words, personality, chains, line)
-        self.restoring = restoring
-        self.table = table
+        super().__init__(words, personality, line)
+        self.sets, self.restoring, self.table = sets, restoring, table
         self.command, self.chain, self.name, self.rulenum = "", "", "", 0
         self.seen, self.verbose = "", 0
         self.wait_interval = False
@@ -250,6 +253,20 @@ class Arguments(CommandLine):
         extension = None if goto else find_target(name, self.family)
         if extension is not None:
             self.target = (extension.under(self.dialect.backend), {}, [], word)
+
+    def parsed(self, extension: Extension, option: Option, taken: list[Word], word: Word) -> object:
+        """Return the value of an option's words; an ipset must be there, and of the family."""
+        if option.name in _OF_SETS and len(taken) > 1:
+            name = taken[0].text
+            if name not in self.sets:
+                raise self.usage(f"Set {name} doesn't exist.\n")
+            family = self.sets[name][1]
+            if family not in (0, self.family):
+                said = (
+                    f"The protocol family of set {name} is IPv{family}, which is not applicable.\n"
+                )
+                raise self.usage(said)
+        return super().parsed(extension, option, taken, word)
 
     # ── Behind the last word ────────────────────────────────────────────────────────
 

@@ -30,10 +30,9 @@ _WITHOUT = "nvxfV46"
 class CommandLine(Reader):
     """The words of a command line; what an option means is ``letter()``'s business."""
 
-    def __init__(
-        self, words: list[Word], personality: Personality, chains: frozenset[str], line: str
-    ) -> None:
-        super().__init__(Dialect(personality.family, chains, personality.backend), words, line, 0)
+    def __init__(self, words: list[Word], personality: Personality, line: str) -> None:
+        dialect = Dialect(personality.family, frozenset(), personality.backend)
+        super().__init__(dialect, words, line, 0)
         self.personality = personality
 
     def letter(self, letter: str, word: Word, *, joined: bool = False) -> None:

@@ -196,7 +196,7 @@ class _Restoring:
         if builtin_chain:
             return
         if self.who.nft:
-            Arguments([], self.who, frozenset(), "").check_name(name)
+            Arguments([], self.who, "", sets={}).check_name(name)
             if len(name) > 28:
                 said = f"chain name `{name}' too long (must be under 29 chars)"
                 raise self.who.usage(said)
@@ -251,7 +251,12 @@ class _Restoring:
         if self.options.verbose:
             found = [Word("-v", 0), *found]
         arguments = Arguments(
-            found, self.who, frozenset(), body, restoring=self.who.program, table=self.table
+            found,
+            self.who,
+            body,
+            sets=self.state.sets,
+            restoring=self.who.program,
+            table=self.table,
         )
         try:
             request = arguments.request()

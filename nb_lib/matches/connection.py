@@ -73,7 +73,9 @@ def _test_connlabel(use: Use, packet: Packet, ctx: Context) -> Answer:
         return no_tracking("--label")
     setting = use.settings["--label"]
     labels = 0
-    if ct.connection is not None and "TEMPLATE" not in ct.connection.status:  # it has no room for labels
+    if (
+        ct.connection is not None and "TEMPLATE" not in ct.connection.status
+    ):  # it has no room for labels
         key = ("connlabel", ct.connection.id)
         labels = ct.connection.labels | ctx.recall(key, 0)
         if "--set" in use.settings:

@@ -1,0 +1,156 @@
+"""All six programs, in both personalities: from the words of a command line to a new state.
+
+Sources: iptables/xtables-nft-multi.c, iptables/xtables-legacy-multi.c: one program of many names.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from errno import ENOENT
+from typing import NamedTuple
+
+from nb_lib.cli.arguments import Arguments, Finished
+from nb_lib.cli.commands import perform
+from nb_lib.cli.personality import Exit, Personality
+from nb_lib.cli.restore import restore
+from nb_lib.cli.save import save
+from nb_lib.cli.state import Place, State, Work
+from nb_lib.cli.told import told
+from nb_lib.hooks import builtin
+from nb_lib.kinds import IPV4, IPV6
+from nb_lib.rules import Ruleset
+from nb_lib.text.lexer import Word
+
+
+class Result(NamedTuple):
+    """What a command did: the state afterwards, what it printed, its exit status.
+
+    ``hint`` is ours: what to try instead. ``written`` are files that ``-save -f`` wrote. ``place`` is the
+    family and the backend of the program.
+    """
+
+    state: State
+    stdout: str = ""
+    stderr: str = ""
+    status: int = 0
+    hint: str = ""
+    written: Mapping[str, str] = {}
+    place: Place = (IPV4, "nft")
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """What is loaded afterwards, in the program's family and backend."""
+        return self.state.ruleset(*self.place)
+
+
+def iptables(where: State | Ruleset | Result, line: str | Sequence[str]) -> Result:
+    """Run a command on a state, on a ruleset, or on what another command left.
+
+    ``line`` is what a shell would be given; one that begins with an option is meant for the program that
+    fits the ruleset: ``iptables(ruleset, "-A INPUT -j DROP")``.
+    """
+    place: Place = (IPV4, "nft")
+    if isinstance(where, Result):
+        state, place = where.state, where.place
+    elif isinstance(where, Ruleset):
+        place = (where.family, where.backend)
+        state = State({place: where})
+    else:
+        state = where
+    words = shlex.split(line) if isinstance(line, str) else list(line)
+    if not words or words[0].startswith(("-", "!")):
+        who = Personality(*place)
+        words = [who.base if who.nft else f"{who.base}-legacy", *words]
+    return run(state, words)
+
+
+def run(
+    state: State,
+    words: Sequence[str],
+    *,
+    stdin: str = "",
+    now: float = 0.0,
+    read: Callable[[str], str] | None = None,
+) -> Result:
+    """Run one command: ``words`` begin with the program's name, ``iptables`` or ``ip6tables-legacy-save``.
+
+    ``stdin`` is what a restore reads, ``now`` the clock that a save prints (seconds since the epoch, UTC),
+    ``read`` returns the text of a file that a restore names; without it there are no files.
+    """
+    program = words[0].rpartition("/")[2]
+    who, action = _program(program)
+
+    def source(name: str) -> str:
+        if name and read is None:
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
+        return read(name) if name and read else stdin
+
+    try:
+        if action == "save":
+            text, file = save(state, program, words[1:], who, now)
+            done = Result(
+                state,
+                "" if file else text,
+                _of_legacy(state, who),
+                0,
+                "",
+                {file: text} if file else {},
+            )
+        elif action == "restore":
+            done = Result(*restore(state, program, words[1:], who, source))
+        else:
+            done = _command(state, words[1:], who)
+    except Exit as end:
+        done = Result(state, end.stdout, end.stderr, end.status, end.hint)
+    return done._replace(place=(who.family, who.backend))
+
+
+def _program(name: str) -> tuple[Personality, str]:
+    """Return the personality of a program's name, and what it does: a command, save or restore."""
+    parts = name.split("-")
+    family = IPV6 if parts[0] == "ip6tables" else IPV4
+    backend = "legacy" if "legacy" in parts else "nft"
+    action = parts[-1] if parts[-1] in ("save", "restore") else ""
+    suffix = f"-{action}" if action else ""
+    if action and "nft" in parts:
+        suffix = f"-nft{suffix}"  # it calls itself what it was called
+    return Personality(family, backend, suffix), action
+
+
+def _command(state: State, words: Sequence[str], who: Personality) -> Result:
+    """Run ``iptables`` or ``ip6tables``. Raise Exit if it ends before it has begun."""
+    arguments = Arguments([Word(text, 1) for text in words], who, " ".join(words), sets=state.sets)
+    try:
+        request = arguments.request()
+    except Finished as finished:
+        return Result(state, told(finished, who))
+    if request.table not in builtin(who.family, who.backend):
+        raise _no_table(request.table, who)
+    work = Work(state, who, request.table)
+    warned = "".join(arguments.warnings)
+    if "L" in request.command or "S" in request.command:
+        warned += _of_legacy(state, who)
+    try:
+        printed = perform(work, request)
+    except Exit as end:
+        # A legacy table is made as soon as it is named.
+        after = Work(state, who, request.table).state()
+        return Result(after, end.stdout, warned + end.stderr, end.status, end.hint)
+    return Result(work.state(), printed, warned)
+
+
+def _of_legacy(state: State, who: Personality) -> str:
+    """Return the warning of iptables-nft that there are tables which it cannot show."""
+    if not who.nft or not state.ruleset(who.family, "legacy").tables:
+        return ""
+    program = f"{who.base}-legacy{'-save' if who.suffix else ''}"
+    return f"# Warning: {who.base}-legacy tables present, use {program} to see them\n"
+
+
+def _no_table(name: str, who: Personality) -> Exit:
+    if who.nft:
+        return who.outdated(f"table '{name}' does not exist")
+    why = "Table does not exist (do you need to insmod?)"
+    return who.outdated(f"can't initialize {who.base} table `{name}': {why}")
