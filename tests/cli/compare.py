@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Sequence
+from difflib import unified_diff
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -43,11 +44,18 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         lines = [f"  $ {command}" for command in self.sequence[: self.at + 1]]
-        for name, said in (("real", self.real), ("nb_lib", self.ours)):
-            lines.append(f"  {name}: status {said.status}")
-            for stream in ("stdout", "stderr"):
-                text = getattr(said, stream)
-                lines += [f"    {stream} {line!r}" for line in text.splitlines(keepends=True)]
+        if self.real.status != self.ours.status:
+            lines.append(f"    status {self.real.status}, nb_lib {self.ours.status}")
+        for stream in ("stdout", "stderr"):
+            real, ours = (
+                [repr(line) for line in getattr(said, stream).splitlines(keepends=True)]
+                for said in (
+                    _comparable(self.real, self.command),
+                    _comparable(self.ours, self.command),
+                )
+            )
+            differ = unified_diff(real, ours, n=0, lineterm="")
+            lines += [f"    {stream} {line}" for line in list(differ)[2:] if line[0] != "@"]
         return "\n".join([*lines, self.crash]).rstrip()
 
 
