@@ -163,7 +163,7 @@ def _outline(line: str) -> str:
 
 
 def shrunk(difference: Difference, player: Player) -> Difference:
-    """Return the smallest sequence found that still differs in the same field."""
+    """Return the smallest sequence found that still differs in the same way."""
     shrinker = _Shrinker(difference, player)
     shrinker.run()
     return shrinker.best
@@ -198,9 +198,7 @@ class _Shrinker:
         if self.tries > MAX_TRIES or not sequence:
             return False
         found = judge(sequence, self.player.play(sequence)).difference
-        same = found is not None and (found.field, bool(found.crash)) == (
-            self.first.field, bool(self.first.crash)
-        )  # fmt: skip
+        same = found is not None and kind(found) == kind(self.first)
         if same:
             self.best = found
         return same
