@@ -30,7 +30,7 @@ def details(rule: Rule, *, numeric: bool) -> str:
 def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:
     """Return a rule as ``-L`` shows it; ``interfaces`` adds the columns that ``-v`` has."""
     get = rule.core.settings.get
-    name = rule.jump or (rule.target.name if rule.target else "")
+    name = _called(rule)
     protocol, fragment = get("-p"), get("-f")
     opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}"
     pieces = [
@@ -40,6 +40,12 @@ def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:
         "[goto] " if rule.goto else "",
     ]
     return "".join(pieces) + details(rule, numeric=numeric)
+
+
+def _called(rule: Rule) -> str:
+    """Return the chain or target of a rule, by the name that the kernel knows."""
+    name = rule.target.name if rule.target else ""
+    return rule.jump or ("CT" if name == "NOTRACK" else name)
 
 
 def _mark(setting: Setting | None, plain: str = " ") -> str:
@@ -67,7 +73,7 @@ def _network(setting: Setting | None, family: int, numeric: bool) -> str:
 def rule_listed(rule: Rule) -> str:
     """Return a rule as ``-v`` shows what ``-A`` adds: without a table's columns."""
     get = rule.core.settings.get
-    name = rule.jump or (rule.target.name if rule.target else "")
+    name = _called(rule)
     protocol, fragment = get("-p"), get("-f")
     opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}"
     devices = [_mark(get(o), "") + (one.value if (one := get(o)) else "*") for o in ("-i", "-o")]

@@ -88,13 +88,13 @@ def _act_tos(use: Use, packet: Packet, _ctx: Context) -> Action:
 
 
 def _list_tos(use: Use, numeric: bool) -> str:
-    """Linux user space: extensions/libxt_TOS.c tos_tg_print(); it forgets a blank before a name."""
+    """A name has its blank in the wrong place. Linux user space: extensions/libxt_TOS.c tos_tg_print()."""
     value, mask = use.value("--set-tos")
     named = TosKind().listed(Masked(value, mask), numeric=False)  # or as numbers
     if numeric:
         return f" TOS set 0x{value:02x}/0x{mask:02x}"
     if not named.startswith("0x"):
-        return f" TOS set{named}"
+        return f"  TOS set{named}"
     if not value:
         return f" TOS and 0x{~mask & kinds.U8:02x}"
     if value == mask:

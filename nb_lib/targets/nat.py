@@ -207,6 +207,9 @@ class _NetKind(addresses.Network):
         mask = full if Net(family, 0, net.mask).prefix is None else net.mask
         return Net(family, int(net.host) & mask, mask)
 
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return self.save(value)
+
 
 def _netmap(use: Use, _packet: Packet, ctx: Context) -> Action:
     """Exchange the network and keep the host. Linux: net/netfilter/xt_NETMAP.c netmap_tg4()."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nb_lib import kinds
 from nb_lib.effects import Note
 from nb_lib.matches.mac import MacKind
-from nb_lib.options import Action, Context, Extension, Option, Setting, Use
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Setting, Use
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -61,6 +61,7 @@ LED = Extension(
         Option("--led-trigger-id", _Trigger("name", 16), required=True, label="trigger",
                help="the trigger's name, without its netfilter-"),
         Option("--led-delay", _Delay(), hidden=0, label="delay",
+               says={"value": f"Delay value must be within range 0..{kinds.U32}"},
                help="milliseconds until the light goes out; inf: never"),
         Option("--led-always-blink", kinds.FLAG, label="blink",
                help="blink even if the light is on already"),
@@ -83,7 +84,8 @@ class _Multicast(MacKind):
     def read(self, word: str, family: int) -> str:
         found = super().read(word, family)
         if not int(found[:2], 16) & 1:
-            raise ValueError(f"{word!r} is not a multicast Ethernet address")
+            reason = f"{word!r} is not a multicast Ethernet address"
+            raise RefusedError(reason, "MAC has to be a multicast ethernet address")
         return found.upper()
 
 
@@ -92,7 +94,8 @@ def _tidy_clusterip(settings: dict[str, Setting], _family: int) -> dict[str, Set
         return settings
     missing = [name for name in _NEW if name not in settings]
     if missing:
-        raise ValueError(f"CLUSTERIP: {missing[0]} is missing")
+        said = "CLUSTERIP target: Invalid parameter combination"
+        raise RefusedError(f"CLUSTERIP: {missing[0]} is missing", said)
     return {"--hash-init": Setting(0), **settings}
 
 
@@ -115,6 +118,7 @@ CLUSTERIP = Extension(
     (
         Option("--new", kinds.FLAG, label="new", help="create the cluster's address"),
         Option("--hashmode", kinds.Choice(_MODES, "mode"), label="hash mode",
+               says={"value": 'Unknown hashmode "{word}"'},
                help="what decides which node answers"),
         Option("--clustermac", _Multicast(), label="cluster MAC",
                help="the multicast Ethernet address that all nodes share"),
@@ -138,7 +142,8 @@ class _Prefix(kinds.Text):
 
     def read(self, word: str, _family: int) -> str:
         if not word:
-            raise ValueError("an empty prefix says nothing")
+            said = "Argument must have a minimum length of 1 characters\n"
+            raise RefusedError("an empty prefix says nothing", said)
         return kinds.cut(word, 31)
 
 
@@ -147,6 +152,15 @@ class _Size(kinds.Number):
 
     def save(self, value: Any) -> str:
         return str(value & kinds.U32)
+
+
+def _list_ulog(use: Use, _numeric: bool) -> str:
+    """Linux user space: extensions/libipt_ULOG.c ULOG_print()."""
+    copied, group = use.value("--ulog-cprange", 0) & kinds.U32, use.value("--ulog-nlgroup", 1)
+    prefix = use.value("--ulog-prefix")
+    shown = f' prefix "{prefix}"' if prefix else ""
+    threshold = use.value("--ulog-qthreshold", 1)
+    return f" ULOG copy_range {copied} nlgroup {group}{shown} queue_threshold {threshold}"
 
 
 def _ulog(use: Use, _packet: Packet, _ctx: Context) -> Action:
@@ -164,7 +178,7 @@ ULOG = Extension(
         Option("--ulog-qthreshold", kinds.Number(1, 50), hidden=1, label="threshold",
                help="how many packets are collected before they are told"),
     ),
-    families=(4,), act=_ulog,
+    families=(4,), act=_ulog, listed=_list_ulog,
     summary="hand a copy to a program in user space, and go on (Linux before 3.17)",
     source="net/ipv4/netfilter/ipt_ULOG.c, removed; iptables-extensions(8) ULOG",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nb_lib import kinds, ports
 from nb_lib.effects import Note, Respond
 from nb_lib.headers import ACK, FIN, RST, SYN, TCP, checksum, pseudo_header
-from nb_lib.listed import headed
+from nb_lib.listed import options_listed
 from nb_lib.matches.tcpudp import tcp_options
 from nb_lib.options import Action, Context, Extension, Option, Use
 from nb_lib.packet import tcp
@@ -88,6 +88,10 @@ class _Small(kinds.Number):
         return super().read(word, family) & self.mask
 
 
+def _list_synproxy(use: Use, numeric: bool) -> str:
+    return f" SYNPROXY{options_listed(use, numeric)} "
+
+
 SYNPROXY = Extension(
     "SYNPROXY",
     (
@@ -102,7 +106,7 @@ SYNPROXY = Extension(
         Option("--ecn", kinds.FLAG, label="ECN", listed="ecn",
                help="allow congestion notification"),
     ),
-    protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy, listed=headed(" SYNPROXY"),
+    protocols=("tcp",), hooks=("INPUT", "FORWARD"), act=_synproxy, listed=_list_synproxy,
     conntrack=True,
     check=ports.needs_protocol("SYNPROXY", "tcp"),
     beyond={"": "what follows an ACK that carries the cookie is not modelled"},
