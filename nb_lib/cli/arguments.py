@@ -17,10 +17,10 @@ from typing import NamedTuple
 from nb_lib.cli.commandline import CommandLine
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.errors import RulesetError
-from nb_lib.kinds import octets
+from nb_lib.kinds import IPV6, octets, strtoul
 from nb_lib.matches import find_match
-from nb_lib.options import Extension, Option, Setting, Use
-from nb_lib.rules import ZERO, Rule
+from nb_lib.options import Extension, Option, RefusedError, Setting, Use
+from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word
 from nb_lib.text.normal import normal
@@ -333,13 +333,34 @@ class Arguments(CommandLine):
         if self.jumpto and not target:
             jump = self.callee(chains)
         rule = Rule(self.family, Use(self.every, self.core), self.uses(), target, jump,
-                    self.goto and bool(jump), self.counters or ZERO)  # fmt: skip
+                    self.goto and bool(jump), self.kept() or ZERO)  # fmt: skip
         found = []
         for settings in product(*(self.ends.get(name, [None]) for name in ("-s", "-d"))):
             ends = {n: s for n, s in zip(("-s", "-d"), settings, strict=True) if s is not None}
             core = {**ends, **self.core}
             found.append(rule._replace(core=Use(self.every, normal(self.every, core, self.family))))
+        self.check_rule(found[0])
         return found
+
+    def kept(self) -> Counters | None:
+        """Return the counters that ``-c`` gives; ip6tables-nft forgets a rule's."""
+        return None if self.personality.nft and self.family == IPV6 else self.counters
+
+    def number(self, word: Word, which: str) -> int:
+        """Read a counter as sscanf(3) does."""
+        if not re.match(r"\s*[+-]?[0-9]", word.text, re.ASCII):
+            raise self.usage(f"-c {which} counter not numeric")
+        return strtoul(word.text, 10)[0]
+
+    def check_rule(self, rule: Rule) -> None:
+        """Complain about what iptables itself refuses in a rule as a whole."""
+        for use in (*rule.matches, *((rule.target,) if rule.target else ())):
+            try:
+                if use.extension.check is not None:
+                    use.extension.check(use, rule)
+            except RefusedError as error:
+                if not error.kernel:
+                    raise self.exit(self.translated(error, Word("", 1), use.extension)) from None
 
     def callee(self, chains: Container[str]) -> str:
         """Return the chain to which the rule jumps; complain if it is not there."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from nb_lib.cli.arguments import Request
 from nb_lib.cli.edited import Rules, editable
-from nb_lib.cli.kernel import refusal
+from nb_lib.cli.kernel import VERDICTS, refusal
 from nb_lib.cli.listing import rule_listed
 from nb_lib.cli.personality import (
     BAD_POLICY,
@@ -91,8 +91,7 @@ def _delete(work: Work, request: Request) -> str:
     for rule in rules:
         at = _find(chain.rules, rule) if chain else -1
         if chain is None or at < 0:
-            jumped = rule.jump and not work.who.nft and chain
-            raise _with(printed, work.who.failed(NO_NAME if jumped else BAD_RULE))
+            raise _with(printed, work.who.failed(_missing(work, rule, chain)))
         chain = replace(chain, rules=editable(chain.rules).edit(at, at + 1))
     assert chain is not None
     work.put(chain)
@@ -114,8 +113,14 @@ def _check(work: Work, request: Request) -> str:
     printed = _shown(rules, request)
     for rule in rules:
         if chain is None or _find(chain.rules, rule) < 0:
-            raise _with(printed, work.who.failed(BAD_RULE))
+            raise _with(printed, work.who.failed(_missing(work, rule, chain)))
     return printed
+
+
+def _missing(work: Work, rule: Rule, chain: Chain | None) -> str:
+    """Return what is said of a rule that is not there; legacy looks for its target last."""
+    named = rule.jump or (rule.target and rule.target.name not in VERDICTS)
+    return NO_NAME if named and chain is not None and not work.who.nft else BAD_RULE
 
 
 def _find(rules: Iterable[Rule], wanted: Rule) -> int:
@@ -198,25 +203,30 @@ def _rename(work: Work, request: Request) -> str:
 
 def _policy(work: Work, request: Request) -> str:
     chain = work.table.chains.get(request.chain)
-    if chain is None or not chain.builtin:
-        raise work.who.failed("Bad built-in chain name")
-    if request.name not in ("ACCEPT", "DROP"):
+    bad_chain = chain is None or not chain.builtin
+    bad_policy = request.name not in ("ACCEPT", "DROP")
+    if bad_policy and (work.who.nft or not bad_chain):
         raise work.who.failed(BAD_POLICY)
-    counters = request.rule.counters or (chain.counters if not work.who.nft else ZERO)
-    work.put(replace(chain, policy=request.name, counters=counters if not work.who.nft else ZERO))
+    if chain is None or bad_chain:
+        raise work.who.failed("Bad built-in chain name")
+    counters = request.rule.counters if not work.who.nft else None
+    work.counted.add(chain.name)
+    work.put(replace(chain, policy=request.name, counters=counters or ZERO))
     return ""
 
 
 # ── Counters and lists ──────────────────────────────────────────────────────────────
 
 
-def _zero(work: Work, request: Request) -> str:
-    chains = [work.found(request.chain)] if request.chain else work.listed()
+def _zero(work: Work, request: Request, *, every: bool = False) -> str:
+    """-Z; ``every``: with built-in chains that iptables-nft has only shown so far."""
+    chains = work.listed(every=every)
+    if request.chain:
+        chains = [work.opened(request.chain) if every else work.found(request.chain)]
     for chain in chains:
         work.put(_zeroed(chain))
-    if request.verbose and not work.who.nft:
-        return "".join(f"Zeroing chain `{chain.name}'\n" for chain in chains)
-    return ""
+    shown = chains if request.verbose else []
+    return "".join(f"Zeroing chain `{chain.name}'\n" for chain in shown)
 
 
 def _zeroed(chain: Chain) -> Chain:
@@ -227,9 +237,13 @@ def _zeroed(chain: Chain) -> Chain:
 
 
 def _zero_number(work: Work, request: Request) -> str:
-    chain = work.found(request.chain)
     at = request.number - 1
+    if work.who.nft and (request.chain not in work.table or request.chain in work.absent):
+        raise work.who.failed(BAD_RULE)
+    chain = work.found(request.chain)
     if at >= len(chain.rules):
+        if work.who.nft:  # it says nothing
+            return ""
         raise work.who.failed("Index of counter too big")
     rule = chain.rules[at]._replace(counters=ZERO)
     work.put(replace(chain, rules=editable(chain.rules).edit(at, at + 1, [rule])))
@@ -295,10 +309,11 @@ def _list_and_zero(work: Work, request: Request) -> str:
     """-L -Z and -S -Z: what is shown is what was counted before."""
     show = _list if "L" in request.command else _list_rules
     printed = show(work, request)
-    absent = [name for name in work.absent if not request.chain or name == request.chain]
-    if absent:
-        work.refuse("CHAIN_ZERO", NO_FILE, f"chain {absent[0]}", printed)
-    _zero(work, request._replace(verbose=0))
+    made = work.made or not work.who.nft
+    printed += _zero(work, request, every=True)
+    if not made:
+        first = request.chain or work.names[0]
+        work.refuse("CHAIN_ZERO", NO_FILE, f"chain {first}", printed)
     return printed
 
 

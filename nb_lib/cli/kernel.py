@@ -18,7 +18,7 @@ from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text.decode import called_by
 from nb_lib.text.places import MAX_CALLS, reached, unfit, visit
 
-_VERDICTS = ("ACCEPT", "DROP", "RETURN")
+VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 
 
 def refusal(table: Table, chain: str, rules: Iterable[Rule], who: Personality) -> str:
@@ -76,14 +76,14 @@ def _ways(table: Table, chain: Chain, who: Personality) -> frozenset[str]:
     if not chain.rules:
         return frozenset()
     names = editable(chain.rules).called
-    if not who.nft and any(name in _VERDICTS for name in names):
+    if not who.nft and any(name in VERDICTS for name in names):
         names = Counter(map(called_by, takewhile(lambda rule: not _final(rule), chain.rules)))
     return frozenset(name for name in names if name in table)
 
 
 def _final(rule: Rule) -> bool:
     """Whether no packet gets past a rule: a verdict, and nothing asked."""
-    ends = rule.target is not None and rule.target.name in _VERDICTS
+    ends = rule.target is not None and rule.target.name in VERDICTS
     return ends and not rule.core.settings and not rule.matches
 
 

@@ -213,6 +213,7 @@ class _Restoring:
             if policy == "-":
                 work.opened(name)
             elif policy in ("ACCEPT", "DROP"):
+                work.counted.add(name)
                 work.put(replace(chain, policy=policy, counters=counters))
             elif self.who.nft:
                 raise self.failed(said="Bad policy name.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from nb_lib.cli.edited import editable
 from nb_lib.cli.personality import NO_NAME, Exit, Personality
 from nb_lib.hooks import builtin
-from nb_lib.rules import Chain, Ruleset, Table
+from nb_lib.rules import ZERO, Chain, Ruleset, Table
 from nb_lib.text.save import ordered
 
 Place = tuple[int, str]  # family and backend
@@ -86,6 +86,7 @@ class Work:
         self.declared: set[str] = set()  # chains that a restore has made
         self.deferred: list[tuple[int, str]] | None = None  # what the kernel will refuse at COMMIT
         self.line = 0
+        self.counted: set[str] = set()  # chains whose policy's counters were set
 
     def state(self) -> State:
         """Return the state after the command."""
@@ -93,6 +94,10 @@ class Work:
             return self.before
         if not self.made and self.who.nft:
             return self.before.without_table(self.who, self.table.name)
+        if not self.who.nft:  # it forgets what policies have counted whenever it changes a table
+            for name in set(self.names) - self.counted:
+                if self.table[name].counters != ZERO:
+                    self.table = self.table.replace(replace(self.table[name], counters=ZERO))
         return self.before.with_table(self.who, self.table, self.absent)
 
     def refuse(self, operation: str, reason: str, what: str, printed: str = "") -> None:

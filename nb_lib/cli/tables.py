@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from nb_lib.cli.listing import rule_line
+from nb_lib.kinds import U64
 from nb_lib.rules import Chain, Counters, Rule, Table
 from nb_lib.text.save import ordered
 
@@ -71,7 +72,7 @@ def short(count: int, *, exact: bool = False) -> str:
     if exact or count <= 99999:
         return str(count)
     for unit in "KMGT":
-        count = (count + 500) // 1000
+        count = (count + 500 & U64) // 1000
         if count <= 9999 or unit == "T":
             return f"{count}{unit}"
     raise AssertionError
