@@ -10,8 +10,9 @@ def getopt(
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the options as (letter, value), and the words that are none.
 
-    ``short`` is as in getopt(3); ``long`` maps long names to letters. Raises ValueError with what the C
-    library prints.
+    ``short`` is as in getopt(3); ``long`` maps long names to letters. A letter with ``?`` behind it takes the
+    next word if that is no option, as iptables does for -w (iptables/xshared.c xs_has_arg()). Raises
+    ValueError with what the C library prints.
     """
     found: list[tuple[str, str]] = []
     others: list[str] = []
@@ -34,11 +35,16 @@ def getopt(
 
 
 def _takes(short: str, letter: str) -> int:
-    """How many words an option takes: 1, 0, or -1 for one that may be joined to it."""
+    """How many words an option takes: 1, 0, or -1 for one that takes what is no option."""
     at = short.find(letter)
-    return {":": 1, "::": -1}.get(
+    return {":": 1, "?": -1}.get(
         short[at + 1 : at + 3].rstrip("abcdefghijklmnopqrstuvwxyzVTMW46"), 0
     )
+
+
+def _word(following: Sequence[str]) -> bool:
+    """Tell whether a word follows that is no option."""
+    return bool(following) and following[0][:1] not in ("-", "!")
 
 
 def _short(
@@ -46,13 +52,13 @@ def _short(
 ) -> int:
     """Read the letters of one word; return how many of the following words they took."""
     for at, letter in enumerate(letters, 1):
-        if letter not in short or letter == ":":
+        if letter not in short or letter in ":?":
             raise ValueError(f"{program}: invalid option -- '{letter}'")
         takes = _takes(short, letter)
-        if not takes:
+        if not takes or (takes < 0 and (letters[at:] or not _word(following))):
             found.append((letter, ""))
             continue
-        if letters[at:] or takes < 0:
+        if letters[at:]:
             found.append((letter, letters[at:]))
             return 0
         if not following:
@@ -77,7 +83,7 @@ def _long(
     takes = _takes(short, letter)
     if equals and not takes:
         raise ValueError(f"{program}: option '--{full}' doesn't allow an argument")
-    if equals or takes <= 0:
+    if equals or not takes or (takes < 0 and not _word(following)):
         return letter, value, 0
     if not following:
         raise ValueError(f"{program}: option '--{full}' requires an argument")

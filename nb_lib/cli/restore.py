@@ -25,7 +25,7 @@ from nb_lib.text.lexer import Word, words
 
 _LONG = {
     "counters": "c", "verbose": "v", "version": "V", "test": "t", "help": "h", "noflush": "n",
-    "modprobe": "M", "table": "T",
+    "modprobe": "M", "table": "T", "wait": "w", "wait-interval": "W",
 }  # fmt: skip
 _HELP = {
     "nft": "[-c] [-v] [-V] [-t] [-h] [-n] [-T table] [-M command] [-4] [-6] [file]",
@@ -47,6 +47,7 @@ class Options(NamedTuple):
     flush: bool = True
     table: str = ""
     file: str = ""
+    warning: str = ""
 
 
 def restore(
@@ -66,6 +67,7 @@ def restore(
     except OSError as error:
         raise Exit("", f"Can't open {options.file}: {error.strerror}\n", 1) from None
     restoring = _Restoring(state, who, options)
+    restoring.warned.append(options.warning)
     try:
         restoring.lines(text)
     except Exit as end:
@@ -76,8 +78,8 @@ def restore(
 
 def _options(program: str, given: Sequence[str], who: Personality) -> Options:
     """Read the options. Raise Exit for wrong ones, and for those that only print."""
-    short = "bcvVthnT:M:" + ("46" if who.nft else "w::W::")
-    long = _LONG | ({"ipv4": "4", "ipv6": "6"} if who.nft else {"wait": "w", "wait-interval": "W"})
+    short = "bcvVthnT:M:w?W?" + ("46" if who.nft else "")
+    long = _LONG | ({"ipv4": "4", "ipv6": "6"} if who.nft else {})
     try:
         options, others = getopt(program, given, short, long)
     except ValueError as error:
@@ -87,11 +89,27 @@ def _options(program: str, given: Sequence[str], who: Personality) -> Options:
             raise Exit(f"{who.version}\n", "", 0)
         if letter == "h":
             raise Exit(_help(who), "", 0)
+    warning = "" if who.nft else _waiting(options, who)
     if len(others) > 1:
         raise Exit("", "Unknown arguments found on commandline\n", 1)
     seen = {letter for letter, _ in options}
     table = next((value for letter, value in reversed(options) if letter == "T"), "")
-    return Options("c" in seen, "v" in seen, "t" in seen, "n" not in seen, table, "".join(others))
+    return Options(
+        "c" in seen, "v" in seen, "t" in seen, "n" not in seen, table, "".join(others), warning
+    )
+
+
+def _waiting(options: Sequence[tuple[str, str]], who: Personality) -> str:
+    """Return what legacy says of ``-w`` and ``-W``, which iptables-nft ignores. Raise Exit."""
+    if any(letter == "w" and value and not value[0].isdigit() for letter, value in options):
+        end = who.usage("wait seconds not numeric")
+        said = end.stderr.replace("\nTry", "\nError occurred at line: 0\nTry")
+        raise Exit("", said, end.status)
+    letters = [letter for letter, _ in options]
+    warning = "Ignoring deprecated --wait-interval option.\n" * letters.count("W")
+    if warning and "w" not in letters:
+        raise Exit("", f"{warning}Option --wait-interval requires option --wait\n", 1)
+    return warning
 
 
 def _help(who: Personality) -> str:
