@@ -67,3 +67,17 @@ def editable(rules: Sequence[Rule]) -> Rules:
     if isinstance(rules, tuple):
         return Rules(rules)
     return Rules(tuple(_Later(rules, index) for index in range(len(rules))))
+
+
+def difference(old: Sequence[Rule], new: Sequence[Rule]) -> tuple[int, int, int]:
+    """Return where two lists of rules differ: ``old[start:stop]`` has become ``new[start:end]``.
+
+    Rules that both share are not read.
+    """
+    was, now = editable(old)._items, editable(new)._items  # noqa: SLF001 - it is a method of two
+    start, stop, end = 0, len(was), len(now)
+    while start < min(stop, end) and was[start] == now[start]:
+        start += 1
+    while start < min(stop, end) and was[stop - 1] == now[end - 1]:
+        stop, end = stop - 1, end - 1
+    return start, stop, end
