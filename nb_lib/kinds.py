@@ -186,7 +186,7 @@ class FileName(Word):
     def read(self, word: str, family: int) -> Any:
         """Return the name; raise ValueError if no file can have it."""
         if "/" in word or word in ("", ".", ".."):
-            raise ValueError(f"{word!r} cannot be a file's name")
+            raise RefusedError(f"{word!r} cannot be a file's name", kernel=INVALID)
         return super().read(word, family)
 
 

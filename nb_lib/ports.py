@@ -131,7 +131,7 @@ class Protocol(Word):
         try:
             return parse_number(word, 0, U8)
         except ValueError:
-            said = f'unknown protocol "{word.lower()}" specified'
+            said = f'unknown protocol "{word}" specified'
             raise RefusedError(f"unknown protocol {word!r}", said) from None
 
     def save(self, value: Any) -> str:

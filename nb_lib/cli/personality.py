@@ -77,7 +77,7 @@ class Personality(NamedTuple):
         """What it says if the kernel refuses: ``RULE_APPEND``, ``Invalid argument``, ``rule in chain c``."""
         if self.nft:
             return Exit("", f"{self.version}:  {operation} failed ({reason}): {what}\n", 4)
-        return self.failed(reason)
+        return self.failed(NO_NAME if reason == NO_FILE else reason)
 
 
 NO_NAME = "No chain/target/match by that name"

@@ -93,6 +93,13 @@ class _Fragments(kinds.Flag):
         return super().parse(words, family)
 
 
+class _Protocol(ports.Protocol):
+    """``-p`` looks at its word in lower case (do_parse())."""
+
+    def read(self, word: str, family: int) -> int:
+        return super().read(word.lower(), family)
+
+
 _EXTENSION_HEADERS = (headers.ROUTING, headers.FRAGMENT, headers.AH, headers.DEST_OPTIONS)
 
 
@@ -113,7 +120,7 @@ _OPTIONS = (
            label="in-interface", help="the packet came in by this device"),
     Option("-o", _IFACE, ("--out-interface",), invertible=True, warns=addresses.weird,
            label="out-interface", help="the packet will go out by this device"),
-    Option("-p", ports.Protocol(), ("--protocol", "--proto"), invertible=True, warns=_is_header,
+    Option("-p", _Protocol(), ("--protocol", "--proto"), invertible=True, warns=_is_header,
            label="protocol", help="the transport protocol, by name or number"),
     Option("-f", _Fragments(), ("--fragments",), invertible=True, label="a later fragment",
            help="a second or later fragment (IPv4)"),

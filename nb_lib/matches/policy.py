@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, ports
+from nb_lib.listed import options_listed
 from nb_lib.options import (
     HIT,
     Answer,
@@ -17,10 +18,12 @@ from nb_lib.options import (
     Extension,
     Option,
     Place,
+    RefusedError,
     Setting,
     Use,
     before_or_after,
     miss,
+    of_two,
     undecided,
 )
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 _ELEMENT = ("--reqid", "--spi", "--proto", "--mode", "--tunnel-src", "--tunnel-dst")
 _MOST = 4  # XT_POLICY_MAX_ELEM
+_EMPTY = ("policy match: empty policy element {}. --strict is in effect, but at least one of reqid, spi, "
+          "tunnel-src, tunnel-dst, proto or mode is required.")  # fmt: skip
 _PROTOCOLS = {"esp": 50, "ah": 51, "ipcomp": 108}
 
 
@@ -38,7 +43,16 @@ class _Protocol(kinds.Choice):
     """esp, ah or ipcomp, by name or number."""
 
     def read(self, word: str, family: int) -> Any:
-        return super().read({"50": "esp", "51": "ah", "108": "ipcomp"}.get(word, word), family)
+        number = ports.Protocol().read(word, family)
+        for name, one in _PROTOCOLS.items():
+            if one == number:
+                return name
+        said = "policy match: protocol must be ah/esp/ipcomp"
+        raise RefusedError(f"{word!r} is not one of esp, ah, ipcomp", said)
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the protocol by number, or by name."""
+        return str(_PROTOCOLS[value]) if numeric else str(value)
 
 
 def _elements(settings: Mapping[str, Setting]) -> list[dict[str, Setting]]:
@@ -49,20 +63,29 @@ def _elements(settings: Mapping[str, Setting]) -> list[dict[str, Setting]]:
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if "--dir" not in settings:
-        raise ValueError("policy needs --dir in or --dir out")
+        said = "policy match: neither --dir in nor --dir out specified"
+        raise RefusedError("policy needs --dir in or --dir out", said)
     settings = {"--pol": Setting("ipsec"), **settings}
     elements = _elements(settings)
     if len(elements) > _MOST:
-        raise ValueError(f"a policy has at most {_MOST} elements")
-    if len(elements) > 1 and "--strict" not in settings:
-        raise ValueError("--next goes with --strict only")
+        said = "policy match: maximum policy depth reached"
+        raise RefusedError(f"a policy has at most {_MOST} elements", said)
     if settings["--pol"].value == "none":
-        if "--strict" in settings:
-            raise ValueError("--strict goes with --pol ipsec only")
+        _check_none(settings)
         return {name: settings[name] for name in ("--dir", "--pol")}
-    for element in elements:
-        _check_element(element, strict="--strict" in settings)
+    for number, element in enumerate(elements):
+        _check_element(element, number, strict="--strict" in settings)
+    if len(elements) > 1 and "--strict" not in settings:
+        raise of_two("also", "--next", "--strict", "--next goes with --strict only")
     return settings
+
+
+def _check_none(settings: Mapping[str, Setting]) -> None:
+    """Refuse a policy's words where there is to be none."""
+    for option, word in (("--strict", "--strict"), ("--next", "policy")):
+        if option in settings:
+            reason = f"{option} goes with --pol ipsec only"
+            raise RefusedError(reason, f"policy match: policy none but {word} given")
 
 
 def _place(use: Use) -> Place:
@@ -70,13 +93,26 @@ def _place(use: Use) -> Place:
     return before_or_after(before=direction == "in", after=direction == "out")
 
 
-def _check_element(element: Mapping[str, Setting], *, strict: bool) -> None:
-    """Refuse what no transform has."""
+def _check_element(element: Mapping[str, Setting], number: int, *, strict: bool) -> None:
+    """Refuse what no transform has. libxt_policy.c policy_check()."""
+    if strict and not element:
+        reason = "--strict needs an element to compare: --reqid, --spi, --proto, --mode …"
+        raise RefusedError(reason, _EMPTY.format(number))
     tunnel = element.get("--mode") in (Setting("tunnel"), Setting("transport", inverted=True))
     if not tunnel and ("--tunnel-src" in element or "--tunnel-dst" in element):
-        raise ValueError("--tunnel-src and --tunnel-dst need --mode tunnel")
-    if strict and not element:
-        raise ValueError("--strict needs an element to compare: --reqid, --spi, --proto, --mode …")
+        said = "policy match: --tunnel-src/--tunnel-dst is only valid in tunnel mode"
+        raise RefusedError("--tunnel-src and --tunnel-dst need --mode tunnel", said)
+
+
+def _listed(use: Use, numeric: bool) -> str:
+    """Show each element, with its number if there are several."""
+    text = f" policy match dir {use.value('--dir')} pol {use.value('--pol')}"
+    text += " strict" * ("--strict" in use.settings)
+    elements = _elements(use.settings)
+    for number, element in enumerate(elements):
+        text += f" [{number}]" * (len(elements) > 1)
+        text += options_listed(use._replace(settings=element), numeric)
+    return text
 
 
 def _save(use: Use) -> str:
@@ -130,22 +166,37 @@ def _inside(want: Any, have: Any) -> bool:
 _NAMES = {"--reqid": "reqid", "--spi": "spi", "--proto": "proto", "--mode": "mode",
           "--tunnel-src": "src", "--tunnel-dst": "dst"}  # fmt: skip
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {"--tunnel-src": _inside, "--tunnel-dst": _inside}
-_NET = addresses.HostNetwork()
 
+
+class _Tunnel(addresses.HostNetwork):
+    """A tunnel's end, which is never shown by name."""
+
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return self.save(value)
+
+
+_NET = _Tunnel()
+
+_DOUBLE = {"twice": "policy match: double {option} option"}
 _ELEMENT_OPTIONS = (
     Option("--reqid", kinds.Number(0, kinds.U32), invertible=True, label="reqid",
+           listed="{! }reqid {value}", says=_DOUBLE,
            help="the policy's reqid"),
     Option("--spi", kinds.Number(0, kinds.U32, form="#x"), invertible=True, label="SPI",
+           listed="{! }spi {value}", says=_DOUBLE,
            help="the SPI"),
     Option("--proto", _Protocol(_PROTOCOLS.keys(), "esp|ah|ipcomp"), invertible=True,
-           label="protocol",
+           label="protocol", listed="{! }proto {value}", says=_DOUBLE,
            help="the transform's protocol"),
     Option("--mode", kinds.Choice(("transport", "tunnel"), "transport|tunnel"),
-           invertible=True, label="mode",
+           invertible=True, label="mode", listed="{! }mode {value}",
+           says=_DOUBLE | {"value": 'policy match: invalid mode "{word}"'},
            help="the transform's mode"),
     Option("--tunnel-dst", _NET, invertible=True, label="tunnel destination",
+           listed="{! }tunnel-dst {value}", says=_DOUBLE,
            help="the tunnel's far end"),
     Option("--tunnel-src", _NET, invertible=True, label="tunnel source",
+           listed="{! }tunnel-src {value}", says=_DOUBLE,
            help="the tunnel's near end"),
 )  # fmt: skip
 
@@ -153,8 +204,10 @@ POLICY = Extension(
     "policy",
     (
         Option("--dir", kinds.Choice(("in", "out"), "in|out"), label="direction",
+               says={"value": 'policy_match: invalid dir "{word}"'},
                help="in: how the packet was protected; out: how it will be"),
         Option("--pol", kinds.Choice(("none", "ipsec"), "none|ipsec"), label="policy",
+               says={"value": 'policy match: invalid policy "{word}"'},
                help="in clear, or by IPsec"),
         Option("--strict", kinds.FLAG, label="strict",
                help="the whole policy, not one element of it"),
@@ -162,7 +215,7 @@ POLICY = Extension(
         Option("--next", kinds.FLAG, divides=_ELEMENT, label="next",
                help="the next element of the policy begins"),
     ),
-    test=_test, tidy=_tidy, save=_save, place=_place,
+    test=_test, tidy=_tidy, save=_save, place=_place, listed=_listed,
     summary="whether and how IPsec protects the packet",
     source="net/netfilter/xt_policy.c policy_mt(); iptables-extensions(8) policy",
 )  # fmt: skip

@@ -9,9 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import addresses, kinds
+from nb_lib.listed import options_listed
 from nb_lib.matches.limit import HZ
 from nb_lib.net import make_address
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    INVALID,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+    of_two,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -36,16 +49,33 @@ class _Seconds(kinds.Number):
         return str(value - (value >> 31 << 32))
 
 
+_NO_COMMAND = "recent: you must specify one of `--set', `--rcheck' `--update' or `--remove'"
+_SHOWN = {"--set": "SET", "--rcheck": "CHECK", "--update": "UPDATE", "--remove": "REMOVE"}
+
+
+def _printed(use: Use, numeric: bool) -> str:
+    """Show the command, then the rest. libxt_recent.c recent_print()."""
+    command, setting = next(
+        (name, use.settings[name]) for name in _COMMANDS if name in use.settings
+    )
+    side = "dest" if "--rdest" in use.settings else "source"
+    rest = options_listed(use, numeric)
+    mask = f" side: {side} mask: {use.value('--mask')}"
+    return f"{' !' * setting.inverted} recent: {_SHOWN[command]}{rest}{mask}"
+
+
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Fill in the list, the mask and the side; refuse what the kernel refuses."""
-    command = kinds.one_of(settings, *_COMMANDS)
+    command = kinds.one_of(settings, *_COMMANDS, said=_NO_COMMAND)
+    if "--rttl" in settings and command in ("--set", "--remove"):
+        raise of_two("group", "--rttl", command)
+    if "--reap" in settings and "--seconds" not in settings:
+        raise of_two("also", "--reap", "--seconds")
     for name in ("--seconds", "--hitcount", "--reap"):
         if name in settings and command in ("--set", "--remove"):
-            raise ValueError(f"{name} goes with --rcheck and --update only")
-    if "--rttl" in settings and command in ("--set", "--remove"):
-        raise ValueError(f"--rttl cannot be used together with {command}")
-    if "--reap" in settings and "--seconds" not in settings:
-        raise ValueError("--reap needs --seconds")
+            raise RefusedError(f"{name} goes with --rcheck and --update only", kernel=INVALID)
+    if settings.get("--hitcount", Setting(0)).value > kinds.U16:
+        raise RefusedError(f"--hitcount is at most {kinds.U16}", kernel=INVALID)
     settings = {
         "--name": Setting("DEFAULT"),
         "--mask": Setting(make_address(family, kinds.full_mask(family))),
@@ -129,20 +159,24 @@ RECENT = Extension(
         Option("--remove", kinds.FLAG, invertible=True, group="command", label="listed",
                help="the address is on the list; if so, take it off"),
         Option("--seconds", _Seconds(1, kinds.U32), label="seconds",
+               listed="seconds: {value}",
                help="seen within so many seconds"),
-        Option("--reap", kinds.FLAG, label="reap", help="forget addresses older than --seconds"),
-        Option("--hitcount", kinds.Number(0, 65_535), hidden=0, label="hits",
+        Option("--reap", kinds.FLAG, label="reap", listed="reap",
+               help="forget addresses older than --seconds"),
+        Option("--hitcount", kinds.Number(0, kinds.U32), hidden=0, label="hits",
+               listed="hit_count: {value}",
                help="seen at least so many times"),
-        Option("--rttl", kinds.FLAG, label="TTL",
+        Option("--rttl", kinds.FLAG, label="TTL", listed="TTL-Match",
                help="only if the TTL is that of the packet that was noted"),
-        Option("--name", kinds.FileName("name", 199), label="list", help="the list's name"),
+        Option("--name", kinds.FileName("name", 199), label="list",
+               listed="name: {value}", help="the list's name"),
         Option("--mask", addresses.Host("netmask"), label="mask",
                help="addresses are compared under this mask"),
         Option("--rsource", kinds.FLAG, label="source",
                help="note the source (as it is without being told)"),
         Option("--rdest", kinds.FLAG, label="destination", help="note the destination"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, listed=_printed,
     summary="lists of addresses, and when they were seen",
     source="net/netfilter/xt_recent.c recent_mt(); iptables-extensions(8) recent",
 )  # fmt: skip

@@ -9,8 +9,19 @@ from typing import Any
 
 from nb_lib import addresses, kinds
 from nb_lib.headers import ROUTING
+from nb_lib.listed import headed
 from nb_lib.net import parse_address
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 from nb_lib.packet import Packet
 
 _MOST = 16
@@ -22,22 +33,32 @@ class _Addresses(kinds.Word):
     metavar = "address[,…]"
 
     def read(self, word: str, family: int) -> tuple[Any, ...]:
-        found = tuple(parse_address(part, family) for part in word.split(","))
-        if len(found) > _MOST:
-            raise ValueError(f"more than {_MOST} addresses")
+        parts = word.split(",")
+        found = tuple(_address(part, family) for part in parts[:_MOST])
+        if len(parts) > _MOST:
+            raise RefusedError(f"more than {_MOST} addresses", "too many addresses")
         return found
 
     def save(self, value: Any) -> str:
         return ",".join(map(addresses.write_address, value))
 
 
+def _address(word: str, family: int) -> Any:
+    try:
+        return parse_address(word, family)
+    except ValueError as error:
+        raise RefusedError(str(error), f"bad address: {word}") from None
+
+
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     type_0 = settings.get("--rt-type") == Setting(0)
     for name in ("--rt-0-res", "--rt-0-addrs", "--rt-0-not-strict"):
         if name in settings and not type_0:
-            raise ValueError(f"{name} needs --rt-type 0")
+            said = f"`--rt-type 0' required before `{name}'"
+            raise RefusedError(f"{name} needs --rt-type 0", said)
     if "--rt-0-not-strict" in settings and "--rt-0-addrs" not in settings:
-        raise ValueError("--rt-0-not-strict needs --rt-0-addrs")
+        said = "`--rt-0-addr ...' required before `--rt-0-not-strict'"
+        raise RefusedError("--rt-0-not-strict needs --rt-0-addrs", said)
     return settings
 
 
@@ -92,20 +113,23 @@ RT = Extension(
     "rt",
     (
         Option("--rt-type", kinds.Number(0, kinds.U32), invertible=True, label="routing type",
+               listed="type:{!}{value}",
                help="the header's type"),
         Option("--rt-segsleft", kinds.NumberRange(kinds.U32),
                invertible=True, hidden=kinds.Range(0, kinds.U32), label="segments left",
+               listed="segsleft{s}:{!}{value}",
                help="how many hops are still to be visited"),
         Option("--rt-len", kinds.Number(0, kinds.U32), invertible=True, label="header length",
+               listed="length:{!}{value}",
                help="the header's length in bytes"),
-        Option("--rt-0-res", kinds.FLAG, label="reserved field zero",
+        Option("--rt-0-res", kinds.FLAG, label="reserved field zero", listed="reserved",
                help="the reserved field is zero (type 0)"),
-        Option("--rt-0-addrs", _Addresses(), label="addresses",
+        Option("--rt-0-addrs", _Addresses(), label="addresses", listed="0-addrs {value}",
                help="the header's addresses (type 0)"),
-        Option("--rt-0-not-strict", kinds.FLAG, label="not strict",
+        Option("--rt-0-not-strict", kinds.FLAG, label="not strict", listed="0-not-strict",
                help="other addresses may stand between"),
     ),
-    families=(6,), test=_test, tidy=_tidy,
+    families=(6,), test=_test, tidy=_tidy, listed=headed(" rt"),
     summary="the IPv6 routing header",
     source="net/ipv6/netfilter/ip6t_rt.c rt_mt6(); iptables-extensions(8) rt",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib import addresses, kinds
 from nb_lib.headers import ROUTING
+from nb_lib.listed import headed
 from nb_lib.net import BITS, Net, make_address
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
 
@@ -33,6 +34,9 @@ class _Segment(addresses.HostNetwork):
     def save(self, value: addresses.HostMask) -> str:
         prefix = Net(value.host.version, 0, value.mask).prefix
         return f"{addresses.write_address(value.host)}/{prefix}"
+
+    def listed(self, value: addresses.HostMask, _numeric: bool) -> str:
+        return self.save(value)
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
@@ -113,6 +117,7 @@ def _three(field: str, what: str) -> tuple[Option, ...]:
     """Return the options that compare one field, which may be equal to, above or below a number."""
     return tuple(
         Option(f"--srh-{field}-{how}", _Bound(word), invertible=True, label=what,
+               listed=f"{field}-{how}:{{!}}{{value}}",
                help=f"the header's {what} is {word or 'exactly'} this")
         for how, word in (("eq", ""), ("gt", "above"), ("lt", "below"))
     )  # fmt: skip
@@ -122,20 +127,25 @@ SRH = Extension(
     "srh",
     (
         Option("--srh-next-hdr", _BYTE, invertible=True, label="next header",
+               listed="next-hdr:{!}{value}",
                help="the number of the header behind it"),
         *_three("hdr-len", "length"),
         *_three("segs-left", "segments left"),
         *_three("last-entry", "last entry"),
         Option("--srh-tag", kinds.Number(0, kinds.U16), invertible=True, label="tag",
+               listed="tag:{!}{value}",
                help="the header's tag"),
         Option("--srh-psid", _SID, invertible=True, label="previous segment",
+               listed="psid {!} {value}",
                help="the segment that was visited before"),
         Option("--srh-nsid", _SID, invertible=True, label="next segment",
+               listed="nsid {!} {value}",
                help="the segment that comes next"),
         Option("--srh-lsid", _SID, invertible=True, label="last segment",
+               listed="lsid {!} {value}",
                help="the segment at the path's end"),
     ),
-    families=(6,), test=_test, tidy=_tidy,
+    families=(6,), test=_test, tidy=_tidy, listed=headed(" srh"),
     summary="the segment routing header of IPv6",
     source="net/ipv6/netfilter/ip6t_srh.c srh1_mt6(); iptables-extensions(8) srh",
 )  # fmt: skip

@@ -11,7 +11,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.listed import options_listed
+from nb_lib.options import (
+    HIT,
+    SAYINGS,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+    of_two,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -52,7 +65,8 @@ class _Probability(kinds.Word):
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:
-            raise ValueError(f"{word!r} is not a probability from 0 to 1")
+            said = '{name}: bad value for option "{option}", or out of range (0-1).\n'
+            raise RefusedError(f"{word!r} is not a probability from 0 to 1", said)
         return round(value * ONE)
 
     def save(self, value: Any) -> str:
@@ -63,19 +77,34 @@ class _Probability(kinds.Word):
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    mode = settings["--mode"].value
-    other = ("--every", "--packet") if mode == "random" else ("--probability",)
-    for name in other:
-        if name in settings:
-            raise ValueError(f"{name} does not go with --mode {mode}")
-    needed = "--probability" if mode == "random" else "--every"
-    if needed not in settings:
-        raise ValueError(f"--mode {mode} needs {needed}")
-    if mode == "nth" and "--packet" not in settings:
-        raise ValueError("--every needs --packet")
-    if mode == "nth" and settings["--packet"].value >= settings["--every"].value:
-        raise ValueError("--packet must be less than --every")
+    """Look at the options together. libxt_statistic.c statistic_check(), then xtables_options_fcheck()."""
+    mode = settings["--mode"].value if "--mode" in settings else "random"
+    probability, every, packet = (
+        settings.get(f"--{o}") for o in ("probability", "every", "packet")
+    )
+    if mode == "random" and not probability:
+        said = "--probability must be specified when using random mode"
+        raise RefusedError("--mode random needs --probability", said)
+    if mode == "nth" and not (every or packet):
+        said = "--every and --packet must be specified when using nth mode"
+        raise RefusedError("--mode nth needs --every", said)
+    if mode == "nth" and every and packet and packet.value >= every.value:
+        said = "the --packet p must be 0 <= p <= n-1"
+        raise RefusedError("--packet must be less than --every", said)
+    if "--mode" not in settings:
+        said = SAYINGS["missing"].replace("{option}", "--mode")
+        raise RefusedError("statistic: --mode is missing", said)
+    if probability and (every or packet):
+        raise of_two("group", "--probability", "--every" if every else "--packet")
+    if bool(every) != bool(packet):
+        raise of_two("also", *(("--every", "--packet") if every else ("--packet", "--every")))
     return settings
+
+
+def _listed(use: Use, numeric: bool) -> str:
+    """Leave out the first packet, which it is anyway."""
+    shown = {n: s for n, s in use.settings.items() if n != "--packet" or s.value}
+    return " statistic" + options_listed(use._replace(settings=shown), numeric)
 
 
 def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
@@ -101,16 +130,19 @@ def _nth(use: Use, ctx: Context) -> Answer:
 STATISTIC = Extension(
     "statistic",
     (
-        Option("--mode", kinds.Choice(("random", "nth"), "random|nth"), required=True, label="mode",
+        Option("--mode", kinds.Choice(("random", "nth"), "random|nth"), label="mode",
+               listed="mode {value}", says={"value": 'Bad mode "{word}"'},
                help="by chance, or every nth packet"),
         Option("--probability", _Probability(), invertible=True, label="drawn at",
+               listed="{! }probability {value}",
                help="the chance of a match"),
         Option("--every", kinds.Number(1, kinds.U32), invertible=True,
-               label="the one of every", help="one packet of so many"),
+               label="the one of every", listed="{! }every {value}", help="one packet of so many"),
         Option("--packet", kinds.Number(0, kinds.U32), label="first",
+               listed="packet {value}",
                help="which of them, counted from 0"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, listed=_listed,
     summary="by chance, or every nth packet",
     source="net/netfilter/xt_statistic.c statistic_mt(); iptables-extensions(8) statistic",
 )  # fmt: skip

@@ -6,10 +6,23 @@ the IP header, and a pattern must end within ``--to`` (since Linux 6.7).
 
 from __future__ import annotations
 
+from string import hexdigits
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    INVALID,
+    SAYINGS,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -46,17 +59,31 @@ class _HexPattern(_Pattern):
             if word[at] == "|":
                 end = word.find("|", at + 1)
                 if end < 0:
-                    raise ValueError(f"{word!r}: a block of hexadecimal bytes does not end")
+                    reason = f"{word!r}: a block of hexadecimal bytes does not end"
+                    raise RefusedError(reason, "Invalid hex block")
                 found += _hex(word[at + 1 : end])
                 at = end + 1
             else:
                 at += word[at] == "\\" and at + 1 < len(word)
                 found += word[at].encode(errors="surrogateescape")
                 at += 1
+        if not word:
+            said = "STRING must contain at least one char"
+            raise RefusedError("an empty string is found nowhere", said)
         return _limited(bytes(found))
 
     def save(self, value: Any) -> str:
         return f'"|{value.hex()}|"'
+
+
+class _Algorithm(kinds.Choice):
+    """A module of the kernel's, which it looks for by name."""
+
+    def read(self, word: str, family: int) -> Any:
+        try:
+            return super().read(word, family)
+        except ValueError as error:
+            raise RefusedError(str(error), kernel="No such file or directory") from None
 
 
 def _hex(block: str) -> bytes:
@@ -64,14 +91,17 @@ def _hex(block: str) -> bytes:
     try:
         return bytes.fromhex(digits)
     except ValueError:
-        raise ValueError(f"{block!r} is not a row of hexadecimal bytes") from None
+        odd = next((digit for digit in digits if digit not in hexdigits), "")
+        said = f"Invalid hex char '{odd}'" if odd else "Invalid hex block"
+        raise RefusedError(f"{block!r} is not a row of hexadecimal bytes", said) from None
 
 
 def _limited(pattern: bytes) -> bytes:
     if not pattern:
-        raise ValueError("an empty string is found nowhere")
+        raise RefusedError("an empty string is found nowhere", kernel=INVALID)
     if len(pattern) > _MOST:
-        raise ValueError(f"a string of more than {_MOST} bytes")
+        text = pattern.decode(errors="surrogateescape")
+        raise RefusedError(f"a string of more than {_MOST} bytes", f'STRING too long "{text}"')
     return pattern
 
 
@@ -81,10 +111,14 @@ def _is_text(pattern: bytes) -> bool:
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Print bytes that are text as text, others in hexadecimal."""
-    name = kinds.one_of(settings, "--string", "--hex-string")
+    said = "STRING match: You must specify `--string' or `--hex-string'"
+    name = kinds.one_of(settings, "--string", "--hex-string", said=said)
+    if "--algo" not in settings:
+        said = SAYINGS["missing"].replace("{option}", "--algo")
+        raise RefusedError("string: --algo is missing", said)
     pattern = settings[name]
     if settings.get("--from", Setting(0)).value > settings.get("--to", Setting(kinds.U16)).value:
-        raise ValueError("--from lies behind --to")
+        raise RefusedError("--from lies behind --to", kernel=INVALID)
     kept = {
         option: setting
         for option, setting in settings.items()
@@ -107,16 +141,18 @@ STRING = Extension(
     "string",
     (
         Option("--string", _Pattern(), invertible=True, group="pattern", label="found",
+               listed="STRING match {!} {value}",
                help="these characters"),
         Option("--hex-string", _HexPattern(), invertible=True, group="pattern", label="found",
+               listed="STRING match {!} {value}",
                help="these bytes"),
-        Option("--algo", kinds.Choice(_ALGORITHMS, "bm|kmp"), required=True, label="by",
+        Option("--algo", _Algorithm(_ALGORITHMS, "bm|kmp"), label="by", listed="ALGO name {value}",
                help="how to search: the answer is the same"),
-        Option("--from", kinds.Number(0, 65535), hidden=0, label="from",
+        Option("--from", kinds.Number(0, 65535), hidden=0, label="from", listed="FROM {value}",
                help="search from this byte of the packet on"),
-        Option("--to", kinds.Number(0, 65535), hidden=65535, label="to",
+        Option("--to", kinds.Number(0, 65535), hidden=65535, label="to", listed="TO {value}",
                help="search up to this byte of the packet"),
-        Option("--icase", kinds.FLAG, label="in any case",
+        Option("--icase", kinds.FLAG, label="in any case", listed="ICASE",
                help="upper and lower case are the same"),
     ),
     test=_test, tidy=_tidy,

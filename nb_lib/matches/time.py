@@ -10,7 +10,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+    of_two,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +33,11 @@ _DAY = 86_400
 _LAST_SECOND = _DAY - 1
 _END_OF_TIME = 2**31 - 1
 _NO_DAY = 32
+_INVALID_DATE = 'Invalid date "{}" specified. Should be YYYY[-MM[-DD[Thh[:mm[:ss]]]]]'
+_INVALID_TIME = 'invalid time "{}" specified, should be hh:mm[:ss] format and within the boundaries'
+_MKTIME = "mktime: No such file or directory\n"  # perror(3), with whatever errno is left
+_LOCALTZ = ('WARNING: --localtz is being replaced by --kerneltz, since "local" is ambiguous. Note the '
+            "kernel timezone has caveats - see manpage for details.\n")  # fmt: skip
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -42,7 +59,10 @@ class _Date(kinds.Word):
             start = datetime(year - (not month), month or 12, 1, tzinfo=UTC)
             stamp = int(start.timestamp()) + (day - 1) * _DAY + hour * 3600 + minute * 60 + second
         if stamp < 0:
-            raise ValueError(f"invalid date {word!r}: YYYY[-MM[-DD[Thh[:mm[:ss]]]]]")
+            reason = f"invalid date {word!r}: YYYY[-MM[-DD[Thh[:mm[:ss]]]]]"
+            if fine:
+                raise RefusedError(reason, "mktime returned an error", status=1, warning=_MKTIME)
+            raise RefusedError(reason, _INVALID_DATE.format(word))
         return stamp
 
     def save(self, value: Any) -> str:
@@ -50,15 +70,24 @@ class _Date(kinds.Word):
 
 
 class _Daytime(kinds.Word):
-    """``hh:mm[:ss]``, kept as seconds since midnight."""
+    """``hh:mm[:ss]``, kept as seconds since midnight. libxt_time.c time_parse_minutes()."""
 
     metavar = "hh:mm[:ss]"
 
     def read(self, word: str, _family: int) -> int:
-        parts = _numbers(word, "::")
-        hour, minute, second = [*parts, 0, 0][:3]
-        if len(parts) < 2 or not _is_daytime(hour, minute, second):
-            raise ValueError(f"invalid time {word!r}: hh:mm[:ss], from 00:00:00 to 23:59:59")
+        found: list[int] = []
+        rest = word
+        for most in (23, 59, 59):
+            number, behind = kinds.strtoul(rest, 10)
+            fine = behind[:1] == ":" if behind or not found else True
+            if number > most or not fine or (behind and len(found) == 2):
+                reason = f"invalid time {word!r}: hh:mm[:ss], from 00:00:00 to 23:59:59"
+                raise RefusedError(reason, _INVALID_TIME.format(rest))
+            found.append(number)
+            if not behind:
+                break
+            rest = behind[1:]
+        hour, minute, second = [*found, 0][:3]
         return hour * 3600 + minute * 60 + second
 
     def save(self, value: Any) -> str:
@@ -66,7 +95,7 @@ class _Daytime(kinds.Word):
 
 
 def _numbers(word: str, separators: str) -> list[int]:
-    """Read numbers with these separators between them; none where nothing is written counts as 0."""
+    """Read numbers with these separators between them, 0 where none is written; [] if more is there."""
     found = []
     for separator in separators:
         number, word = kinds.strtoul(word, 10)
@@ -77,9 +106,15 @@ def _numbers(word: str, separators: str) -> list[int]:
     else:
         number, word = kinds.strtoul(word, 10)
         found.append(number)
-    if word:
-        raise ValueError(f"{word!r} is neither a number nor one of {separators}")
-    return found
+    return found if not word else []
+
+
+def _unreadable(word: str, names: Sequence[str]) -> RefusedError:
+    """Return what is said of a word that is no day of the month, or none of the week (of ``names``)."""
+    said = f"{word} is not a valid day{' specifier' if names else ' for --monthdays'}"
+    if names and kinds.strtoul(word) == (0, ""):
+        said = "No, the week does NOT begin with Sunday."
+    return RefusedError(f"{word!r} is not a valid day", said)
 
 
 def _is_daytime(hour: int, minute: int, second: int) -> bool:
@@ -116,7 +151,7 @@ class _DayList(kinds.Word):
         for index, name in enumerate(self.names, 1):
             if word[:2] == name[:2]:
                 return index
-        raise ValueError(f"{word!r} is not a valid day")
+        raise _unreadable(word, self.names)
 
     def save(self, value: Any) -> str:
         days = [day for day in value if 0 < day < _NO_DAY]
@@ -126,16 +161,16 @@ class _DayList(kinds.Word):
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Print as the kernel keeps it: listed days, both ends of a day's time."""
     if "--utc" in settings and {"--kerneltz", "--localtz"} & settings.keys():
-        raise ValueError("--utc and --kerneltz exclude each other")
+        raise of_two("group", "--utc", "--kerneltz")
     settings = {"--datestop": Setting(_END_OF_TIME), **settings}
     if "--localtz" in settings:
         settings["--kerneltz"] = settings["--localtz"]
     start = settings.get("--timestart", Setting(0)).value
     stop = settings.get("--timestop", Setting(_LAST_SECOND)).value
     if "--contiguous" in settings and start < stop:
-        raise ValueError(
-            "--contiguous only makes sense when the stop time is before the start time"
-        )
+        reason = "--contiguous only makes sense when the stop time is before the start time"
+        said = "time: --contiguous only makes sense when stoptime is smaller than starttime"
+        raise RefusedError(reason, said)
     settings["--timestart"], settings["--timestop"] = Setting(start), Setting(stop)
     for name, most in (("--weekdays", 7), ("--monthdays", 31)):
         setting = settings.pop(name, None)
@@ -150,6 +185,32 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
         {"--timestart", "--timestop"} if (start, stop) == (0, _LAST_SECOND) else set()
     )
     return {name: setting for name, setting in settings.items() if name not in unneeded}
+
+
+def _listed(use: Use, _numeric: bool) -> str:
+    """Show times, days and dates. libxt_time.c time_print()."""
+    value = use.value
+    text = " TIME"
+    if "--timestart" in use.settings:
+        text += f" from {_CLOCK.save(value('--timestart'))} to {_CLOCK.save(value('--timestop'))}"
+    if (days := value("--weekdays")) is not None:
+        text += f" on {','.join(_DAYS[day - 1] for day in days if day)}"
+    if (days := value("--monthdays")) is not None:
+        text += f" on {','.join(_nth(day) for day in days if day)}"
+    if start := value("--datestart"):
+        text += f" starting from {_moment(start)}"
+    if (stop := value("--datestop")) != _END_OF_TIME:
+        text += f" until date {_moment(stop)}" if stop else " until date"
+    text += " UTC" * ("--kerneltz" not in use.settings)
+    return text + " contiguous" * ("--contiguous" in use.settings)
+
+
+def _nth(day: int) -> str:
+    return f"{day}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(day % 10, 'th') }"  # 11st and 12nd too
+
+
+def _moment(stamp: int) -> str:
+    return _WHEN.save(stamp).replace("T", " ")
 
 
 def _test(use: Use, _packet: Packet, ctx: Context) -> Answer:
@@ -202,13 +263,14 @@ TIME = Extension(
         Option("--kerneltz", kinds.FLAG, label="kernel time",
                help="times are of the kernel's time zone"),
         Option("--localtz", kinds.FLAG, label="kernel time",
+               warns=lambda *_: _LOCALTZ,
                help="an older word for --kerneltz"),
         Option("--utc", kinds.FLAG, label="UTC",
                help="times are UTC (as they are without being told)"),
         Option("--contiguous", kinds.FLAG, label="contiguous",
                help="a night belongs to the day on which it began"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, tidy=_tidy, listed=_listed,
     summary="dates, times of day, days of the week and of the month",
     source="net/netfilter/xt_time.c time_mt(); iptables-extensions(8) time",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Masked
+from nb_lib.listed import headed
 from nb_lib.options import (
     HIT,
     Answer,
@@ -35,7 +36,7 @@ _CLASSES = {f"CS{n}": n << 3 for n in range(8)} | {"BE": 0, "EF": 0x2E} | {
 
 
 class TosKind(kinds.Word):
-    """``VALUE[/MASK]`` or a symbol, printed as two hexadecimal bytes."""
+    """``VALUE[/MASK]`` or a symbol, printed as two hexadecimal bytes. xtoptions.c xtopt_parse_tosmask()."""
 
     metavar = "value[/mask]"
 
@@ -108,7 +109,8 @@ def _tidy_dscp(settings: dict[str, Setting], _family: int) -> dict[str, Setting]
 
 
 def _tidy_ecn(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--ecn-tcp-cwr", "--ecn-tcp-ece", "--ecn-ip-ect")
+    said = "ECN match: some option required"
+    kinds.one_of(settings, "--ecn-tcp-cwr", "--ecn-tcp-ece", "--ecn-ip-ect", said=said)
     return settings
 
 
@@ -146,11 +148,19 @@ def _check_ecn(use: Use, rule: Rule) -> str:
     return _NEEDS_TCP(use, rule) if use.settings.keys() & {"--ecn-tcp-ece", "--ecn-tcp-cwr"} else ""
 
 
+def _listed_tos(use: Use, numeric: bool) -> str:
+    """Put a blank before a symbol, and none before a number. libxt_tos.c tos_mt_print()."""
+    setting = use.settings["--tos"]
+    text = _TOS.listed(setting.value, numeric)
+    return f" tos match{'!' * setting.inverted}{' ' * text[0].isalpha()}{text}"
+
+
+_TOS = TosKind()
 TOS = Extension(
     "tos",
-    (Option("--tos", TosKind(), invertible=True, required=True, label="TOS",
+    (Option("--tos", _TOS, invertible=True, required=True, label="TOS",
             help="the TOS byte, under a mask"),),
-    test=_test_tos,
+    test=_test_tos, listed=_listed_tos,
     summary="the type of service or traffic class",
     source="net/netfilter/xt_dscp.c tos_mt(); iptables-extensions(8) tos",
 )  # fmt: skip
@@ -159,7 +169,7 @@ DSCP = Extension(
     "dscp",
     (
         Option("--dscp", DscpKind(), invertible=True, group="value", label="DSCP",
-               help="the code point, by number"),
+               listed="DSCP match {!}{value}", help="the code point, by number"),
         Option("--dscp-class", DscpClass(), invertible=True, group="value", label="DSCP",
                help="the code point, by its class"),
     ),
@@ -171,14 +181,14 @@ DSCP = Extension(
 ECN = Extension(
     "ecn",
     (
-        Option("--ecn-tcp-ece", kinds.FLAG, invertible=True, label="ECE",
+        Option("--ecn-tcp-ece", kinds.FLAG, invertible=True, label="ECE", listed="{!}ECE",
                help="TCP's ECE bit is set"),
-        Option("--ecn-tcp-cwr", kinds.FLAG, invertible=True, label="CWR",
+        Option("--ecn-tcp-cwr", kinds.FLAG, invertible=True, label="CWR", listed="{!}CWR",
                help="TCP's CWR bit is set"),
-        Option("--ecn-ip-ect", kinds.Number(0, 3), invertible=True, label="ECN",
+        Option("--ecn-ip-ect", kinds.Number(0, 3), invertible=True, label="ECN", listed="{!}ECT={value}",
                help="the ECN bits of the IP header"),
     ),
-    test=_test_ecn, tidy=_tidy_ecn, check=_check_ecn,
+    test=_test_ecn, tidy=_tidy_ecn, check=_check_ecn, listed=headed(" ECN match"),
     summary="explicit congestion notification, in IP and in TCP",
     source="net/netfilter/xt_ecn.c ecn_mt4(); iptables-extensions(8) ecn",
 )  # fmt: skip

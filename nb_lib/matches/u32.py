@@ -5,18 +5,25 @@ Linux: net/netfilter/xt_u32.c u32_match_it(); the language is that of iptables-e
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
 from nb_lib.kinds import Range
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _MOST_PARTS = 10  # XT_U32_MAXSIZE
-_TOKEN = re.compile(r"\s*(0[xX][0-9a-fA-F]+|[0-9]+|&&|<<|>>|[&@=:,])\s*")
 
 
 class Step(NamedTuple):
@@ -43,60 +50,107 @@ class _Program(kinds.Word):
     metavar = "tests"
 
     def read(self, word: str, _family: int) -> tuple[U32Test, ...]:
-        tokens, at = [], 0
-        while at < len(word):
-            found = _TOKEN.match(word, at)
-            if not found:
-                raise ValueError(f"{word[at:]!r} is neither a number nor an operator")
-            tokens.append(found[1])
-            at = found.end()
-        tests: list[list[str]] = [[]]
-        for token in tokens:
-            if token == "&&":
-                tests.append([])
-            else:
-                tests[-1].append(token)
-        if len(tests) > _MOST_PARTS:
-            raise ValueError(f"more than {_MOST_PARTS} tests")
-        return tuple(map(_parse_test, tests))
+        return _Text(word).tests()
 
     def save(self, value: Any) -> str:
         return '"' + "&&".join(map(_test_text, value)) + '"'
 
-
-def _parse_test(tokens: list[str]) -> U32Test:
-    if "=" not in tokens:
-        raise ValueError("a test has no value to compare with")
-    sign = tokens.index("=")
-    location, values = tokens[:sign], tokens[sign + 1 :]
-    if len(location) % 2 == 0 or any(op not in ("&", "<<", ">>", "@") for op in location[1::2]):
-        raise ValueError(f"{''.join(location)!r} is not a location")
-    steps = tuple(
-        Step(op, _number(word)) for op, word in zip(location[1::2], location[2::2], strict=True)
-    )
-    return U32Test(_number(location[0]), steps, tuple(map(_range, _split(values))))
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return self.save(value)
 
 
-def _split(tokens: list[str]) -> list[list[str]]:
-    parts: list[list[str]] = [[]]
-    for token in tokens:
-        if token == ",":
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return parts
+class _Text:
+    """A program as it is read, character by character. libxt_u32.c u32_parse()."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def tests(self) -> tuple[U32Test, ...]:
+        """Read all tests."""
+        found = [self.test()]
+        while self.next():
+            self.both("&")
+            if len(found) == _MOST_PARTS:
+                raise self.error('too many "&&"s')
+            found.append(self.test())
+        return tuple(found)
+
+    def test(self) -> U32Test:
+        """Read one location, and the values that it may have."""
+        start, steps = self.location()
+        ranges: list[Range] = []
+        while self.next() not in ("", "&"):
+            if ranges:
+                if self.next() != ",":
+                    raise self.error('expected "," or "&&"')
+                self.at += 1
+            ranges.append(self.range())
+            if len(ranges) > _MOST_PARTS:
+                raise self.error('too many ","s')
+        if not ranges and self.next():
+            self.at += 1
+            raise self.error("value spec missing")
+        if not ranges:
+            raise _complaint("test ended with no value specified")
+        return U32Test(start, steps, tuple(ranges))
+
+    def location(self) -> tuple[int, tuple[Step, ...]]:
+        """Read numbers and the operators between them, up to the ``=``."""
+        if self.next() == "=":
+            raise self.error("location spec missing")
+        if not self.next():
+            raise _complaint("abrupt end of input after location specifier")
+        start, steps = self.number(), []
+        while (sign := self.next()) != "=":
+            if not sign:
+                raise _complaint("abrupt end of input after location specifier")
+            if sign not in ("&", "@", "<", ">"):
+                raise self.error("operator expected")
+            operator = self.both(sign) if sign in "<>" else sign
+            self.at += sign not in "<>"
+            steps.append(Step(operator, self.number()))
+            if len(steps) == _MOST_PARTS:
+                raise self.error("too many operators")
+        self.at += 1
+        return start, tuple(steps)
+
+    def range(self) -> Range:
+        """Read ``LOW[:HIGH]``."""
+        low = self.number()
+        if self.next() != ":":
+            return Range(low, low)
+        self.at += 1
+        return Range(low, self.number())
+
+    def next(self) -> str:
+        """Return the next character that is no blank."""
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+        return self.text[self.at : self.at + 1]
+
+    def both(self, sign: str) -> str:
+        """Read an operator of two equal characters."""
+        self.at += 1
+        if self.text[self.at : self.at + 1] != sign:
+            raise self.error(f"a second '{sign}' was expected")
+        self.at += 1
+        return sign * 2
+
+    def number(self) -> int:
+        """Read a number."""
+        found = kinds.leading_number(self.text[self.at :])
+        if found is None or found[0] > kinds.U32:
+            raise self.error("not a number or out of range")
+        self.at = len(self.text) - len(found[1])
+        return found[0]
+
+    def error(self, said: str) -> RefusedError:
+        """Return the error at the character that was looked at last."""
+        return _complaint(f"at char {self.at}: {said}")
 
 
-def _range(tokens: list[str]) -> Range:
-    if len(tokens) == 1:
-        return Range(*[_number(tokens[0])] * 2)
-    if len(tokens) == 3 and tokens[1] == ":":
-        return Range(_number(tokens[0]), _number(tokens[2]))
-    raise ValueError(f"{''.join(tokens)!r} is not a number or a range")
-
-
-def _number(word: str) -> int:
-    return kinds.parse_number(word, 0, kinds.U32)
+def _complaint(said: str) -> RefusedError:
+    return RefusedError(said, f"u32: {said}")
 
 
 def _test_text(test: U32Test) -> str:
@@ -135,7 +189,7 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 
 U32 = Extension(
     "u32",
-    (Option("--u32", _Program(), invertible=True, required=True, label="u32",
+    (Option("--u32", _Program(), invertible=True, required=True, label="u32", listed="u32 {! }{value}",
             help="all of these tests hold"),),
     test=_test,
     summary="arithmetic on four bytes taken from anywhere in the packet",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from nb_lib.options import Extension, Option, RefusedError, Setting
 
+UNREAD = object()  # the value of an option that only the kernel refuses
+
 
 def normal(extension: Extension, settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Fill in defaults and bring settings into the form and order that iptables-save prints.
@@ -22,7 +24,7 @@ def normal(extension: Extension, settings: dict[str, Setting], family: int) -> d
                 settings[option.name] = Setting(option.default)
     if extension.grouped and len(settings) > 1:
         _exclude(extension, settings)
-    if extension.tidy is not None:
+    if extension.tidy is not None and all(one.value is not UNREAD for one in settings.values()):
         settings = extension.tidy(settings, family)
     if len(settings) < 2:
         return settings

@@ -19,7 +19,7 @@ from nb_lib.text.dialect import Dialect
 from nb_lib.text.hints import option_hint
 from nb_lib.text.lexer import Word
 from nb_lib.text.native import Loaded, drop_empty, merge
-from nb_lib.text.normal import normal
+from nb_lib.text.normal import UNREAD, normal
 from nb_lib.text.spelling import RULE_WORDS, full_name, quote
 
 # Targets of xtables-addons, which nb_lib does not model. Without a word behind it any other name is
@@ -64,7 +64,7 @@ class Reader(Complaints):
         self.typed = ""  # the word that is being read, as the rule spells it
         self.places: dict[tuple[int, str], Word] = {}  # where options stand: settings' id, name
         self.late: list[tuple[Option, Word]] = []  # values that are looked at last
-        self.untaken: RulesetError | None = None  # what the kernel says of the first bad value
+        self.refused: RulesetError | None = None  # what the kernel will say of a value
         self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
     def read(self) -> None:
@@ -93,8 +93,6 @@ class Reader(Complaints):
 
     def finish_uses(self) -> None:
         """Bring what matches and target were told into its normal form, in iptables' order."""
-        if self.untaken:
-            raise self.untaken
         native = self.dialect.backend == "nft"
         if native:
             merge(self.matches)
@@ -114,6 +112,8 @@ class Reader(Complaints):
             value = self.parsed(self.every, option, [word], word)
             self.core[option.name] = self.core[option.name]._replace(value=value)
         self.core = self.finish(self.every, self.core, self.words[0]) if self.core else self.core
+        if self.refused:
+            raise self.refused
 
     def word(self, word: Word) -> None:
         """Read what ``word`` begins."""
@@ -320,8 +320,8 @@ class Reader(Complaints):
                 found = self.error(reason, taken[0], said=found.said)
             if not found.kernel:
                 raise found from None
-            self.untaken = self.untaken or found
-            return None
+            self.refused = self.refused or found
+            return UNREAD
 
     def values(self, option: Option, word: Word) -> list[Word]:
         """Take the words of an option's value."""
@@ -344,11 +344,14 @@ class Reader(Complaints):
         """Fill in defaults and bring the settings into their normal form."""
         try:
             return normal(extension, settings, self.family)
-        except RefusedError as error:
-            place = self.places.get((id(settings), error.option), word)
-            raise self.translated(error, place, extension) from None
         except ValueError as error:
-            raise self.translated(error, word, extension) from None
+            option = error.option if isinstance(error, RefusedError) else ""
+            place = self.places.get((id(settings), option), word)
+            found = self.translated(error, place, extension)
+        if not found.kernel:
+            raise found
+        self.refused = self.refused or found
+        return settings
 
     def value(self, option: Word) -> Word:
         """Take the next word as a value of ``option``."""
