@@ -55,6 +55,7 @@ class Request(NamedTuple):
     command: str
     table: str
     chain: str
+    named: bool  # whether it names a chain
     number: int
     name: str  # the new name of -E, the policy of -P
     seen: str
@@ -84,7 +85,7 @@ class Arguments(CommandLine):
         super().__init__(words, personality, line)
         self.sets, self.restoring, self.table = sets, restoring, table
         self.command, self.chain, self.name, self.rulenum = "", "", "", 0
-        self.seen, self.verbose = "", 0
+        self.named_chain, self.seen, self.verbose = False, "", 0
         self.wait_interval = False
         self.jumpto: Word | None = None
         self.addresses: dict[str, tuple[Word, bool]] = {}  # -s, -d: what stands there, inverted?
@@ -125,7 +126,7 @@ class Arguments(CommandLine):
 
     def other(self, letter: str) -> None:
         """``-h`` and ``-V``, which end the command; ``-4`` and ``-6``, of which one does."""
-        if letter in "hV":
+        if letter in "hV" or (letter != str(self.family) and self.restoring):
             raise Finished(letter, inverted=self.inverted is not None, rule=self)
         if letter != str(self.family):  # the other family's program gives up without a word
             raise Exit("", self.personality.try_help(), 2)
@@ -162,11 +163,8 @@ class Arguments(CommandLine):
         if self.command and {letter, self.command[0]} not in ({"L", "Z"}, {"S", "Z"}):
             raise self.usage(f"Cannot use -{letter} with -{self.command[0]}")
         self.command = {"Z": f"{self.command}Z"}.get(letter, letter + self.command)
-        if letter in "ACDINREP" or joined:
-            self.chain = self.words[self.at].text
-            self.at += 1
-        elif self.has_word():
-            self.chain = self.next_word()
+        if letter in "ACDINREP" or joined or self.has_word():
+            self.chain, self.named_chain = self.next_word(), True
         self.command_words(letter)
 
     def command_words(self, letter: str) -> None:
@@ -216,25 +214,29 @@ class Arguments(CommandLine):
     def set_table(self, name: str) -> None:
         """Note the table."""
         self.no_inversion("unexpected ! flag before --table")
-        if self.restoring and "t" in self.seen:
+        if self.restoring:
             raise self.usage(f"The -t option cannot be used in {self.restoring}.\n")
         self.table = name
-        self.seen += "t"
 
     def set_wait(self, letter: str, *, joined: bool) -> None:
         """``-w [SECONDS]`` and ``-W [MICROSECONDS]``, which has no effect any more."""
         if self.restoring:
-            raise self.usage(f"You cannot use `-{letter}' from {self.restoring}")
+            raise self.usage(f"You cannot use `-{letter}' from {self.personality.base}-restore")
         value = self.next_word() if joined or self.has_word() else ""
+        number = bool(_INTEGER.match(value))
+        if letter == "W" and not number:
+            raise self.usage(f"wait interval {'not numeric' if value else 'value required'}")
+        if value and not number:
+            raise self.usage("wait seconds not numeric")
         if letter == "W":
             self.wait_interval = True
             self.warnings.append("Ignoring deprecated --wait-interval option.\n")
-        elif value and not _INTEGER.fullmatch(value):
-            raise self.usage("wait seconds not numeric")
         self.seen += letter
 
     def load_match(self, word: Word) -> None:
         """Load the match that ``-m`` names; what nobody knows ends the command."""
+        if len(octets(word.text)) >= MAX_NAME:
+            raise self.usage(f'Invalid match name "{word.text}" ({MAX_NAME - 1} chars max)')
         if find_match(word.text, self.family) is None:
             raise self.no_match(f"there is no match {word.text!r}", word)
         super().load_match(word)
@@ -324,8 +326,8 @@ class Arguments(CommandLine):
             self.read()
         except RulesetError as error:
             raise self.exit(error) from None
-        return Request(self.command, self.table, self.chain, self.rulenum, self.name, self.seen,
-                       self.verbose, self)  # fmt: skip
+        return Request(self.command, self.table, self.chain, self.named_chain, self.rulenum, self.name,
+                       self.seen, self.verbose, self)  # fmt: skip
 
     def rules(self, chains: Container[str]) -> list[Rule]:
         """Return the rules that the words stand for: one for each source and destination."""

@@ -56,7 +56,7 @@ class CommandLine(Reader):
         """Read the short option at ``at`` of a word, and those that are joined to it: ``-nvL``."""
         letter, rest = word.text[at], word.text[at + 1 :]
         if letter in _WITH_VALUE:
-            if letter in "psdio" and rest:
+            if letter in "psdioj" and rest:
                 self.words.insert(self.at, word)  # iptables takes the whole word: -s10.0.0.1
             elif rest:
                 self.words.insert(self.at, Word(rest, word.col + at + 1))
@@ -71,6 +71,8 @@ class CommandLine(Reader):
             self.letter(letter, word)
             if rest:
                 self.short(word, at + 1)
+        elif letter == "b":  # arptables' and ebtables'
+            raise self.usage('Unknown arg "(null)"')
         else:
             raise self.usage(f'unknown option "-{letter}"')
 
@@ -84,7 +86,7 @@ class CommandLine(Reader):
             if equals and found in _WITHOUT + "0":
                 raise self.unknown(word)
             if equals:
-                whole = word if found in "psdio" else Word(value, word.col + len(name) + 3)
+                whole = word if found in "psdioj" else Word(value, word.col + len(name) + 3)
                 self.words.insert(self.at, whole)
             elif found in _WITH_VALUE and self.at >= len(self.words):
                 raise self.usage(f'option "{word.text}" requires an argument')

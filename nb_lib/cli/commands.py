@@ -51,7 +51,7 @@ def _insert(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     at = request.number - 1
     if at > len(work.opened(request.chain).rules):
-        raise work.who.failed("Index of insertion too big")
+        raise _with(_early(work, rules, request), work.who.failed("Index of insertion too big"))
     # Several rules are inserted one by one, each at the same place.
     return _changed(work, request, rules[::-1], slice(at, at))
 
@@ -60,7 +60,7 @@ def _replace(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     at = request.number - 1
     if at >= len(work.found(request.chain).rules):
-        raise work.who.failed("Index of replacement too big")
+        raise _with(_early(work, rules, request), work.who.failed("Index of replacement too big"))
     return _changed(work, request, rules, slice(at, at + 1))
 
 
@@ -72,7 +72,7 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     chain = work.table[request.chain]
     changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, rules))
     printed = _shown(rules, request)
-    if reason := refusal(work.table.replace(changed), chain.name, rules, work.who):
+    if reason := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
         what = f"rule in chain {chain.name}"
         work.refuse(_OPERATIONS[request.command], reason, what, printed)
     work.put(changed)
@@ -84,18 +84,22 @@ def _shown(rules: list[Rule], request: Request) -> str:
     return "".join(rule_listed(rule) + "\n" for rule in rules) if request.verbose else ""
 
 
+def _early(work: Work, rules: list[Rule], request: Request) -> str:
+    """The same where legacy prints the rules before it has looked for their place."""
+    return "" if work.who.nft else _shown(rules, request)
+
+
 def _delete(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     chain = work.table.chains.get(request.chain)
-    printed = _shown(rules, request)
-    for rule in rules:
+    for done, rule in enumerate(rules):
         at = _find(chain.rules, rule) if chain else -1
         if chain is None or at < 0:
-            raise _with(printed, work.who.failed(_missing(work, rule, chain)))
+            raise _with(_until(work, rules, done, request), _missing(work, rule, chain))
         chain = replace(chain, rules=editable(chain.rules).edit(at, at + 1))
     assert chain is not None
     work.put(chain)
-    return printed
+    return _shown(rules, request)
 
 
 def _delete_number(work: Work, request: Request) -> str:
@@ -110,17 +114,21 @@ def _delete_number(work: Work, request: Request) -> str:
 def _check(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     chain = work.table.chains.get(request.chain)
-    printed = _shown(rules, request)
-    for rule in rules:
+    for done, rule in enumerate(rules):
         if chain is None or _find(chain.rules, rule) < 0:
-            raise _with(printed, work.who.failed(_missing(work, rule, chain)))
-    return printed
+            raise _with(_until(work, rules, done, request), _missing(work, rule, chain))
+    return _shown(rules, request)
 
 
-def _missing(work: Work, rule: Rule, chain: Chain | None) -> str:
-    """Return what is said of a rule that is not there; legacy looks for its target last."""
+def _until(work: Work, rules: list[Rule], done: int, request: Request) -> str:
+    """Return what is printed of rules of which one is missing: legacy prints that one too."""
+    return _shown(rules[: done if work.who.nft else done + 1], request)
+
+
+def _missing(work: Work, rule: Rule, chain: Chain | None) -> Exit:
+    """Return the end of a command whose rule is not there; legacy looks for its target last."""
     named = rule.jump or (rule.target and rule.target.name not in VERDICTS)
-    return NO_NAME if named and chain is not None and not work.who.nft else BAD_RULE
+    return work.who.failed(NO_NAME if named and chain and not work.who.nft else BAD_RULE)
 
 
 def _find(rules: Iterable[Rule], wanted: Rule) -> int:
@@ -146,7 +154,7 @@ def _new(work: Work, request: Request) -> str:
 
 def _remove(work: Work, request: Request) -> str:
     """-X: without a chain all user chains, and under nft built-in ones that are not needed."""
-    if request.chain:
+    if request.named:
         return _removed(work, work.found(request.chain), request)
     printed, end = "", None
     for chain in work.listed():
@@ -169,7 +177,9 @@ def _removed(work: Work, chain: Chain, request: Request) -> str:
     printed = f"Deleting chain `{chain.name}'\n" if request.verbose else ""
     busy = chain.name in work.references()
     if work.who.nft:
-        if busy or chain.rules or (chain.builtin and chain.policy != "ACCEPT"):
+        if chain.builtin and chain.policy != "ACCEPT":
+            raise _with(printed, work.who.failed("Directory not empty"))
+        if busy or chain.rules:
             work.refuse("CHAIN_DEL", BUSY, f"chain {chain.name}", printed)
     elif chain.builtin:
         raise _with(printed, work.who.failed(INVALID))
@@ -180,24 +190,24 @@ def _removed(work: Work, chain: Chain, request: Request) -> str:
 
 
 def _flush(work: Work, request: Request) -> str:
-    if request.chain:
-        work.put(replace(work.opened(request.chain), rules=()))
-        return ""
-    printed = []
-    for chain in work.listed():
-        printed.append(f"Flushing chain `{chain.name}'\n")
-        if chain.rules:
+    chains = [work.opened(request.chain)] if request.named else work.listed()
+    for chain in chains:
+        if request.named or chain.rules:
             work.put(replace(chain, rules=()))
-    return "".join(printed) if request.verbose else ""
+    shown = chains if request.verbose else []
+    return "".join(f"Flushing chain `{chain.name}'\n" for chain in shown)
 
 
 def _rename(work: Work, request: Request) -> str:
-    if request.name in work.table:
+    if request.name in work.table or (not work.who.nft and request.name in VERDICTS):
         raise work.who.failed("File exists")
     chain = work.found(request.chain)
     if chain.builtin and not work.who.nft:
         raise work.who.failed(NO_NAME)
-    work.rename(chain, request.name)
+    if work.who.nft and work.deferred is not None:
+        work.renames.append((chain.name, request.name))  # the rest of the batch does not know it
+    else:
+        work.rename(chain, request.name)
     return ""
 
 
@@ -221,10 +231,10 @@ def _policy(work: Work, request: Request) -> str:
 def _zero(work: Work, request: Request, *, every: bool = False) -> str:
     """-Z; ``every``: with built-in chains that iptables-nft has only shown so far."""
     chains = work.listed(every=every)
-    if request.chain:
+    if request.named:
         chains = [work.opened(request.chain) if every else work.found(request.chain)]
     for chain in chains:
-        work.put(_zeroed(chain))
+        work.put(work.as_before(_zeroed(chain)))
     shown = chains if request.verbose else []
     return "".join(f"Zeroing chain `{chain.name}'\n" for chain in shown)
 
@@ -256,14 +266,14 @@ def _list(work: Work, request: Request) -> str:
         work.table,
         work.references(),
         Style("n" in request.seen, bool(request.verbose), "x" in request.seen, "0" in request.seen),
-        chain=request.chain,
+        chain=request.chain if request.named else None,
         number=request.number,
     )
 
 
 def _list_rules(work: Work, request: Request) -> str:
     _must_exist(work, request)
-    chains = [work.table[request.chain]] if request.chain else work.listed(every=True)
+    chains = [work.table[request.chain]] if request.named else work.listed(every=True)
     lines = []
     if not request.number:
         lines = [_chain_line(chain, request.verbose) for chain in chains]
@@ -276,7 +286,7 @@ def _list_rules(work: Work, request: Request) -> str:
 
 def _must_exist(work: Work, request: Request) -> None:
     name = request.chain
-    if not name or name in work.table:
+    if not request.named or name in work.table:
         return
     if not work.who.nft:
         raise work.who.failed(NO_NAME)
@@ -312,7 +322,7 @@ def _list_and_zero(work: Work, request: Request) -> str:
     made = work.made or not work.who.nft
     printed += _zero(work, request, every=True)
     if not made:
-        first = request.chain or work.names[0]
+        first = request.chain if request.named else work.names[0]
         work.refuse("CHAIN_ZERO", NO_FILE, f"chain {first}", printed)
     return printed
 

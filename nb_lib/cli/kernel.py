@@ -7,11 +7,11 @@ mark_source_chains(), net/netfilter/x_tables.c xt_check_match(), xt_check_target
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import takewhile
 
 from nb_lib.cli.edited import editable
-from nb_lib.cli.personality import INVALID, Personality
+from nb_lib.cli.personality import INVALID, NO_FILE, Personality
 from nb_lib.hooks import builtin
 from nb_lib.options import RefusedError
 from nb_lib.rules import Chain, Rule, Table
@@ -21,10 +21,12 @@ from nb_lib.text.places import MAX_CALLS, reached, unfit, visit
 VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 
 
-def refusal(table: Table, chain: str, rules: Iterable[Rule], who: Personality) -> str:
+def refusal(
+    table: Table, chain: str, rules: Iterable[Rule], who: Personality, absent: Container[str] = ()
+) -> str:
     """Return why the kernel refuses ``table``, into whose ``chain`` these rules came; or nothing.
 
-    The words are those of strerror(3).
+    ``absent`` are the built-in chains that it does not have. The words are those of strerror(3).
     """
     jumps = False
     for rule in rules:
@@ -32,10 +34,21 @@ def refusal(table: Table, chain: str, rules: Iterable[Rule], who: Personality) -
             return reason
         jumps |= bool(rule.jump)
     bases = builtin(who.family, who.backend)[table.name]
-    if any(rule.jump in bases for rule in rules):
-        return "Operation not supported" if who.nft else INVALID
+    called = [rule.jump for rule in rules if rule.jump in bases]
+    if called and who.nft:
+        return NO_FILE if called[0] in absent else "Operation not supported"
+    if called:
+        return INVALID
     if not jumps and not any(map(_particular, rules)):
         return ""
+    return _misplaced(table, chain, rules, who, jumps=jumps)
+
+
+def _misplaced(
+    table: Table, chain: str, rules: Iterable[Rule], who: Personality, *, jumps: bool
+) -> str:
+    """Return what is wrong with the place of rules, or of those that packets now reach."""
+    bases = builtin(who.family, who.backend)[table.name]
     ways = {one.name: _ways(table, one, who) for one in table}
     below, circle = visit(bases, ways)
     if circle:
@@ -44,8 +57,7 @@ def refusal(table: Table, chain: str, rules: Iterable[Rule], who: Personality) -
         return "Too many links"
     hooks = reached(bases, ways, [*below])
     for name in _below(chain, ways) if jumps else (chain,):
-        own = rules if name == chain else table[name].rules
-        for rule in own:
+        for rule in rules if name == chain else table[name].rules:
             if unfit(table.name, name, rule, hooks.get(name, frozenset()), who.backend):
                 return INVALID
     return ""

@@ -59,6 +59,16 @@ def _protocol(setting: Setting | None, *, numeric: bool) -> str:
     return names.protocol_names().get(number, str(number)) if number else "all"
 
 
+_KNOWN = {6: "tcp", 17: "udp", 136: "udplite", 1: "icmp", 58: "ipv6-icmp", 50: "esp", 51: "ah",
+          132: "sctp", 135: "ipv6-mh", 0: "all"}  # fmt: skip
+
+
+def _known(setting: Setting | None) -> str:
+    """Return a protocol's name if iptables knows it without looking it up: xtables_chain_protos."""
+    number = setting.value if setting else 0
+    return _KNOWN.get(number, str(number))
+
+
 def _interface(setting: Setting | None, numeric: bool) -> str:
     name = setting.value if setting else "*" if numeric else "any"
     return f"{_mark(setting, '') + name:<6} "
@@ -77,9 +87,9 @@ def rule_listed(rule: Rule) -> str:
     protocol, fragment = get("-p"), get("-f")
     opt = f"{_mark(fragment, '-')}{'f' if fragment else '-'}"
     devices = [_mark(get(o), "") + (one.value if (one := get(o)) else "*") for o in ("-i", "-o")]
-    ends = [_mark(get(o), "") + _network(get(o), rule.family, numeric=True) for o in ("-s", "-d")]
+    ends = [_mark(get(o)) + _network(get(o), rule.family, numeric=True) for o in ("-s", "-d")]
     return (
-        f"{name} {_mark(protocol)}{_protocol(protocol, numeric=False)} opt {opt}"
-        f" in {devices[0]} out {devices[1]}  {ends[0]}  -> {ends[1]}  "
+        f"{name} {_mark(protocol)}{_known(protocol)} opt {opt}"
+        f" in {devices[0]} out {devices[1]} {ends[0]} {ends[1][0]}-> {ends[1][1:]}  "
         f"{'[goto] ' if rule.goto else ''}{details(rule, numeric=True)}"
     )

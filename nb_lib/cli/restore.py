@@ -15,6 +15,7 @@ from typing import NamedTuple
 from nb_lib.cli.arguments import Arguments, Finished, Request
 from nb_lib.cli.commands import perform
 from nb_lib.cli.getopt import getopt
+from nb_lib.cli.kernel import VERDICTS
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.cli.state import State, Work
 from nb_lib.cli.told import told
@@ -119,6 +120,14 @@ def _help(who: Personality) -> str:
     return f"Usage: {who.program} {_HELP[who.backend]}\n{lines}"
 
 
+class Declared(NamedTuple):
+    """A line ``:CHAIN POLICY [PACKETS:BYTES]``."""
+
+    name: str
+    policy: str
+    counters: Counters
+
+
 class _Restoring:
     """A restore at work: ``state`` holds the tables that were committed."""
 
@@ -127,7 +136,7 @@ class _Restoring:
         self.printed: list[str] = []
         self.warned: list[str] = []
         self.work: Work | None = None
-        self.later: list[tuple[int, Request]] = []  # nft: what COMMIT will carry out
+        self.later: list[tuple[int, Request | Declared]] = []  # nft: what COMMIT will carry out
         self.table = ""
 
     def lines(self, text: str) -> None:
@@ -206,7 +215,7 @@ class _Restoring:
             if pair is None:
                 raise self.who.usage(f"invalid policy counters for chain '{name}'")
             counters = Counters(int(pair[1]), int(pair[2]))
-        self.declare(name, policy, counters, builtin_chain=builtin_chain)
+        self.declare(Declared(name, policy, counters))
 
     def check_name(self, name: str, *, builtin_chain: bool) -> None:
         """Complain about a name that no chain can have."""
@@ -222,32 +231,40 @@ class _Restoring:
         if len(name) > 28:
             raise self.who.usage(f"Invalid chain name `{name}' (28 chars max)")
 
-    def declare(self, name: str, policy: str, counters: Counters, *, builtin_chain: bool) -> None:
+    def declare(self, line: Declared) -> None:
+        """Take the declaration of a chain; iptables-nft carries it out at COMMIT."""
+        assert self.work is not None
+        if self.who.nft:
+            if line.name in self.work.names and line.policy not in ("ACCEPT", "DROP", "-"):
+                raise self.failed(said="Bad policy name.")
+            self.later.append((self.who.line, line))
+            return
+        if line.name in self.work.names:
+            if line.policy not in ("ACCEPT", "DROP", "-"):
+                raise self.policy_error(line, "Bad policy name")
+        elif line.name in self.work.declared or line.name in VERDICTS:
+            raise self.who.usage(f"error creating chain '{line.name}':File exists")
+        self.make(line)
+        if line.name not in self.work.names and line.policy != "-":
+            raise self.policy_error(line, "Bad built-in chain name")
+
+    def make(self, line: Declared) -> None:
         """Make a chain, or empty one that is there; set a policy."""
         work = self.work
         assert work is not None
-        if builtin_chain:
-            chain = work.table[name]
-            if policy == "-":
-                work.opened(name)
-            elif policy in ("ACCEPT", "DROP"):
-                work.counted.add(name)
-                work.put(replace(chain, policy=policy, counters=counters))
-            elif self.who.nft:
-                raise self.failed(said="Bad policy name.")
-            else:
-                raise self.policy_error(name, policy, "Bad policy name")
-            return
-        if not self.who.nft and name in work.declared:
-            raise self.who.usage(f"error creating chain '{name}':File exists")
-        work.declared.add(name)
-        work.put(Chain(name))
-        if not self.who.nft and policy != "-":
-            raise self.policy_error(name, policy, "Bad built-in chain name")
+        work.declared.add(line.name)
+        if line.name not in work.names:
+            work.put(Chain(line.name))
+        elif line.policy == "-":
+            work.opened(line.name)
+        else:
+            work.counted.add(line.name)
+            chain = work.table[line.name]
+            work.put(replace(chain, policy=line.policy, counters=line.counters))
 
-    def policy_error(self, name: str, policy: str, why: str) -> Exit:
+    def policy_error(self, line: Declared, why: str) -> Exit:
         """Return the end of a restore that cannot set a policy."""
-        said = f"Can't set policy `{policy}' on `{name}' line {self.who.line}: {why}"
+        said = f"Can't set policy `{line.policy}' on `{line.name}' line {self.who.line}: {why}"
         return self.who.trouble(said)
 
     def rule(self, line: str) -> None:
@@ -260,14 +277,11 @@ class _Restoring:
                 raise self.who.usage(f"Bad line {self.who.line}: need ]")
             if self.options.counters:
                 counters = inside
-        try:
-            found = words(body)
-        except RulesetError as error:
-            raise self.who.usage(error.said or error.reason) from None
+        found = self.words(body)
         if counters:
             packets, _, octets = counters.partition(":")
             found = [Word("-c", 0), Word(packets, 0), Word(octets, 0), *found]
-        if self.options.verbose:
+        if self.options.verbose and self.options.flush:
             found = [Word("-v", 0), *found]
         arguments = Arguments(
             found,
@@ -280,12 +294,23 @@ class _Restoring:
         try:
             request = arguments.request()
         except Finished as finished:
+            if finished.letter in "46":  # the line is meant for the other family
+                return
             raise Exit(told(finished, self.who), "", 0) from None
         self.warned += arguments.warnings
         if self.who.nft:
             self.later.append((self.who.line, request))
         else:
             self.perform(request, self.who.line)
+
+    def words(self, body: str) -> list[Word]:
+        """Cut a line into words; a quote that is never closed takes all of the line, its end too."""
+        try:
+            return words(body)
+        except RulesetError as error:
+            if error.token != '"':
+                raise self.who.usage(error.said or error.reason) from None
+            return words(body + '"')
 
     def perform(self, request: Request, line: int) -> None:
         """Carry out one command; a failure names its line."""
@@ -306,7 +331,12 @@ class _Restoring:
         if work is None:
             return
         for line, request in self.later:
-            self.perform(request, line)
+            if isinstance(request, Declared):
+                self.make(request)
+            else:
+                self.perform(request, line)
+        for old, new in work.renames:
+            work.rename(work.table[old], new)
         if work.deferred:
             raise self.refused(work.deferred)
         if not self.options.test:

@@ -89,15 +89,9 @@ def run(
 
     try:
         if action == "save":
-            text, file = save(state, program, words[1:], who, now)
-            done = Result(
-                state,
-                "" if file else text,
-                _of_legacy(state, who),
-                0,
-                "",
-                {file: text} if file else {},
-            )
+            after, text, file = save(state, program, words[1:], who, now)
+            written = {file: text} if file else {}
+            done = Result(after, "" if file else text, _of_legacy(state, who), written=written)
         elif action == "restore":
             done = Result(*restore(state, program, words[1:], who, source))
         else:

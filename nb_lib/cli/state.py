@@ -85,6 +85,7 @@ class Work:
         self.changed = not self.made and not who.nft
         self.declared: set[str] = set()  # chains that a restore has made
         self.deferred: list[tuple[int, str]] | None = None  # what the kernel will refuse at COMMIT
+        self.renames: list[tuple[str, str]] = []  # nft: what COMMIT will rename
         self.line = 0
         self.counted: set[str] = set()  # chains whose policy's counters were set
 
@@ -150,6 +151,16 @@ class Work:
         if name in self.absent:
             self.absent = tuple(other for other in self.absent if other != name)
         self.changed = self.made = True
+
+    def as_before(self, chain: Chain) -> Chain:
+        """Return a chain with the policy that it had before a restore of iptables-nft began.
+
+        Its -Z sends the chain as it was read from the kernel, so that a -P above is undone.
+        """
+        if not (self.who.nft and self.deferred is not None and chain.builtin):
+            return chain
+        old = self.before.ruleset(self.who.family, self.who.backend).tables.get(self.table.name)
+        return replace(chain, policy=old[chain.name].policy) if old and chain.name in old else chain
 
     def forget(self, name: str) -> None:
         """Remove a built-in chain, which is shown nevertheless."""

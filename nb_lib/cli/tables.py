@@ -25,13 +25,13 @@ class Style(NamedTuple):
 
 
 def table_listed(
-    table: Table, references: Mapping[str, int], style: Style, *, chain: str, number: int
+    table: Table, references: Mapping[str, int], style: Style, *, chain: str | None, number: int
 ) -> str:
     """Return what ``-L`` prints of a table, of one chain, or of one rule."""
-    if number:
+    if number and chain is not None:
         rules = table[chain].rules
         return _rows(rules[number - 1 : number], style, number) if number <= len(rules) else ""
-    chains = [table[chain]] if chain else ordered(table)
+    chains = [table[chain]] if chain is not None else ordered(table)
     return "\n".join(_head(one, references, style) + _rows(one.rules, style, 1) for one in chains)
 
 
