@@ -70,10 +70,10 @@ _SCTP_TCP = """
 """
 
 _PROTOCOLS = """
-    ip=0 hopopt=0 icmp=1 igmp=2 ggp=3 ipencap=4,ip-encap st=5 tcp=6 egp=8 igp=9 pup=12 udp=17
+    ip=0 hopopt=0 icmp=1 igmp=2 ggp=3 ipencap=4 st=5 tcp=6 egp=8 igp=9 pup=12 udp=17
     hmp=20 xns-idp=22 rdp=27 iso-tp4=29 dccp=33 xtp=36 ddp=37 idpr-cmtp=38 ipv6=41 ipv6-route=43
-    ipv6-frag=44 idrp=45 rsvp=46 gre=47 esp=50,ipsec-esp ah=51,ipsec-ah skip=57 ipv6-icmp=58
-    ipv6-nonxt=59 ipv6-opts=60 rspf=73,cphb vmtp=81 eigrp=88 ospf=89,ospfigp ax.25=93 ipip=94
+    ipv6-frag=44 idrp=45 rsvp=46 gre=47 esp=50 ah=51 skip=57 ipv6-icmp=58
+    ipv6-nonxt=59 ipv6-opts=60 rspf=73 vmtp=81 eigrp=88 ospf=89 ax.25=93 ipip=94
     etherip=97 encap=98 pim=103 ipcomp=108 vrrp=112 l2tp=115 isis=124 sctp=132 fc=133
     mobility-header=135 udplite=136 mpls-in-ip=137 manet=138 hip=139 shim6=140 wesp=141 rohc=142
     ethernet=143 mptcp=262
@@ -109,15 +109,12 @@ def service_names(protocol: str) -> dict[int, str]:
 
 @cache
 def protocol_numbers() -> dict[str, int]:
-    """Return protocol name → number: iptables' own names before those of /etc/protocols."""
-    found: dict[str, int] = {}
-    for item in _PROTOCOLS.split():
-        names, _, aliases = item.partition(",")
-        name, _, number = names.partition("=")
-        for word in (name, *aliases.split(",")):
-            if word:
-                found.setdefault(word, int(number))
-    return found | _BUILT_IN
+    """Return protocol name → number: iptables' own names before those of /etc/protocols.
+
+    The other names there (``OSPFIGP``) are in capitals, and iptables looks for small letters only.
+    """
+    pairs = (item.split("=") for item in _PROTOCOLS.split())
+    return {name: int(number) for name, number in pairs} | _BUILT_IN
 
 
 @cache
@@ -125,6 +122,6 @@ def protocol_names() -> dict[int, str]:
     """Return protocol number → the name that iptables-save prints; 0 is not printed at all."""
     found: dict[int, str] = {}
     for item in _PROTOCOLS.split():
-        name, _, number = item.partition(",")[0].partition("=")
+        name, _, number = item.partition("=")
         found.setdefault(int(number), name)
     return found

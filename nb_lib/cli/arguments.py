@@ -88,6 +88,7 @@ class Arguments(CommandLine):
         self.named_chain, self.seen, self.verbose = False, "", 0
         self.wait_interval = False
         self.jumpto: Word | None = None
+        self.protocol = ""  # what -p was told, as it stands there
         self.addresses: dict[str, tuple[Word, bool]] = {}  # -s, -d: what stands there, inverted?
         self.ends: dict[str, list[Setting]] = {}  # the same, read
 
@@ -141,6 +142,8 @@ class Arguments(CommandLine):
             self.seen += letter
             return
         self.option(self.every, self.core, self.every.by_name[name], word._replace(text=name))
+        if letter == "p":
+            self.protocol = self.words[self.at - 1].text
         self.seen += letter
 
     def see(self, letter: str) -> None:

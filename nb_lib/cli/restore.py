@@ -89,7 +89,7 @@ def _options(program: str, given: Sequence[str], who: Personality) -> Options:
         if letter == "V":
             raise Exit(f"{who.version}\n", "", 0)
         if letter == "h":
-            raise Exit(_help(who), "", 0)
+            raise Exit("", _help(who), 0)
     warning = "" if who.nft else _waiting(options, who)
     if len(others) > 1:
         raise Exit("", "Unknown arguments found on commandline\n", 1)

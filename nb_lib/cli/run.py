@@ -119,7 +119,7 @@ def _command(state: State, words: Sequence[str], who: Personality) -> Result:
     try:
         request = arguments.request()
     except Finished as finished:
-        return Result(state, told(finished, who))
+        return Result(state, told(finished, who), "".join(arguments.warnings))
     if request.table not in builtin(who.family, who.backend):
         raise _no_table(request.table, who)
     work = Work(state, who, request.table)
