@@ -19,9 +19,11 @@ from nb_lib.cli.save import save
 from nb_lib.cli.state import Place, State, Work
 from nb_lib.cli.told import told
 from nb_lib.hooks import builtin
-from nb_lib.kinds import IPV4, IPV6
+from nb_lib.kinds import IPV4, IPV6, octets
 from nb_lib.rules import Ruleset
 from nb_lib.text.lexer import Word
+
+_LONGEST_TABLE = 31  # XT_TABLE_MAXNAMELEN less the final zero
 
 
 class Result(NamedTuple):
@@ -147,4 +149,6 @@ def _no_table(name: str, who: Personality) -> Exit:
     if who.nft:
         return who.outdated(f"table '{name}' does not exist")
     why = "Table does not exist (do you need to insmod?)"
+    if len(octets(name)) > _LONGEST_TABLE:
+        why = "Module is wrong version"
     return who.outdated(f"can't initialize {who.base} table `{name}': {why}")
