@@ -23,7 +23,6 @@ from nb_lib.options import Extension, Option, RefusedError, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word
-from nb_lib.text.normal import normal
 
 MAX_NAME = 29  # XT_EXTENSION_MAXNAMELEN
 _COMMANDS = "ACDEFILNPRSXZ"
@@ -343,8 +342,13 @@ class Arguments(CommandLine):
         for settings in product(*(self.ends.get(name, [None]) for name in ("-s", "-d"))):
             ends = {n: s for n, s in zip(("-s", "-d"), settings, strict=True) if s is not None}
             core = {**ends, **self.core}
-            found.append(rule._replace(core=Use(self.every, normal(self.every, core, self.family))))
-        self.check_rule(found[0])
+            try:
+                core = self.finish(self.every, core, Word("", 1))
+            except RulesetError as error:
+                raise self.exit(error) from None
+            found.append(rule._replace(core=Use(self.every, core)))
+        if not self.refused:
+            self.check_rule(found[0])
         return found
 
     def kept(self) -> Counters | None:
@@ -385,6 +389,8 @@ class Arguments(CommandLine):
         """Return what iptables says of an error in the rule; our words are the hint."""
         said = error.said or error.reason
         found = self.usage(said)
+        if error.status == 1:
+            found.stderr = "".join(self.warnings) + self.personality.trouble(said).stderr
         if error.bare:
             found.stderr = "".join(self.warnings) + f"{said}\n{self.personality.try_help()}"
         found.status, found.hint = error.status, error.hint

@@ -73,8 +73,9 @@ class CommandLine(Reader):
                 self.short(word, at + 1)
         elif letter == "b":  # arptables' and ebtables'
             raise self.usage('Unknown arg "(null)"')
-        else:
-            raise self.usage(f'unknown option "-{letter}"')
+        else:  # getopt(3) has gone on from the word only if this was its last letter
+            before = self.words[self.at - 2].text if self.at > 1 else self.personality.program
+            raise self.usage(f'unknown option "{before if rest else word.text}"')
 
     def long(self, word: Word) -> None:
         """Read a long option, perhaps cut short or joined to its value by ``=``."""
@@ -94,7 +95,7 @@ class CommandLine(Reader):
             return
         extension, full = found
         option = extension.by_name[full]
-        if equals and not option.kind.arity:
+        if equals and option.kind.arity < 1:
             raise self.unknown(word)
         if equals:
             self.words.insert(self.at, Word(value, word.col + len(name) + 3))

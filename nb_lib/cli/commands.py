@@ -70,10 +70,13 @@ _OPERATIONS = {"A": "RULE_APPEND", "I": "RULE_INSERT", "R": "RULE_REPLACE"}
 def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> str:
     """Exchange the rules at ``place``, if the kernel takes the new ones."""
     chain = work.table[request.chain]
+    what = f"rule in chain {chain.name}"
+    if refused := request.rule.refused:
+        work.refuse(_OPERATIONS[request.command], refused.kernel, what)
+        return ""
     changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, rules))
     printed = _shown(rules, request)
     if reason := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
-        what = f"rule in chain {chain.name}"
         work.refuse(_OPERATIONS[request.command], reason, what, printed)
     work.put(changed)
     return printed
@@ -81,7 +84,9 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
 
 def _shown(rules: list[Rule], request: Request) -> str:
     """Return what ``-v`` prints of rules that come or go."""
-    return "".join(rule_listed(rule) + "\n" for rule in rules) if request.verbose else ""
+    if not request.verbose or request.rule.refused:
+        return ""
+    return "".join(rule_listed(rule) + "\n" for rule in rules)
 
 
 def _early(work: Work, rules: list[Rule], request: Request) -> str:
@@ -93,7 +98,7 @@ def _delete(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     chain = work.table.chains.get(request.chain)
     for done, rule in enumerate(rules):
-        at = _find(chain.rules, rule) if chain else -1
+        at = _find(chain.rules, rule) if chain and not request.rule.refused else -1
         if chain is None or at < 0:
             raise _with(_until(work, rules, done, request), _missing(work, rule, chain))
         chain = replace(chain, rules=editable(chain.rules).edit(at, at + 1))
@@ -115,7 +120,7 @@ def _check(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     chain = work.table.chains.get(request.chain)
     for done, rule in enumerate(rules):
-        if chain is None or _find(chain.rules, rule) < 0:
+        if chain is None or request.rule.refused or _find(chain.rules, rule) < 0:
             raise _with(_until(work, rules, done, request), _missing(work, rule, chain))
     return _shown(rules, request)
 

@@ -61,10 +61,10 @@ _WITH_ANY = ("-s", "-d", "-i", "-o")  # options with a value that is always true
 
 
 def _tidy_legacy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
-    """iptables-legacy keeps what no packet can answer, a network or a device that is none."""
-    never = {n: s for n, s in settings.items() if n in _WITH_ANY and s.inverted}
-    others = _tidy({n: s for n, s in settings.items() if n not in never}, family)
-    return others | never
+    """iptables-legacy keeps what no packet can answer, a network or a device that is none, and ``-i +``."""
+    kept = {n: s for n, s in settings.items() if n in _WITH_ANY and (s.inverted or s.value == "+")}
+    others = _tidy({n: s for n, s in settings.items() if n not in kept}, family)
+    return others | kept
 
 
 def _idle(name: str, setting: Setting) -> bool:

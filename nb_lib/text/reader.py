@@ -75,6 +75,8 @@ class Reader(Complaints):
             said = "nothing appropriate following !"
             raise self.error("nothing follows the !", self.inverted, said=said)
         self.finish_core()
+        if self.refused:
+            raise self.refused
 
     def take_words(self) -> None:
         """Read the words one by one."""
@@ -112,8 +114,6 @@ class Reader(Complaints):
             value = self.parsed(self.every, option, [word], word)
             self.core[option.name] = self.core[option.name]._replace(value=value)
         self.core = self.finish(self.every, self.core, self.words[0]) if self.core else self.core
-        if self.refused:
-            raise self.refused
 
     def word(self, word: Word) -> None:
         """Read what ``word`` begins."""
