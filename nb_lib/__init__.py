@@ -1,6 +1,6 @@
 """nb_lib: Linux packet filtering and Kubernetes service routing, to be looked at.
 
-Fourteen names are enough::
+Fifteen names are enough::
 
     host = load("data/kube-proxy/nginx-3-endpoints/1.21.1")
     trace = host.receive(tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")
@@ -9,6 +9,7 @@ Fourteen names are enough::
     host.explore(tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")   # all ways, exact chances
     draw(host.ruleset["nat"])   # the chains, without a packet
     draw(hooks)                 # where a rule can see a packet
+    iptables(host, "-A INPUT -j DROP")   # the command: what it prints, its status, the new ruleset
     live(host, tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")     # in Jupyter: edit the packet
 
 They are loaded when the first of them is used: a command of ``nb_lib.cli`` answers in a fraction of
@@ -31,6 +32,7 @@ __all__ = [
     "draw",
     "hooks",
     "icmp",
+    "iptables",
     "live",
     "load",
     "parse",

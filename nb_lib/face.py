@@ -1,6 +1,7 @@
 """The face's names, brought together when one of them is first asked for (``nb_lib.__getattr__``)."""
 
 from nb_lib import hooks
+from nb_lib.cli import iptables
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
@@ -17,6 +18,7 @@ __all__ = [
     "draw",
     "hooks",
     "icmp",
+    "iptables",
     "live",
     "load",
     "parse",

@@ -18,6 +18,7 @@ def test_the_face_is_small_enough_to_learn_in_a_minute() -> None:
         "draw",
         "hooks",
         "icmp",
+        "iptables",
         "live",
         "load",
         "parse",

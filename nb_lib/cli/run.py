@@ -9,10 +9,11 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from errno import ENOENT
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nb_lib.cli.arguments import Arguments, Finished
 from nb_lib.cli.commands import perform
+from nb_lib.cli.machine import machine
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.cli.restore import restore
 from nb_lib.cli.save import save
@@ -22,6 +23,9 @@ from nb_lib.hooks import builtin
 from nb_lib.kinds import IPV4, IPV6, octets
 from nb_lib.rules import Ruleset
 from nb_lib.text.lexer import Word
+
+if TYPE_CHECKING:
+    from nb_lib.engine import Host
 
 _LONGEST_TABLE = 31  # XT_TABLE_MAXNAMELEN less the final zero
 
@@ -41,31 +45,32 @@ class Result(NamedTuple):
     written: Mapping[str, str] = {}
     place: Place = (IPV4, "nft")
 
+    def __str__(self) -> str:
+        status = f"status {self.status}\n" if self.status else ""
+        return (self.stderr + self.stdout + status).removesuffix("\n")
+
     @property
     def ruleset(self) -> Ruleset:
         """What is loaded afterwards, in the program's family and backend."""
         return self.state.ruleset(*self.place)
 
 
-def iptables(where: State | Ruleset | Result, line: str | Sequence[str]) -> Result:
-    """Run a command on a state, on a ruleset, or on what another command left.
+def iptables(where: Result | State | Ruleset | Host | None, line: str | Sequence[str]) -> Result:
+    """Run a command on a host, a ruleset, an empty machine (None), or on what another command left.
 
     ``line`` is what a shell would be given; one that begins with an option is meant for the program that
     fits the ruleset: ``iptables(ruleset, "-A INPUT -j DROP")``.
     """
     place: Place = (IPV4, "nft")
     if isinstance(where, Result):
-        state, place = where.state, where.place
+        place = where.place
     elif isinstance(where, Ruleset):
         place = (where.family, where.backend)
-        state = State({place: where})
-    else:
-        state = where
     words = shlex.split(line) if isinstance(line, str) else list(line)
     if not words or words[0].startswith(("-", "!")):
         who = Personality(*place)
         words = [who.base if who.nft else f"{who.base}-legacy", *words]
-    return run(state, words)
+    return run(where.state if isinstance(where, Result) else machine(where), words)
 
 
 def run(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nb_lib.cli import Result, State, run
 from nb_lib.cli.changes import Change, changes
@@ -17,11 +17,7 @@ from nb_lib.cli.complete import Candidate, complete
 from nb_lib.cli.programs import NAMES
 from nb_lib.cli.shell import Command, Line, ShellError, lines
 from nb_lib.kinds import IPV4, IPV6
-from nb_lib.rules import Ruleset
 from nb_lib.text.parse import family_of
-
-if TYPE_CHECKING:
-    from nb_lib.engine import Host
 
 NOT_FOUND, MISUSED = 127, 2  # exit statuses of a shell
 MOST_UNDONE = 1000
@@ -206,26 +202,3 @@ def _wanted(joined: str, status: int) -> bool:
 def _program(family: int, backend: str, suffix: str) -> str:
     base = "ip6tables" if family == IPV6 else "iptables"
     return f"{base}{'-legacy' if backend == 'legacy' else ''}{suffix}"
-
-
-# --- machines ---
-
-
-def machine(thing: State | Ruleset | Host | None) -> State:
-    """Return what the programs find on a host, a ruleset of its own, or nothing at all."""
-    if isinstance(thing, State):
-        return thing
-    if thing is None:
-        return State()
-    if isinstance(thing, Ruleset):
-        return State({(thing.family, thing.backend): thing})
-    rulesets = [
-        thing.counted(family) if thing.state.counters else ruleset
-        for family, ruleset in thing.rulesets.items()
-        if family in (IPV4, IPV6)
-    ]
-    sets = {
-        one.name: (f"{one.method}:{','.join(one.parts)}", one.family)
-        for one in thing.state.sets.values()
-    }
-    return State({(one.family, one.backend): one for one in rulesets}, sets=sets)

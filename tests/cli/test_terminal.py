@@ -7,8 +7,9 @@ import pytest
 from nb_lib.cli import State
 from nb_lib.cli.changes import Change, changes
 from nb_lib.cli.complete import COMMANDS, complete
+from nb_lib.cli.machine import machine
 from nb_lib.cli.shell import ShellError, lines
-from nb_lib.cli.terminal import Terminal, machine
+from nb_lib.cli.terminal import Terminal
 from nb_lib.engine import Host
 from nb_lib.matches import MATCHES
 from nb_lib.packet import tcp
