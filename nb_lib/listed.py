@@ -26,21 +26,31 @@ def headed(words: str) -> Callable[[Use, bool], str]:
     return lambda use, numeric: words + options_listed(use, numeric)
 
 
+def led(words: str) -> Callable[[Use, bool], str]:
+    """Return an ``Extension.listed`` like ``headed``; a blank follows the words, whatever comes first."""
+
+    def listed(use: Use, numeric: bool) -> str:
+        first, *rest = (part_listed(use, option, numeric) for option in use.extension.options)
+        return f"{words} {first}" + "".join(f" {part}" for part in rest if part)
+
+    return listed
+
+
 def options_listed(use: Use, numeric: bool) -> str:
-    """Return the options that have a pattern, each with a blank before it.
+    """Return the options that have a pattern, each with a blank before it."""
+    parts = (part_listed(use, option, numeric) for option in use.extension.options)
+    return "".join(f" {part}" for part in parts if part)
+
+
+def part_listed(use: Use, option: Option, numeric: bool) -> str:
+    """Return what is shown of one option, an empty string if it is not.
 
     What iptables-save leaves out is left out here too, but for what a ``!`` stands before.
     """
-    pieces = []
-    for option in use.extension.options:
-        setting = use.settings.get(option.name)
-        if (
-            setting is not None
-            and option.listed
-            and (setting.inverted or not option.hides(setting))
-        ):
-            pieces.append(" " + option_listed(option, setting, numeric))
-    return "".join(pieces)
+    setting = use.settings.get(option.name)
+    if setting is None or not option.listed or (option.hides(setting) and not setting.inverted):
+        return ""
+    return option_listed(option, setting, numeric)
 
 
 def option_listed(option: Option, setting: Setting, numeric: bool) -> str:

@@ -5,10 +5,12 @@ Linux: net/ipv6/netfilter/ip6t_frag.c, ip6t_hbh.c, ip6t_mh.c, ip6t_eui64.c, ip6t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import headers, kinds, ports
+from nb_lib import headers, kinds, names, ports
 from nb_lib.kinds import Range
+from nb_lib.listed import headed, led
 from nb_lib.options import (
     HIT,
     Answer,
@@ -16,6 +18,7 @@ from nb_lib.options import (
     Extension,
     Option,
     Outcome,
+    RefusedError,
     Test,
     Use,
     miss,
@@ -74,9 +77,10 @@ class _OptionList(kinds.Word):
 
     def read(self, word: str, _family: int) -> tuple[HeaderOption, ...]:
         parts = word.split(",")
+        found = tuple(map(_header_option, parts[:_MOST_OPTIONS]))
         if len(parts) > _MOST_OPTIONS:
-            raise ValueError(f"more than {_MOST_OPTIONS} options")
-        return tuple(map(_header_option, parts))
+            raise RefusedError(f"more than {_MOST_OPTIONS} options", "too many addresses specified")
+        return found
 
     def save(self, value: Any) -> str:
         return ",".join(
@@ -86,13 +90,23 @@ class _OptionList(kinds.Word):
 
 def _header_option(word: str) -> HeaderOption:
     kind, colon, length = word.partition(":")
-    return HeaderOption(_byte(kind), _byte(length)) if colon else HeaderOption(_byte(kind))
+    number = _byte(kind, "opt")
+    return HeaderOption(number, _byte(length, "length")) if colon else HeaderOption(number)
 
 
-def _byte(word: str) -> int:
+def _byte(word: str, what: str) -> int:
+    """Read a number's lowest byte. libip6t_hbh.c parse_opts_num()."""
     number, rest = kinds.strtoul(word)
-    if rest or not word:
-        raise ValueError(f"{word!r} is not a number")
+    found = kinds.leading_number(word)
+    said = ""
+    if found and found[0] > kinds.U64:
+        said = f"{what} `{word}' specified too big: would overflow"
+    elif rest == word:
+        said = f"{{name}}: no valid digits in {what} `{word}'"
+    elif rest:
+        said = f"{{name}}: error parsing {what} `{word}'"
+    if said:
+        raise RefusedError(f"{word!r} is not a number", said)
     return number & kinds.U8
 
 
@@ -136,11 +150,12 @@ def _options_extension(name: str, kind: int, title: str) -> Extension:
         name,
         (
             Option(f"--{name}-len", kinds.Number(0, kinds.U32), invertible=True,
-                   label="header length", help="the header's length in bytes"),
-            Option(f"--{name}-opts", _OptionList(), label="options",
+                   label="header length", listed="length:{!}{value}",
+                   help="the header's length in bytes"),
+            Option(f"--{name}-opts", _OptionList(), label="options", listed="opts {value}",
                    help="the header's options, in order"),
         ),
-        families=(6,), test=_options_test(name, kind),
+        families=(6,), test=_options_test(name, kind), listed=headed(f" {name}"),
         summary=f"the {title} header of IPv6",
         source=f"net/ipv6/netfilter/ip6t_hbh.c hbh_mt6(); iptables-extensions(8) {name}",
     )  # fmt: skip
@@ -153,6 +168,7 @@ _MH_NAMES = {
     "coti": 2, "home-test": 3, "hot": 3, "careof-test": 4, "cot": 4, "binding-update": 5, "bu": 5,
     "binding-acknowledgement": 6, "ba": 6, "binding-error": 7, "be": 7,
 }  # fmt: skip
+_MH_SHOWN = {number: name for name, number in _MH_NAMES.items() if "-" in name}
 
 
 class _MhType(kinds.NumberRange):
@@ -160,11 +176,22 @@ class _MhType(kinds.NumberRange):
 
     metavar = "type[:type]"
 
+    def __init__(self) -> None:
+        super().__init__(kinds.U8, ordered=True, backwards="Invalid MH type range (min > max)")
+
     def number(self, word: str) -> int:
         for name, number in _MH_NAMES.items():
             if word and name.startswith(word.lower()):
                 return number
-        return super().number(word)
+        try:
+            return super().number(word)
+        except ValueError as error:
+            raise RefusedError(str(error), f"Invalid MH type `{word}'") from None
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        if numeric:
+            return self.save(value)
+        return ":".join(_MH_SHOWN.get(end, str(end)) for end in dict.fromkeys(value))
 
 
 def _test_mh(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -205,6 +232,27 @@ _HEADER_WORDS = {**_HEADERS, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth
                  **{str(number): number for number in _HEADERS.values() if number >= 0}}  # fmt: skip
 
 
+class _Headers(kinds.Choices):
+    """Headers, joined by commas. libip6t_ipv6header.c parse_header(), name_to_proto()."""
+
+    def read(self, word: str, family: int) -> tuple[Any, ...]:
+        parts = [part for part in word.split(",") if part]
+        if not parts:
+            said = "ip6t_ipv6header: cannot parse header names"
+            raise RefusedError("a header is missing", said)
+        for part in parts:
+            if part not in self.words:
+                named = names.protocol_numbers().get(part, part)
+                said = f"unknown header `{named}' specified"
+                raise RefusedError(f"{part!r} is not one of {', '.join(_HEADERS)}", said)
+        return super().read(",".join(parts), family)
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the names, or a byte with a bit for each, the first of the table at the top."""
+        bits = dict(zip(_HEADERS.values(), (1 << bit for bit in range(7, -1, -1)), strict=True))
+        return f"0x{sum(bits[kind] for kind in value):02X}" if numeric else self.save(value)
+
+
 def _present(packet: Packet) -> frozenset[int]:
     """Return the headers that the packet has; -1 is a protocol of its own."""
     found = {kind for kind, _ in packet.extensions}
@@ -229,18 +277,20 @@ FRAG = Extension(
     (
         Option("--fragid", kinds.NumberRange(kinds.U32),
                invertible=True, hidden=Range(0, kinds.U32), label="fragment id",
+               listed="id{s}:{!}{value}",
                help="the datagram's identification, or a range"),
         Option("--fraglen", kinds.Number(0, kinds.U32), invertible=True, label="length",
-               help="read, but never compared by the kernel"),
-        Option("--fragres", kinds.FLAG, label="reserved bits zero",
+               listed="length:{!}{value}", help="read, but never compared by the kernel"),
+        Option("--fragres", kinds.FLAG, label="reserved bits zero", listed="reserved",
                help="the reserved bits are zero"),
-        Option("--fragfirst", kinds.FLAG, label="the first fragment", help="the first fragment"),
-        Option("--fragmore", kinds.FLAG, group="last", label="more fragments",
+        Option("--fragfirst", kinds.FLAG, label="the first fragment", listed="first",
+               help="the first fragment"),
+        Option("--fragmore", kinds.FLAG, group="last", label="more fragments", listed="more",
                help="more fragments follow"),
-        Option("--fraglast", kinds.FLAG, group="last", label="the last fragment",
+        Option("--fraglast", kinds.FLAG, group="last", label="the last fragment", listed="last",
                help="the last fragment"),
     ),
-    families=(6,), test=_test_frag,
+    families=(6,), test=_test_frag, listed=led(" frag"),
     summary="the fragment header of IPv6",
     source="net/ipv6/netfilter/ip6t_frag.c frag_mt6(); iptables-extensions(8) frag",
 )  # fmt: skip
@@ -250,28 +300,32 @@ DST = _options_extension("dst", headers.DEST_OPTIONS, "destination options")
 
 MH = Extension(
     "mh",
-    (Option("--mh-type", _MhType(255, ordered=True), invertible=True, hidden=Range(0, 255),
-            label="mobility type", help="the message's type"),),
+    (Option("--mh-type", _MhType(), invertible=True, hidden=Range(0, kinds.U8),
+            label="mobility type", listed="{!}{value}", help="the message's type"),),
     families=(6,), protocols=("mh",), test=_test_mh, check=ports.needs_protocol("mh", "mh"),
+    listed=headed(" mh"),
     summary="the type of a mobility message",
     source="net/ipv6/netfilter/ip6t_mh.c mh_mt6(); iptables-extensions(8) mh",
 )  # fmt: skip
 
-EUI64 = Extension(
+_EUI64 = Extension(
     "eui64", families=(6,), hooks=("PREROUTING", "INPUT", "FORWARD"), test=_test_eui64,
     summary="the source address is made of the sender's Ethernet address",
     source="net/ipv6/netfilter/ip6t_eui64.c eui64_mt6(); iptables-extensions(8) eui64",
 )  # fmt: skip
+# It has no way to print itself: legacy writes its name then, nft nothing.
+EUI64 = replace(_EUI64, legacy=replace(_EUI64, listed=lambda *_: "eui64 "))
 
 IPV6HEADER = Extension(
     "ipv6header",
     (
-        Option("--header", kinds.Choices(_HEADER_WORDS, "header[,…]"),
-               invertible=True, required=True, label="headers",
+        Option("--header", _Headers(_HEADER_WORDS, "header[,…]"),
+               invertible=True, required=True, label="headers", listed="flags:{!}{value}",
                help="the packet has exactly these headers"),
-        Option("--soft", kinds.FLAG, label="soft", help="it has these headers, and maybe others"),
+        Option("--soft", kinds.FLAG, label="soft", listed="soft",
+               help="it has these headers, and maybe others"),
     ),
-    families=(6,), test=_test_header,
+    families=(6,), test=_test_header, listed=headed(" ipv6header"),
     summary="which extension headers the packet has",
     source="net/ipv6/netfilter/ip6t_ipv6header.c; iptables-extensions(8) ipv6header",
 )  # fmt: skip
