@@ -185,9 +185,10 @@ class FileName(Word):
 
     def read(self, word: str, family: int) -> Any:
         """Return the name; raise ValueError if no file can have it."""
+        found = super().read(word, family)
         if "/" in word or word in ("", ".", ".."):
             raise RefusedError(f"{word!r} cannot be a file's name", kernel=INVALID)
-        return super().read(word, family)
+        return found
 
 
 class Text(Word):

@@ -288,7 +288,7 @@ class Extension:
     the extension as a whole; the answer is *undecided* then, and nothing helps. ``listed`` returns what
     ``iptables -L`` shows (numeric: with -n), from its first blank on, where the options' own ``listed``
     do not say it, and ``listed_in`` the same where it depends on the rule. ``says`` is as in
-    ``Option``, for all options.
+    ``Option``, for all options; ``warns`` returns what iptables says of the options when it has read all.
     """
 
     name: str
@@ -311,6 +311,7 @@ class Extension:
     listed: Callable[[Use, bool], str] | None = None
     listed_in: Callable[[Use, bool, Rule], str] | None = None
     says: Mapping[str, str] = field(default_factory=dict)
+    warns: Callable[[Settings], str] | None = None
     known: bool = True
     legacy: Extension | None = None  # its form under iptables-legacy, where that differs
     by_name: Mapping[str, Option] = field(

@@ -165,25 +165,12 @@ AUDIT = Extension(
 # --- IDLETIMER ---
 
 _LABEL = 27
-
-
-class _Label(kinds.FileName):
-    """The name of a timer, which is a file's under /sys."""
-
-    def read(self, word: str, family: int) -> Any:
-        kinds.Word.read(self, word, family)
-        try:
-            return super().read(word, family)
-        except ValueError as error:
-            raise RefusedError(str(error), kernel=INVALID) from None
-
-
 IDLETIMER = Extension(
     "IDLETIMER",
     (
         Option("--timeout", kinds.TakenNumber(0, kinds.U32, least=1, most=kinds.U32 // 1000),
                required=True, label="timeout", listed="timeout:{value}", help="seconds of silence"),
-        Option("--label", _Label("label", _LABEL), required=True, label="timer",
+        Option("--label", kinds.FileName("label", _LABEL), required=True, label="timer",
                listed="label:{value}", help="the timer's name"),
         Option("--alarm", kinds.FLAG, label="alarm", listed="alarm",
                help="a timer that goes on while the machine sleeps"),

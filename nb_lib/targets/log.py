@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 from nb_lib import headers, kinds
 from nb_lib.effects import Note
 from nb_lib.kinds import IPV4, IPV6
-from nb_lib.options import Action, Context, Extension, Option, RefusedError, Setting, Use, of_two
+from nb_lib.options import (
+    Action,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Settings,
+    Use,
+    of_two,
+)
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -148,6 +158,13 @@ def _list_log(use: Use, numeric: bool) -> str:
     return said + (f' prefix "{prefix}"' if prefix else "")
 
 
+def _warn_nflog(settings: Settings) -> str:
+    if "--nflog-range" not in settings:
+        return ""
+    advice = "please use --nflog-size instead"
+    return f"warn: --nflog-range has never worked and is no longer supported, {advice}\n"
+
+
 def _tidy_nflog(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """``--nflog-range`` never worked, and is not printed."""
     if "--nflog-range" in settings and "--nflog-size" in settings:
@@ -176,10 +193,6 @@ LOG = Extension(
 )  # fmt: skip
 
 
-_RANGE_WARNING = ("warn: --nflog-range has never worked and is no longer supported, "
-                  "please use --nflog-size instead\n")  # fmt: skip
-
-
 def _tidy_nflog_legacy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """iptables-legacy keeps what never worked."""
     _tidy_nflog(dict(settings), family)
@@ -195,14 +208,14 @@ _NFLOG = Extension(
         Option("--nflog-group", kinds.Number(0, 65_535), hidden=0, label="group",
                listed="nflog-group {value}", help="the netlink group that is told"),
         Option("--nflog-range", kinds.Number(0, kinds.U32), hidden=0, label="range",
-               listed="nflog-range {value}", help="no effect", warns=lambda *_: _RANGE_WARNING),
+               listed="nflog-range {value}", help="no effect"),
         Option("--nflog-size", kinds.Number(0, kinds.U32), label="size",
                listed="nflog-size {value}", help="how many bytes of the packet to copy"),
         Option("--nflog-threshold", kinds.Number(0, 65_535), hidden=0, label="threshold",
                listed="nflog-threshold {value}",
                help="how many packets are collected before they are told"),
     ),
-    act=_nflog, tidy=_tidy_nflog,
+    act=_nflog, tidy=_tidy_nflog, warns=_warn_nflog,
     summary="hand a copy to a program in user space, and go on",
     source="net/netfilter/xt_NFLOG.c nflog_tg(); iptables-extensions(8) NFLOG",
 )  # fmt: skip

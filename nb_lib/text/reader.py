@@ -342,6 +342,8 @@ class Reader(Complaints):
         self, extension: Extension, settings: dict[str, Setting], word: Word
     ) -> dict[str, Setting]:
         """Fill in defaults and bring the settings into their normal form."""
+        if extension.warns is not None:
+            self.warnings.append(extension.warns(settings))
         try:
             return normal(extension, settings, self.family)
         except ValueError as error:

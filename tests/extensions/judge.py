@@ -54,7 +54,7 @@ def judge(cases: list[Case]) -> list[Verdict]:
     ]
     verdicts: dict[int, Verdict] = {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-        library = _stand_in(folder) if "stand-in" in numbered else ""
+        library = stand_in(folder) if "stand-in" in numbered else ""
         for part, said in zip(
             parts, pool.map(lambda p: _ask([cases[n] for n in p], library), parts), strict=True
         ):
@@ -62,7 +62,7 @@ def judge(cases: list[Case]) -> list[Verdict]:
     return [verdicts[number] for number in range(len(cases))]
 
 
-def _stand_in(folder: str) -> str:
+def stand_in(folder: str) -> str:
     """Compile the stand-in for the kernel."""
     library = f"{folder}/standin.so"
     source = Path(__file__).with_name("standin.c")
