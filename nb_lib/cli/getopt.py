@@ -2,89 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+OTHER = ""  # stands for the letter of a word that is no option
+Option = tuple[str, str | None]
+NO_BINARY = "-b/--binary option is not implemented\n"
 
 
 def getopt(
     program: str, words: Sequence[str], short: str, long: Mapping[str, str]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the options as (letter, value), and the words that are none.
+) -> Iterator[Option]:
+    """Yield the options as (letter, value) in their order; last, as (OTHER, word), the words that are none.
 
     ``short`` is as in getopt(3); ``long`` maps long names to letters. A letter with ``?`` behind it takes the
     next word if that is no option, as iptables does for -w (iptables/xshared.c xs_has_arg()). Raises
     ValueError with what the C library prints.
     """
-    found: list[tuple[str, str]] = []
     others: list[str] = []
-    at = 0
-    while at < len(words):
-        word = words[at]
-        at += 1
+    left = list(words)
+    while left:
+        word = left.pop(0)
         if word == "--":
-            others += words[at:]
+            others += left
             break
         if word.startswith("--"):
-            letter, value, more = _long(program, word[2:], words[at:], short, long)
-            found.append((letter, value))
-            at += more
+            yield _long(program, word[2:], left, short, long)
         elif word.startswith("-") and len(word) > 1:
-            at += _short(program, word[1:], words[at:], short, found)
+            yield from _short(program, word[1:], left, short)
         else:
             others.append(word)
-    return found, others
+    yield from ((OTHER, word) for word in others)
 
 
-def _takes(short: str, letter: str) -> int:
-    """How many words an option takes: 1, 0, or -1 for one that takes what is no option."""
-    at = short.find(letter)
-    return {":": 1, "?": -1}.get(
-        short[at + 1 : at + 3].rstrip("abcdefghijklmnopqrstuvwxyzVTMW46"), 0
-    )
+def _takes(short: str, letter: str) -> str:
+    """Return ``:`` if a letter takes a value, ``?`` if it takes what is no option, or something else."""
+    at = short.find(letter) + 1
+    return short[at : at + 1]
 
 
-def _word(following: Sequence[str]) -> bool:
+def _word(left: Sequence[str]) -> bool:
     """Tell whether a word follows that is no option."""
-    return bool(following) and following[0][:1] not in ("-", "!")
+    return bool(left) and left[0][:1] not in ("-", "!")
 
 
-def _short(
-    program: str, letters: str, following: Sequence[str], short: str, found: list[tuple[str, str]]
-) -> int:
-    """Read the letters of one word; return how many of the following words they took."""
+def _short(program: str, letters: str, left: list[str], short: str) -> Iterator[Option]:
+    """Yield the letters of one word; values are taken from the rest of it, or from the words behind."""
     for at, letter in enumerate(letters, 1):
         if letter not in short or letter in ":?":
             raise ValueError(f"{program}: invalid option -- '{letter}'")
-        takes = _takes(short, letter)
-        if not takes or (takes < 0 and (letters[at:] or not _word(following))):
-            found.append((letter, ""))
-            continue
-        if letters[at:]:
-            found.append((letter, letters[at:]))
-            return 0
-        if not following:
-            raise ValueError(f"{program}: option requires an argument -- '{letter}'")
-        found.append((letter, following[0]))
-        return 1
-    return 0
+        takes, rest = _takes(short, letter), letters[at:]
+        if takes == ":":
+            if not rest and not left:
+                raise ValueError(f"{program}: option requires an argument -- '{letter}'")
+            yield letter, rest or left.pop(0)
+            return
+        yield letter, left.pop(0) if takes == "?" and not rest and _word(left) else None
 
 
-def _long(
-    program: str, word: str, following: Sequence[str], short: str, long: Mapping[str, str]
-) -> tuple[str, str, int]:
-    """Read a long option, perhaps cut short; return its letter, its value, and how many words that took."""
+def _long(program: str, word: str, left: list[str], short: str, long: Mapping[str, str]) -> Option:
+    """Read a long option, perhaps cut short."""
     name, equals, value = word.partition("=")
     near = [name] if name in long else [full for full in long if full.startswith(name)]
-    if len({long[full] for full in near}) != 1:
-        if not near:
-            raise ValueError(f"{program}: unrecognized option '--{word}'")
+    if not near:
+        raise ValueError(f"{program}: unrecognized option '--{word}'")
+    if len({long[full] for full in near}) > 1:
         listed = "".join(f" '--{full}'" for full in near)
         raise ValueError(f"{program}: option '--{word}' is ambiguous; possibilities:{listed}")
-    letter, full = long[near[0]], near[0]
+    full, letter = near[0], long[near[0]]
     takes = _takes(short, letter)
-    if equals and not takes:
+    if equals and takes not in tuple(":?"):
         raise ValueError(f"{program}: option '--{full}' doesn't allow an argument")
-    if equals or not takes or (takes < 0 and not _word(following)):
-        return letter, value, 0
-    if not following:
+    if equals:
+        return letter, value
+    if takes == ":" and not left:
         raise ValueError(f"{program}: option '--{full}' requires an argument")
-    return letter, following[0], 1
+    return letter, left.pop(0) if takes == ":" or (takes == "?" and _word(left)) else None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nb_lib.kinds import IPV6
+from nb_lib.kinds import IPV6, octets
 
 VERSION = "1.8.9"
+MAX_TABLE = 32  # XT_TABLE_MAXNAMELEN
 LABELS = {"nft": "nf_tables", "legacy": "legacy"}
 
 
@@ -20,6 +21,7 @@ class Exit(Exception):  # noqa: N818 - a command's end, not an error of ours
     def __init__(self, stdout: str, stderr: str, status: int, hint: str = "") -> None:
         super().__init__(stderr)
         self.stdout, self.stderr, self.status, self.hint = stdout, stderr, status, hint
+        self.written: dict[str, str] = {}  # files that were opened all the same
 
 
 class Personality(NamedTuple):
@@ -72,6 +74,12 @@ class Personality(NamedTuple):
         """What the program says of a failed command in the words of the error's number."""
         more = " Run `dmesg' for more information." if said in _OF_EINVAL else ""
         return Exit("", f"{self.base}: {said}.{more}\n", 1)
+
+    def no_table(self, name: str) -> str:
+        """What the kernel says of a table that there is not; its name may be no name at all."""
+        if len(octets(name)) >= MAX_TABLE:
+            return "Module is wrong version"
+        return "Table does not exist (do you need to insmod?)"
 
     def refused(self, operation: str, reason: str, what: str) -> Exit:
         """What it says if the kernel refuses: ``RULE_APPEND``, ``Invalid argument``, ``rule in chain c``."""

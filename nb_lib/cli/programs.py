@@ -111,7 +111,7 @@ def _input(words: Sequence[str]) -> str:
             return _read(named[0])
         except OSError:
             return ""
-    nothing = asked.status or asked.stdout or asked.stderr
+    nothing = asked.status or asked.stdout or "Usage: " in asked.stderr
     return "" if nothing else sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nb_lib.cli.arguments import Arguments, Finished, Request
 from nb_lib.cli.commands import perform
-from nb_lib.cli.getopt import getopt
+from nb_lib.cli.getopt import NO_BINARY, OTHER, getopt
 from nb_lib.cli.kernel import VERDICTS
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.cli.state import State, Work
@@ -37,6 +37,9 @@ _HELP_LONG = {
     "legacy": "--wait=<seconds>|--table=<TABLE> ]|--modprobe=<command> ]",
 }
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\]", re.ASCII)
+
+
+MAX_INTERVAL = 999_999  # microseconds
 
 
 class Options(NamedTuple):
@@ -66,7 +69,8 @@ def restore(
     try:
         text = read(options.file)
     except OSError as error:
-        raise Exit("", f"Can't open {options.file}: {error.strerror}\n", 1) from None
+        said = f"{options.warning}Can't open {options.file}: {error.strerror}\n"
+        raise Exit("", said, 1) from None
     restoring = _Restoring(state, who, options)
     restoring.warned.append(options.warning)
     try:
@@ -79,38 +83,70 @@ def restore(
 
 def _options(program: str, given: Sequence[str], who: Personality) -> Options:
     """Read the options. Raise Exit for wrong ones, and for those that only print."""
-    short = "bcvVthnT:M:w?W?" + ("46" if who.nft else "")
     long = _LONG | ({"ipv4": "4", "ipv6": "6"} if who.nft else {})
+    seen: set[str] = set()
+    files: list[str] = []
+    table = said = ""
     try:
-        options, others = getopt(program, given, short, long)
+        for letter, value in getopt(program, given, "bcvVthnT:M:w?W?", long):
+            said += _spoken(letter, value, who, said)
+            if letter == "T":
+                table = value or ""
+            elif letter == OTHER:
+                files.append(value or "")
+            seen.add(letter)
     except ValueError as error:
-        raise Exit("", f"{error}\nTry `{who.program} -h' for more information.\n", 1) from None
-    for letter, _ in options:
-        if letter == "V":
-            raise Exit(f"{who.version}\n", "", 0)
-        if letter == "h":
-            raise Exit("", _help(who), 0)
-    warning = "" if who.nft else _waiting(options, who)
-    if len(others) > 1:
-        raise Exit("", "Unknown arguments found on commandline\n", 1)
-    seen = {letter for letter, _ in options}
-    table = next((value for letter, value in reversed(options) if letter == "T"), "")
-    return Options(
-        "c" in seen, "v" in seen, "t" in seen, "n" not in seen, table, "".join(others), warning
-    )
+        raise Exit("", f"{said}{error}\n{_try_help(who)}", 1) from None
+    if len(files) > 1:
+        raise Exit("", f"{said}Unknown arguments found on commandline\n", 1)
+    if "W" in seen and "w" not in seen and not who.nft:
+        raise Exit("", f"{said}Option --wait-interval requires option --wait\n", 1)
+    if files == [""]:
+        raise Exit("", f"{said}Can't open : No such file or directory\n", 1)
+    flags = ("c" in seen, "v" in seen, "t" in seen, "n" not in seen)
+    return Options(*flags, table, "".join(files), said)
 
 
-def _waiting(options: Sequence[tuple[str, str]], who: Personality) -> str:
-    """Return what legacy says of ``-w`` and ``-W``, which iptables-nft ignores. Raise Exit."""
-    if any(letter == "w" and value and not value[0].isdigit() for letter, value in options):
-        end = who.usage("wait seconds not numeric")
-        said = end.stderr.replace("\nTry", "\nError occurred at line: 0\nTry")
-        raise Exit("", said, end.status)
-    letters = [letter for letter, _ in options]
-    warning = "Ignoring deprecated --wait-interval option.\n" * letters.count("W")
-    if warning and "w" not in letters:
-        raise Exit("", f"{warning}Option --wait-interval requires option --wait\n", 1)
-    return warning
+def _spoken(letter: str, value: str | None, who: Personality, said: str) -> str:
+    """Return what is said of an option on stderr, ``said`` being there already. Raise Exit."""
+    match letter:
+        case "b":
+            return NO_BINARY
+        case "h":
+            raise Exit("", said + _help(who), 0)
+        case "V":
+            raise Exit(f"{who.version}\n", said, 0)
+        case "4" | "6":  # known as a word, and never expected
+            raise Exit("", said + _try_help(who), 1)
+        case "w" | "W" if not who.nft:
+            return _waiting(letter, value, who, said)
+    return ""
+
+
+def _try_help(who: Personality) -> str:
+    return f"Try `{who.program} -h' for more information.\n"
+
+
+def _waiting(letter: str, value: str | None, who: Personality, said: str) -> str:
+    """Return what legacy says of ``-w`` and ``-W``, which iptables-nft ignores. Raise Exit.
+
+    iptables/xshared.c parse_wait_time(), parse_wait_interval(): sscanf(3) reads no more than it can.
+    """
+    number = re.match(r"\s*[+-]?(\d+)", value or "", re.ASCII)
+    wrong = ""
+    if letter == "w" and value is not None and not number:
+        wrong = "wait seconds not numeric"
+    elif letter == "W" and value is None:
+        wrong = "wait interval value required"
+    elif letter == "W" and not number:
+        wrong = "wait interval not numeric"
+    elif letter == "W" and number and int(number[1]) > MAX_INTERVAL:
+        wrong = f"too long usec wait {int(number[1])} > {MAX_INTERVAL} usec"
+    if wrong:
+        end = who.usage(wrong)
+        place = "\nError occurred at line: 0\nTry"
+        raise Exit("", said + end.stderr.replace("\nTry", place), end.status)
+    return "Ignoring deprecated --wait-interval option.\n" if letter == "W" else ""
 
 
 def _help(who: Personality) -> str:

@@ -20,14 +20,12 @@ from nb_lib.cli.save import save
 from nb_lib.cli.state import Place, State, Work
 from nb_lib.cli.told import told
 from nb_lib.hooks import builtin
-from nb_lib.kinds import IPV4, IPV6, octets
+from nb_lib.kinds import IPV4, IPV6
 from nb_lib.rules import Ruleset
 from nb_lib.text.lexer import Word
 
 if TYPE_CHECKING:
     from nb_lib.engine import Host
-
-_LONGEST_TABLE = 31  # XT_TABLE_MAXNAMELEN less the final zero
 
 
 class Result(NamedTuple):
@@ -96,15 +94,14 @@ def run(
 
     try:
         if action == "save":
-            after, text, file = save(state, program, words[1:], who, now)
-            written = {file: text} if file else {}
-            done = Result(after, "" if file else text, _of_legacy(state, who), written=written)
+            after, text, warning, files = save(state, program, words[1:], who, now)
+            done = Result(after, text, _of_legacy(state, who) + warning, written=files)
         elif action == "restore":
             done = Result(*restore(state, program, words[1:], who, source))
         else:
             done = _command(state, words[1:], who)
     except Exit as end:
-        done = Result(state, end.stdout, end.stderr, end.status, end.hint)
+        done = Result(state, end.stdout, end.stderr, end.status, end.hint, end.written)
     return done._replace(place=(who.family, who.backend))
 
 
@@ -153,7 +150,4 @@ def _of_legacy(state: State, who: Personality) -> str:
 def _no_table(name: str, who: Personality) -> Exit:
     if who.nft:
         return who.outdated(f"table '{name}' does not exist")
-    why = "Table does not exist (do you need to insmod?)"
-    if len(octets(name)) > _LONGEST_TABLE:
-        why = "Module is wrong version"
-    return who.outdated(f"can't initialize {who.base} table `{name}': {why}")
+    return who.outdated(f"can't initialize {who.base} table `{name}': {who.no_table(name)}")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from nb_lib.cli.getopt import getopt
+from nb_lib.cli.getopt import NO_BINARY, OTHER, getopt
 from nb_lib.cli.personality import VERSION, Exit, Personality
 from nb_lib.cli.state import State, Work
 from nb_lib.hooks import NFT_TABLE_ORDER, builtin
-from nb_lib.rules import Table
 from nb_lib.text.save import table_text
 
 _LONG = {
@@ -20,52 +20,88 @@ _LONG = {
 }  # fmt: skip
 
 
+@dataclass
+class _Options:
+    """What was asked of a save; ``files`` were opened one after the other, the last is written to."""
+
+    counters: bool = False
+    table: str | None = None
+    files: list[str] = field(default_factory=list)
+    warning: str = ""
+
+
 def save(
     state: State, program: str, words: Sequence[str], who: Personality, now: float
-) -> tuple[State, str, str]:
-    """Return the state, the text of the dump, and the file that it goes to (empty: standard output).
+) -> tuple[State, str, str, dict[str, str]]:
+    """Return the state afterwards, what is printed on both channels, and the files that were written.
 
-    A legacy table is made when it is named. Raises Exit for wrong words.
+    ``iptables-legacy-save -t`` makes the table that it prints. Raises Exit for wrong words.
     """
-    short = "bcdt:M:f:V" + ("46" if who.nft else "")
-    long = _LONG | ({"ipv4": "4", "ipv6": "6"} if who.nft else {})
+    options = _options(program, words, who)
+    written = dict.fromkeys(options.files, "")
+    if options.table is not None:
+        if options.table not in builtin(who.family, who.backend):
+            end = _no_table(options.table, who)
+            end.stderr, end.written = options.warning + end.stderr, written
+            raise end
+        state = state if who.nft else Work(state, who, options.table).state()
+    text = dump(state, who, table=options.table or "", counters=options.counters, now=now)
+    if options.files:
+        written[options.files[-1]] = text
+    return state, "" if written else text, options.warning, written
+
+
+def _options(program: str, words: Sequence[str], who: Personality) -> _Options:
+    """Read the options. Raise Exit for wrong ones, and for ``-V``."""
+    found = _Options()
     try:
-        options, others = getopt(program, words, short, long)
+        for letter, value in getopt(program, words, "bcdt:M:f:V", _LONG):
+            match letter:
+                case "b":
+                    found.warning += NO_BINARY
+                case "c":
+                    found.counters = True
+                case "t":
+                    found.table = value
+                case "f":
+                    found.files.append(_opened(value or "", found.warning))
+                case "V":
+                    raise Exit(f"{who.version}\n", found.warning, 0)
+                case _ if letter == OTHER:
+                    said = "Unknown arguments found on commandline\n"
+                    raise Exit("", found.warning + said, 1)
     except ValueError as error:
         manual = f"Look at manual page `{who.program}.8' for more information.\n"
-        raise Exit("", f"{error}\n{manual}", 1) from None
-    counters, table, file = False, None, ""
-    for letter, value in options:
-        if letter == "V":
-            raise Exit(f"{who.version}\n", "", 0)
-        counters |= letter == "c"
-        table = value if letter == "t" else table
-        file = value if letter == "f" else file
-    if others:
-        raise Exit("", "Unknown arguments found on commandline\n", 1)
-    if table is not None:
-        if table not in builtin(who.family, who.backend):
-            raise _no_table(table, who)
-        work = Work(state, who, table)
-        state = work.state()
-        return state, _dump([work.table], who, counters=counters, now=now), file
+        raise Exit("", f"{found.warning}{error}\n{manual}", 1) from None
+    return found
+
+
+def _opened(name: str, warning: str) -> str:
+    """Return the name of a file, which is empty now; only a name that is empty itself is known to fail."""
+    if not name:
+        said = "Failed to open file, error: No such file or directory\n"
+        raise Exit("", warning + said, 1)
+    return name
+
+
+def dump(
+    state: State, who: Personality, *, table: str = "", counters: bool = False, now: float = 0.0
+) -> str:
+    """Return what iptables-save prints, or the same of one table, which need not be there."""
     ruleset = state.ruleset(who.family, who.backend)
     order = NFT_TABLE_ORDER if who.nft else tuple(ruleset.tables)
-    tables = [ruleset[name] for name in order if name in ruleset]
-    return state, _dump(tables, who, counters=counters, now=now), file
-
-
-def _dump(tables: list[Table], who: Personality, *, counters: bool, now: float) -> str:
-    """Return what iptables-save prints of some tables."""
+    names = (table,) if table else tuple(name for name in order if name in ruleset)
     date = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(now))
-    label = " (nf_tables)" if who.nft else ""
-    head = f"# Generated by {who.program} v{VERSION}{label} on {date}\n"
-    texts = [table_text(table, counters=counters, family=who.family) for table in tables]
-    return "".join(f"{head}{text}# Completed on {date}\n" for text in texts)
+    label = "" if not who.nft else " (nf_tables)"
+    parts = []
+    for name in names:
+        text = table_text(Work(state, who, name).table, counters=counters, family=who.family)
+        head = f"# Generated by {who.program} v{VERSION}{label} on {date}\n"
+        parts.append(f"{head}{text}# Completed on {date}\n")
+    return "".join(parts)
 
 
 def _no_table(table: str, who: Personality) -> Exit:
     if who.nft:
         return Exit("", f"Table `{table}' does not exist\n", 1)
-    said = "Cannot initialize: Table does not exist (do you need to insmod?)"
-    return who.trouble(said)
+    return who.trouble(f"Cannot initialize: {who.no_table(table)}")

@@ -154,7 +154,7 @@ def test_a_save_may_feed_a_restore(bench):
 def test_a_restore_reads_a_file_or_its_input_and_not_both(bench, tmp_path):
     dump = b"*filter\n-A INPUT -j DROP\nCOMMIT\n"
     (tmp_path / "dump").write_bytes(dump)
-    process = bench.start(f"iptables-restore -h; iptables-restore {tmp_path}/dump; cat")
+    process = bench.start(f"iptables-restore -h 2>&1; iptables-restore {tmp_path}/dump; cat")
     out, said = process.communicate(b"left", timeout=20)
     assert out[-4:] == b"left"
     assert said.startswith(b"Usage: iptables-restore [-c]")  # help goes to stderr
