@@ -66,6 +66,7 @@ SAYINGS = {
     "group": '{name}: option "{option}" cannot be used together with "{other}".\n',
     "also": '{name}: option "{option}" also requires "{other}".\n',
     "missing": '{name}: option "{option}" must be specified\n',
+    "two": "{option} requires two args.",
     "value": "",
 }
 

@@ -177,6 +177,7 @@ SCTP = Extension(
     (
         *port_options(ports.PortRange("sctp")),
         Option("--chunk-types", _ChunkKind(), invertible=True, label="chunks", listed="{! }{value}",
+               says={"two": "{option} requires two args"},
                help="all, any or only the named chunks are in the packet"),
     ),
     protocols=("sctp",), test=_test, check=ports.needs_protocol("sctp", "sctp"),

@@ -285,7 +285,7 @@ class Reader(Complaints):
     ) -> None:
         """Read an option's value, the ``!`` before it considered."""
         inverted = self.inverted is not None
-        taken = self.values(option, word)
+        taken = self.values(extension, option, word)
         if option.name in settings and not option.repeats and not option.divides:
             reason = f"multiple {word.text} options are not allowed"
             raise self.refusal(reason, word, extension, option, "twice")
@@ -323,13 +323,18 @@ class Reader(Complaints):
             self.refused = self.refused or found
             return UNREAD
 
-    def values(self, option: Option, word: Word) -> list[Word]:
+    def values(self, extension: Extension, option: Option, word: Word) -> list[Word]:
         """Take the words of an option's value."""
         arity = option.kind.arity
         if arity < 0:  # it may be missing
             here = self.words[self.at].text[:1] if self.at < len(self.words) else "-"
             arity = int(here not in ("-", "!"))
-        return [self.value(word) for _ in range(arity)]
+        taken = [self.value(word)] if arity else []
+        while len(taken) < arity:
+            if self.at >= len(self.words) or self.words[self.at].text[:1] in ("-", "!"):
+                raise self.refusal(f"{option.name} needs two words", word, extension, option, "two")
+            taken.append(self.value(word))
+        return taken
 
     @staticmethod
     def divide(settings: dict[str, Setting], option: Option) -> None:

@@ -70,6 +70,18 @@ def test_other_destinations_are_not(family: int, to: str, said: str) -> None:
     assert saved(f"-p tcp -j DNAT --to-destination {to}", family=family) == ("", said)
 
 
+@pytest.mark.parametrize(("rule", "said"), [
+    ("-j SET --add-set s4 -m tcp", "--add-set requires two args."),
+    ("-j SET --add-set s4", "--add-set requires two args."),
+    ("-m set --match-set s4 ! -j ACCEPT", "--match-set requires two args."),
+    ("-p tcp --tcp-flags SYN -j ACCEPT", "--tcp-flags requires two args."),
+    ("-p sctp --chunk-types any -j ACCEPT", "--chunk-types requires two args"),
+    ("-j SET --add-set", 'option "--add-set" requires an argument'),
+])  # fmt: skip
+def test_the_second_word_of_two_may_be_missing(rule: str, said: str) -> None:
+    assert saved(rule) == ("", said)
+
+
 def rare() -> list[Case]:
     """Return the recorded rules of targets that few kernels have, a third unless all is asked for."""
     found = [case for case in recorded() if case.backend == "stand-in"
