@@ -4,6 +4,7 @@ NbError
 ├── RulesetError        a dump or a command that iptables would refuse, or that cannot be read
 ├── PacketError         bytes or arguments that are not a packet
 ├── HostError           addresses, routes, sets or settings that make no host
+├── ObjectError         a Kubernetes object that the API server would refuse
 └── LimitError          an input larger or deeper than nb_lib is willing to follow
 
 Mistakes of a reader raise one of these; mistakes of ours are assertions.
@@ -89,6 +90,17 @@ class PacketError(NbError):
 
 class HostError(NbError):
     """Addresses, routes, sets or settings that do not make a host."""
+
+
+class ObjectError(NbError):
+    """A Kubernetes object that the API server would refuse.
+
+    ``what`` names the object (``Service prod/web``), ``path`` the field (``spec.ports[0].port``).
+    """
+
+    def __init__(self, reason: str, *, what: str, path: str) -> None:
+        self.reason, self.what, self.path = reason, what, path
+        super().__init__(": ".join(filter(None, (what, path, reason))))
 
 
 class LimitError(NbError):
