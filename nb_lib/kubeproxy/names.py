@@ -55,12 +55,12 @@ def endpoint_hash(name: PortName, target: Target) -> str:
 
 
 def nft_service(kind: str, name: PortName) -> str:
-    """Return a chain of nftables mode: ``service-PFISGYVC-default/web/tcp/``, external, firewall …"""
+    """Return a chain of nftables mode: ``service-PFISGYVC-default/web/tcp/``."""
     return _nft(kind, _base(name))
 
 
 def nft_endpoint(name: PortName, target: Target, kind: str = "endpoint") -> str:
-    """Return an endpoint's chain, or its affinity set: ``endpoint-SPXZLT43-default/web/tcp/__10.0.0.1/80``."""
+    """Return an endpoint's chain or affinity set: ``endpoint-SPXZLT43-default/web/tcp/__10.0.0.1/80``."""
     address = str(target.address).replace(":", ".")
     return _nft(kind, f"{_base(name)}__{address}/{target.port}")
 
