@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import addresses, kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -29,8 +39,8 @@ class _RangeKind(kinds.Word):
 
     def read(self, word: str, family: int) -> AddressRange:
         low, dash, high = word.partition("-")
-        first = addresses.read_dotted(low, family)
-        last = addresses.read_dotted(high, family) if dash else first
+        first = _end(low, family)
+        last = _end(high, family) if dash else first
         return AddressRange(first, last)
 
     def save(self, value: Any) -> str:
@@ -40,6 +50,22 @@ class _RangeKind(kinds.Word):
         return (
             self.save(value) if isinstance(value, AddressRange) else addresses.write_address(value)
         )
+
+
+def _end(word: str, family: int) -> Address:
+    try:
+        return addresses.read_dotted(word, family)
+    except ValueError as error:
+        said = f'{{name}}: Bad value for "{{option}}" option: "{word}"'
+        raise RefusedError(str(error), said) from None
+
+
+def _reversed(setting: Setting, _word: str, _family: int) -> str:
+    """Return what iptables says of a range from the greater to the smaller: iprange_parse_range()."""
+    low, high = map(addresses.write_address, setting.value)
+    if int(setting.value.low) <= int(setting.value.high):
+        return ""
+    return f"xt_iprange: range {low}-{high} is reversed and will never match\n"
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -54,7 +80,8 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
 
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--src-range", "--dst-range")
+    said = "iprange match: You must specify `--src-range' or `--dst-range'"
+    kinds.one_of(settings, "--src-range", "--dst-range", said=said)
     return settings
 
 
@@ -62,8 +89,10 @@ IPRANGE = Extension(
     "iprange",
     (
         Option("--src-range", _RangeKind(), invertible=True, label="source",
+               listed="source IP range {! }{value}", warns=_reversed,
                help="the source lies in this range"),
         Option("--dst-range", _RangeKind(), invertible=True, label="destination",
+               listed="destination IP range {! }{value}", warns=_reversed,
                help="the destination lies in this range"),
     ),
     test=_test, tidy=_tidy,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib import headers, kinds, ports
 from nb_lib.kinds import Range
+from nb_lib.listed import headed, led, part_listed
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Test, Use, miss
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _test_ah6(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
+_SHOWN = "spi{s}:{!}{value}"
 _SPI = kinds.NumberRange(kinds.U32, metavar="spi[:spi]")
 
 
@@ -74,13 +76,23 @@ def _spi(name: str) -> Option:
         invertible=True,
         hidden=_EVERY,
         label="SPI",
+        listed=_SHOWN,
         help="the security parameters index, or a range",
     )
+
+
+def _list_ah6(use: Use, numeric: bool) -> str:
+    """Return the index and the length without a blank between them. libip6t_ah.c ah_print()."""
+    index, length, reserved = (
+        part_listed(use, option, numeric) for option in use.extension.options
+    )
+    return f" ah {index}{length}" + (f" {reserved}" if reserved else "")
 
 
 AH = Extension(
     "ah", (_spi("--ahspi"),), families=(4,), protocols=("ah",),
     test=_header_test("--ahspi", headers.AH, 4, 4, 12), check=ports.needs_protocol("ah", "ah"),
+    listed=led(" ah"),
     summary="the index of an authentication header",
     source="net/ipv4/netfilter/ipt_ah.c ah_mt(); iptables-extensions(8) ah",
 )  # fmt: skip
@@ -90,11 +102,12 @@ AH6 = Extension(
     (
         _spi("--ahspi"),
         Option("--ahlen", kinds.Number(0, kinds.U32), invertible=True, hidden=0,
-               label="header length", help="the header's length in bytes"),
-        Option("--ahres", kinds.FLAG, label="reserved field zero",
+               label="header length", listed="length:{!}{value}",
+               help="the header's length in bytes"),
+        Option("--ahres", kinds.FLAG, label="reserved field zero", listed="reserved",
                help="the reserved field is zero"),
     ),
-    families=(6,), test=_test_ah6,
+    families=(6,), test=_test_ah6, listed=_list_ah6,
     summary="the authentication header of IPv6",
     source="net/ipv6/netfilter/ip6t_ah.c ah_mt6(); iptables-extensions(8) ah",
 )  # fmt: skip
@@ -102,16 +115,22 @@ AH6 = Extension(
 ESP = Extension(
     "esp", (_spi("--espspi"),), protocols=("esp",),
     test=_header_test("--espspi", headers.ESP, 0, 4, 8), check=ports.needs_protocol("esp", "esp"),
+    listed=headed(" esp"),
     summary="the index of encapsulated security payload",
     source="net/netfilter/xt_esp.c esp_mt(); iptables-extensions(8) esp",
 )  # fmt: skip
 
 IPCOMP = Extension(
     "ipcomp",
-    (Option("--ipcompspi", _SPI, invertible=True, default=Range(0, 0), hidden=_EVERY, label="CPI",
-            help="the compression parameters index, or a range"),),
+    (
+        Option("--ipcompspi", _SPI, invertible=True, default=Range(0, 0), hidden=_EVERY, label="CPI",
+               listed=_SHOWN,
+               help="the compression parameters index, or a range"),
+        Option("--compres", kinds.FLAG, label="reserved field zero", listed="reserved",
+               help="read, but never compared by the kernel"),
+    ),
     protocols=("ipcomp",), test=_header_test("--ipcompspi", _IPCOMP, 2, 2, 4),
-    check=ports.needs_protocol("ipcomp", "ipcomp"),
+    check=ports.needs_protocol("ipcomp", "ipcomp"), listed=led(" comp"),
     summary="the index of IP payload compression",
     source="net/netfilter/xt_ipcomp.c comp_mt(); iptables-extensions(8) ipcomp",
 )  # fmt: skip

@@ -94,29 +94,46 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
 
 
 _COUNT = kinds.Number(0, kinds.U64)
+_NO_SET = {
+    "missing": "You must specify `--match-set' with proper arguments",
+    "twice": "--match-set can be specified only once",
+}
+
+
+def _counter(name: str, what: str, explained: str) -> Option:
+    """Return an option that compares a counter of the element."""
+    counter = name[2:-3]
+    only = f"only one of the --{counter}-[eq|lt|gt] is allowed"
+    return Option(
+        name, _COUNT, invertible=name.endswith("eq"), group=counter, label=what,
+        listed=f"{{! }}{name[2:]} {{value}}",
+        says={"value": "Cannot parse {word} as a counter value", "twice": only, "group": only,
+              "inverted": "{option} option cannot be inverted"},
+        help=explained,
+    )  # fmt: skip
+
+
 SET = Extension(
     "set",
     (
         Option("--match-set", SetKind(), invertible=True, required=True, label="in the set",
+               listed="{! }match-set {value}", says=_NO_SET,
                help="the packet's fields are a member of the set"),
-        Option("--return-nomatch", kinds.FLAG, label="nomatch",
+        Option("--return-nomatch", kinds.FLAG, repeats=True, label="nomatch", listed="return-nomatch",
+               says={"inverted": "{option} flag cannot be inverted"},
                help="match an element that says nomatch"),
-        Option("--update-counters", kinds.FLAG, invertible=True,
-               label="counters", help="count the match at the element"),
-        Option("--update-subcounters", kinds.FLAG, invertible=True,
-               label="subcounters", help="count in a list's members"),
-        Option("--packets-eq", _COUNT, invertible=True, group="packets", label="packets",
-               help="the element's packet counter"),
-        Option("--packets-lt", _COUNT, group="packets", label="packets below",
-               help="the element's packet counter is less"),
-        Option("--packets-gt", _COUNT, group="packets", label="packets above",
-               help="the element's packet counter is more"),
-        Option("--bytes-eq", _COUNT, invertible=True, group="bytes", label="bytes",
-               help="the element's byte counter"),
-        Option("--bytes-lt", _COUNT, group="bytes", label="bytes below",
-               help="the element's byte counter is less"),
-        Option("--bytes-gt", _COUNT, group="bytes", label="bytes above",
-               help="the element's byte counter is more"),
+        Option("--update-counters", kinds.FLAG, invertible=True, repeats=True,
+               label="counters", listed="{! }update-counters",
+               help="count the match at the element"),
+        Option("--update-subcounters", kinds.FLAG, invertible=True, repeats=True,
+               label="subcounters", listed="{! }update-subcounters",
+               help="count in a list's members"),
+        _counter("--packets-eq", "packets", "the element's packet counter"),
+        _counter("--packets-lt", "packets below", "the element's packet counter is less"),
+        _counter("--packets-gt", "packets above", "the element's packet counter is more"),
+        _counter("--bytes-eq", "bytes", "the element's byte counter"),
+        _counter("--bytes-lt", "bytes below", "the element's byte counter is less"),
+        _counter("--bytes-gt", "bytes above", "the element's byte counter is more"),
     ),
     test=_test, tidy=_tidy,
     summary="the packet's address, port … is a member of an ipset",
