@@ -215,6 +215,9 @@ class Context(Protocol):
     def reverse_route(self, packet: Packet) -> str | None:
         """Return the interface by which the host would answer the packet's source."""
 
+    def path_mtu(self, packet: Packet) -> int | None:
+        """Return the least MTU on the packet's way and on the way back to its source."""
+
     def fact(self, name: str) -> Any:
         """Return a fact about the packet that no header holds (``uid``, ``cgroup`` …)."""
 

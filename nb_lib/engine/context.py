@@ -14,12 +14,13 @@ from nb_lib import effects
 from nb_lib.connection import Address, Connection, Tracked, Tuple
 from nb_lib.engine import nat
 from nb_lib.engine.conntrack import UNTRACKED
+from nb_lib.engine.routing import LOOPBACK_MTU
 from nb_lib.engine.sets import change_member, contains
 from nb_lib.errors import RulesetError
 from nb_lib.frame import BROADCAST, is_group
 from nb_lib.frozen import changed
 from nb_lib.packet import Packet
-from nb_lib.trace import Chance, Event, Noted, Place, Rewritten
+from nb_lib.trace import Chance, Event, Noted, Place, Rewritten, Route
 
 if TYPE_CHECKING:
     from nb_lib.engine.chance import Chooser
@@ -43,7 +44,7 @@ class Meeting:
         self.part = 0
         self.depth = 0
         self.packet: Packet | None = None
-        self.next_hop: Address | None = None
+        self.route: Route | None = None  # by which the packet goes on, once that is known
         self.events: list[Event] = []
         self.own_mac = ""  # the bridge's, while a frame passes its chains
         self.messages: list[Packet] = []  # what a target wants to be sent at once
@@ -53,6 +54,11 @@ class Meeting:
     def place(self) -> Place:
         """Where the packet is: the rule that is being tried."""
         return Place(self.table, self.chain, self.number)
+
+    @property
+    def next_hop(self) -> Address | None:
+        """The gateway that the packet goes to, None if it goes to its destination at once."""
+        return self.route.via if self.route else None
 
     @property
     def now(self) -> float:
@@ -78,6 +84,13 @@ class Meeting:
             return "lo"
         entry = self.routing.lookup(packet.src, packet.mark)
         return entry.device if entry is not None else None
+
+    def path_mtu(self, packet: Packet) -> int | None:
+        """Return the least MTU of the packet's way out and of the way back; the fact ``mtu`` is a wire's."""
+        if self.route and self.route.interface == "lo" and self.reverse_route(packet) == "lo":
+            return LOOPBACK_MTU[packet.family]
+        given: int | None = self.fact("mtu")
+        return given
 
     def fact(self, name: str) -> Any:
         """Return a fact that no header holds: given with the packet, or with the host."""

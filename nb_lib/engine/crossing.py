@@ -57,6 +57,10 @@ class Crossing:
         self.packet = packet
         self.meeting.packet = packet
 
+    def take(self, route: Route) -> None:
+        """Go by a route from here on."""
+        self.route = self.meeting.route = route
+
     def copied(self, _wish: Copy, _packet: Packet) -> Event | None:
         """Send a copy of the packet; a crossing alone has no way to send it."""
         return None
@@ -204,7 +208,7 @@ class Crossing:
         route = self.routing.output(packet.src, packet.dst, packet.mark)
         if isinstance(route, Refused):
             return route
-        self.route = route
+        self.take(route)
         if route.interface != before.out_iface or packet.dst != before.dst:
             yield Routed(self.packet, route, again=True)
         return None

@@ -18,12 +18,12 @@ from dataclasses import replace
 
 from nb_lib.connection import Address, Tracked
 from nb_lib.effects import Copy
-from nb_lib.engine import arrival, reject, sockets
+from nb_lib.engine import arrival, reject, sockets, tcp
 from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.crossing import Crossing
 from nb_lib.engine.fragment import cut, too_big
-from nb_lib.engine.routing import Refused
+from nb_lib.engine.routing import LOOPBACK_MTU, Refused
 from nb_lib.engine.walk import Ending
 from nb_lib.errors import LimitError
 from nb_lib.frozen import changed
@@ -45,7 +45,6 @@ from nb_lib.trace import (
 _FRAMES = {"BROADCAST": "BROADCAST", "MULTICAST": "MULTICAST"}
 _NOBODY = "00:00:00:00:00:00"  # the Ethernet addresses of loopback's frames
 MAX_COPIES = 32  # of a copy of a copy …; each costs a hop, so the kernel may make 255
-_LOOPBACK_MTU = 65_536
 _STACK = "the host's own stack"
 Events = Generator[Event, None, "Fate | None"]
 
@@ -173,7 +172,7 @@ class Path(Crossing):
         refused = refused or self._too_big(packet)
         if refused:
             return (yield from self._lose(refused, PREROUTING))
-        self.meeting.next_hop = route.via
+        self.take(route)
         before = packet
         self.set(packet.change(ttl=packet.ttl - 1, out_iface=route.interface))
         yield Rewritten(self.packet, before, "forwarding")
@@ -200,16 +199,16 @@ class Path(Crossing):
             yield Fragmented(packet, self.parts)
 
     def _leave_by(self, route: Route) -> None:
-        self.route = route
-        self.meeting.next_hop = route.via
+        self.take(route)
         self.set(changed(self.packet, out_iface=route.interface, in_iface=""))
 
     # --- what does not fit ---
 
     def _mtu(self) -> int:
+        loopback = LOOPBACK_MTU[self.packet.family]
         if self.packet.out_iface == "lo":
-            return _LOOPBACK_MTU
-        return int(self.state.facts.get("mtu") or _LOOPBACK_MTU)
+            return loopback
+        return int(self.state.facts.get("mtu") or loopback)
 
     def _too_common(self, packet: Packet) -> Refused | None:
         """ip_forward(), ip6_forward(): only what was sent to this host alone is passed on."""
@@ -264,12 +263,11 @@ class Path(Crossing):
         if ending.reject is not None:
             made = self._rejection(ending.reject.how)
             if made is not None:
+                detail = f"icmp {made.icmp_type}/{made.icmp_code}"
+                if made.icmp_type is None:
+                    detail = "tcp-reset"
+                    self._close()
                 yield self._answered(made, "REJECT")
-                detail = (
-                    "tcp-reset"
-                    if made.icmp_type is None
-                    else f"icmp {made.icmp_type}/{made.icmp_code}"
-                )
                 return Fate("reject", place=ending.place, detail=detail)
         for message in self.meeting.messages:  # SYNPROXY's, in the place of the destination
             yield self._sent(_attached(message, self.packet, "ESTABLISHED"), "SYNPROXY")
@@ -285,6 +283,15 @@ class Path(Crossing):
         made = reject.answer(packet, how, self._speaker())
         silent = self.busy or group
         return None if made is not None and made.icmp_type is not None and silent else made
+
+    def _close(self) -> None:
+        """The connection of the packet ends with a RST of the host's own: nf_ct_set_closing()."""
+        tracked = self.packet.ct
+        if tracked is None or tracked.connection is None:
+            return
+        ended = tcp.closed(tracked.connection, self.state.now, self.routing.timeouts)
+        self.state.conntrack.update(ended)
+        self.set(changed(self.packet, ct=tracked._replace(connection=ended)))
 
     def _speaker(self) -> Address | None:
         """The address that the host answers with: the one asked for if it is its own.

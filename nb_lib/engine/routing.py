@@ -20,6 +20,7 @@ from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
 from nb_lib.trace import Route
 
 LOOPBACK = {4: parse_net("127.0.0.0/8", 4), 6: parse_net("::1/128", 6)}
+LOOPBACK_MTU = {4: 65_535, 6: 65_536}  # lo has the latter; IP_MAX_MTU is less
 _MULTICAST = {4: parse_net("224.0.0.0/4", 4), 6: parse_net("ff00::/8", 6)}
 _NOBODY = IPv4Address(0)  # alone: the rest of 0/8 is unicast (since Linux 5.3)
 _LIMITED = IPv4Address("255.255.255.255")

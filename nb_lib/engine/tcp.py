@@ -182,6 +182,16 @@ def follow(
     return _fit(case, new)
 
 
+def closed(connection: Connection, now: float, timeouts: Mapping[str, int]) -> Connection:
+    """Return a connection after REJECT answered one of its packets with a RST.
+
+    Conntrack never sees that RST, so it is told: nf_conntrack_tcp_set_closing(), since Linux 6.3.
+    """
+    if "CONFIRMED" not in connection.status or connection.state == CLOSE:
+        return connection
+    return changed(connection, state=CLOSE, expires=now + timeouts["tcp_timeout_close"])
+
+
 def _fit(case: _Case, new: str) -> Followed:
     """Enter state ``new`` if the packet fits the window."""
     verdict, window, note = windows.fits(

@@ -53,7 +53,7 @@ def _act(use: Use, packet: Packet, ctx: Context) -> Action:
         return _DROP
     wanted = use.value("--set-mss")
     if wanted is None:
-        mtu = ctx.fact("mtu")
+        mtu = ctx.path_mtu(packet)
         if mtu is None:
             return Action("UNDECIDED", missing="the path's MTU (fact mtu=1500)")
         if mtu <= _HEADERS[packet.family]:

@@ -51,6 +51,9 @@ class World:
     def reverse_route(self, packet):
         return self.routes.get(str(packet.src))
 
+    def path_mtu(self, _packet):
+        return self.facts.get("mtu")
+
     def fact(self, name):
         return self.facts.get(name)
 

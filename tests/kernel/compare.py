@@ -185,7 +185,6 @@ def _steps(events: list[Event], seen: Seen) -> list[Row]:
     silent = seen.legacy  # of hotdrop, it says nothing
     mine = [(step, _word(event)) for event in events if (step := _step(event))
             if not (silent and isinstance(event, Matched) and event.hotdrop)]  # fmt: skip
-    tells_ct = any(seen.ct)
     rows: list[Row] = []
     for place in range(max(len(mine), len(seen.steps))):
         ours = mine[place] if place < len(mine) else None
@@ -195,7 +194,7 @@ def _steps(events: list[Event], seen: Seen) -> list[Row]:
             rows.append(("step", ours[0][:3], theirs[:3]))
         else:
             rows.append(("step", ours and ours[0], theirs))
-        if tells_ct and ours and theirs and seen.ct[place] is not None:
+        if ours and theirs and seen.ct[place] is not None:
             rows.append(("conntrack", ours[1], seen.ct[place]))
     return rows
 

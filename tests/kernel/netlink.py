@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -106,6 +107,10 @@ class Netlink:
                 if answer == _DONE:
                     return found
                 found.append(told[4:])
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until a datagram waits, so that a busy core has time to make one; tell whether one does."""
+        return bool(select.select([self._socket], [], [], max(0.0, seconds))[0])
 
     def drain(self) -> Iterator[bytes]:
         """Yield every datagram that waits; count those that the kernel could not queue."""

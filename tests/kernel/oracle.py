@@ -18,7 +18,7 @@ from tests.kernel.lab import SENTINEL, Lab
 from tests.kernel.netlink import TRACE_GROUP, Netlink, TraceEvent, trace_events
 from tests.kernel.nflog import TraceLine, TraceLog
 
-MAX_WAIT = 2.0  # seconds for a batch; a lost sentinel must not hang the test
+MAX_WAIT = 5.0  # seconds for a batch; a lost sentinel must not hang the test
 _NOISE = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})  # ICMPv6 that keeps a link going
 
 Step = tuple[str, str, int | str, str]
@@ -71,6 +71,7 @@ class Oracle:
         self._lengths: dict[tuple[str, str], int] = {}
         self._out_rule = self._guards_rule_for_answers()
         self.family = 4
+        self.says_states = False  # whether this kernel's trace has told of conntrack yet
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -117,10 +118,10 @@ class Oracle:
         return found
 
     def _events(self) -> list[TraceEvent]:
-        """Read trace events up to the sentinel's."""
+        """Read trace events up to the sentinel's. Raises TimeoutError if it does not come."""
         events: list[TraceEvent] = []
         until = time.monotonic() + MAX_WAIT
-        while time.monotonic() < until:
+        while self._trace.wait(until - time.monotonic()):
             new = [event for datagram in self._trace.drain() for event in trace_events(datagram)]
             events += new
             if any(e.header[:1] == b"E" and identity(e.header) == SENTINEL for e in new):
@@ -193,7 +194,13 @@ class _Sorting:
                 self._guard(seen, event)
             elif (step := self.oracle.step(event)) is not None:
                 seen.steps.append(step)
-                seen.ct.append(event.ct if event.header and event.kind == "rule" else None)
+                seen.ct.append(self._word(event))
+
+    def _word(self, event: TraceEvent) -> str | None:
+        """Conntrack's word; none is one as well (INVALID), of a kernel that ever says any."""
+        self.oracle.says_states |= event.ct != ""
+        said = self.oracle.says_states and event.header and event.kind == "rule"
+        return event.ct if said else None
 
     def _owner(self, event: TraceEvent) -> Seen | None:
         key = identity(event.header)

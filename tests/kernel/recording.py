@@ -49,7 +49,7 @@ def from_data(data: dict[str, Any]) -> Played:
 def _seen(seen: Seen) -> dict[str, Any]:
     found = {
         "steps": [list(step) for step in seen.steps],
-        "ct": seen.ct if any(seen.ct) else None,
+        "ct": seen.ct if any(word is not None for word in seen.ct) else None,
         "end": seen.end,
         "out": [[wire, data.hex()] for wire, data in seen.out],
         "delivered": [part.hex() for part in seen.delivered] if any(seen.delivered) else None,

@@ -63,7 +63,7 @@ class Shrinker:
             return False
         try:
             played = replay(self.oracle, self.played, "\n".join([*lines, ""]), packets)
-        except RuntimeError:  # the kernel refuses these rules
+        except (RuntimeError, TimeoutError):  # the kernel refuses these rules, or was not seen
             return False
         found = next((difference for _, difference in follow(played) if difference), None)
         if found is not None:

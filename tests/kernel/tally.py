@@ -39,6 +39,7 @@ class Tally:
     packets: int = 0
     mismatches: int = 0
     unrepeated: int = 0  # differences that were none when the same was played again
+    given_up: list[str] = field(default_factory=list)  # rulesets that could not be watched, by seed
     extensions: dict[str, Row] = field(default_factory=dict)
 
     def count_all(self, traces: Iterable[Trace], sequences: int) -> None:
@@ -75,6 +76,7 @@ class Tally:
     def __str__(self) -> str:
         packets = f"{self.packets:,} packets of {self.sequences:,} sequences"
         noise = f" ({self.unrepeated} not repeated)" if self.unrepeated else ""
+        noise += f", given up: {'; '.join(self.given_up)}" if self.given_up else ""
         return f"{packets} over {self.rulesets:,} rulesets, {self.mismatches} mismatches{noise}"
 
     def as_data(self) -> dict[str, Any]:

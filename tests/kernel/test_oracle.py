@@ -11,6 +11,7 @@ import os
 import pytest
 
 from tests.conftest import REQUIRE_ALL
+from tests.kernel.compare import Played
 from tests.kernel.figures import missing
 from tests.kernel.trial import FAMILIES, Trial
 
@@ -34,6 +35,24 @@ def test_the_engine_does_as_the_kernel(backend: str, figure) -> None:
     assert tally.unrepeated <= max(1, RULESETS // 200), (
         f"{tally}: the lab sees too much that is not so"
     )
+    assert len(tally.given_up) <= 1 + RULESETS // 1000, f"{tally}: the lab saw too little"
     if RULESETS >= 1000:
         assert tally.packets >= 100_000
         assert not missing(tally, trial.lacks)
+
+
+@pytest.mark.parametrize(("lost", "compared"), [(1, 1), (2, 0)])
+def test_a_ruleset_that_is_lost_from_sight_is_tried_once_more_and_given_up(
+    monkeypatch, lost: int, compared: int
+) -> None:
+    trial, tries = Trial("nft"), [TimeoutError] * lost
+
+    def play(_seed: int, family: int) -> Played:
+        if tries:
+            raise tries.pop()
+        return Played(family, "nft", "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
+
+    monkeypatch.setattr(trial, "play", play)
+    assert trial.compare(7, 4) is None
+    assert trial.tally.rulesets == compared
+    assert ("given up: seed 7 IPv4" in str(trial.tally)) == (not compared)
