@@ -8,7 +8,7 @@ iptables 1.8.9.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib.net import BITS
@@ -210,6 +210,18 @@ class Text(Word):
         return f'"{value}"'
 
 
+class CutText(Text):
+    """Text that is cut off where the kernel's field ends."""
+
+    def read(self, word: str, _family: int) -> str:
+        """Return as much of the text as the field holds."""
+        return cut(word, self.longest)
+
+    def listed(self, value: Any, _numeric: bool) -> str:
+        """Return the text as it is."""
+        return str(value)
+
+
 class Flag(Word):
     """No word at all: the option is there or it is not."""
 
@@ -402,13 +414,34 @@ class Choice(Word):
 
 
 class Choices(Choice):
-    """Several of some words, joined by commas and printed in the table's order."""
+    """Several of some words, joined by commas and printed in the table's order.
+
+    ``bad`` is what iptables says of a word that is none: ``{part}`` is that word, ``{rest}`` all from it on.
+    """
+
+    def __init__(
+        self, words: Mapping[str, Any] | Iterable[str], metavar: str = "", *,
+        prefix: bool = False, fold: bool = False, bad: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(words, metavar, prefix=prefix, fold=fold)
+        self.bad = bad
 
     def read(self, word: str, family: int) -> tuple[Any, ...]:
         """Return the values that the words name, without repeats, in the table's order."""
-        read = super().read
-        wanted = {read(part, family) for part in word.split(",")}
+        wanted = set()
+        comma, rest = ",", word
+        while comma:
+            part, comma, after = rest.partition(",")
+            try:
+                wanted.add(super().read(part, family))
+            except ValueError as error:
+                raise RefusedError(str(error), self.complaint(part, rest)) from None
+            rest = after
         return tuple(value for value in self.spelt if value in wanted)
+
+    def complaint(self, part: str, rest: str) -> str:
+        """Return what iptables says of a part that is no word of the table."""
+        return self.bad.replace("{part}", part).replace("{rest}", rest)
 
     def save(self, value: Any) -> str:
         """Write the words, joined by commas."""
@@ -425,6 +458,19 @@ def one_of(settings: Settings, *options: str, said: str = "") -> str:
         if name in settings:
             return name
     raise RefusedError(f"one of {', '.join(options)} is needed", said)
+
+
+def needs_one(*options: str, said: str) -> Callable[[Settings], None]:
+    """Return an ``Extension.final``: one of ``options`` must be given.
+
+    ``said`` is what iptables says without.
+    """
+
+    def final(settings: Settings) -> None:
+        if settings.keys().isdisjoint(options):
+            raise RefusedError(f"one of {', '.join(options)} is needed", said)
+
+    return final
 
 
 def full_mask(family: int) -> int:

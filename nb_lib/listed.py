@@ -12,6 +12,8 @@ from typing import Any
 from nb_lib.kinds import Range
 from nb_lib.options import Option, Setting, Use
 
+AS_SAVED = "{! }{name} {value}"  # a pattern of many options
+
 
 def use_listed(use: Use, *, numeric: bool) -> str:
     """Return what is shown of one extension, with a blank before each part."""
@@ -58,6 +60,7 @@ def option_listed(option: Option, setting: Setting, numeric: bool) -> str:
     mark, spaced = ("!", "! ") if setting.inverted else ("", "")
     several = "s" if _several(setting.value) else ""
     pattern = option.listed.replace("{!}", mark).replace("{! }", spaced).replace("{s}", several)
+    pattern = pattern.replace("{name}", option.name.lstrip("-"))
     return pattern.replace("{value}", option.kind.listed(setting.value, numeric))
 
 

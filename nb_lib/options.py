@@ -71,6 +71,10 @@ SAYINGS = {
 }
 
 
+# XTF_BAD_VALUE of libxtables/xtables.c xtables_param_act()
+BAD_VALUE = '{name}: Bad value for "{option}" option: "{word}"'
+
+
 def of_two(key: str, option: str, other: str, reason: str = "") -> RefusedError:
     """Return the error of two options: they exclude each other (group), one needs the other (also)."""
     usual = {"group": f"{option} and {other} exclude each other", "also": f"{option} needs {other}"}
@@ -118,10 +122,11 @@ class Option:
     An option that ``repeats`` may come again: the last one counts. The value of one that is ``late`` is
     looked at when all other words have been. ``label`` is the word for the packet's fact in reasons.
     ``listed`` is how ``iptables -L`` shows it, behind a blank: ``{value}`` is the value as its kind lists it,
-    ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank, ``{s}`` an ``s`` if it is a range
-    (``nb_lib.listed``). ``says`` holds what iptables says of this option where that differs from what it
-    says of any (``SAYINGS``), and ``called`` is its name there if that is not ``name``; ``warns`` returns
-    what it says of a value that it takes nevertheless (of a setting, its word and the family).
+    ``{name}`` its name without ``--``, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank,
+    ``{s}`` an ``s`` if it is a range (``nb_lib.listed``). ``says`` holds what iptables says of this option
+    where that differs from what it says of any (``SAYINGS``), and ``called`` is its name there if that is
+    not ``name``; ``warns`` returns what it says of a value that it takes nevertheless (of a setting, its
+    word and the family).
     """
 
     name: str
@@ -283,16 +288,17 @@ class Extension:
     ``protocols`` are those that ``-p`` must name for the options to be legal (empty: any);
     ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where it may stand (empty: any), and
     ``place`` says more if that depends on the options.
-    ``test`` is a match's meaning, ``act`` a target's. ``tidy`` turns settings into the normal form
-    that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError for
-    combinations that iptables refuses. ``check`` looks at the whole rule, as the kernel does: it returns why
-    the kernel calls it invalid (or an empty string), and raises RefusedError for what iptables says itself.
-    ``save`` replaces the generic printing where the table
-    cannot say it. ``beyond`` is what is not modelled and why: option → reason, the option empty for
-    the extension as a whole; the answer is *undecided* then, and nothing helps. ``listed`` returns what
-    ``iptables -L`` shows (numeric: with -n), from its first blank on, where the options' own ``listed``
-    do not say it, and ``listed_in`` the same where it depends on the rule. ``says`` is as in
-    ``Option``, for all options; ``warns`` returns what iptables says of the options when it has read all.
+    ``test`` is a match's meaning, ``act`` a target's. ``final`` is iptables' own check of the options
+    together: it raises RefusedError before any that is ``required`` is missed. ``tidy`` turns settings
+    into the normal form that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError
+    for combinations that iptables refuses. ``check`` looks at the whole rule, as the kernel does: it
+    returns why the kernel calls it invalid (or an empty string), and raises RefusedError for what iptables
+    says itself. ``save`` replaces the generic printing where the table cannot say it. ``beyond`` is what
+    is not modelled and why: option → reason, the option empty for the extension as a whole; the
+    answer is *undecided* then, and nothing helps. ``listed`` returns what ``iptables -L`` shows (numeric:
+    with -n), from its first blank on, where the options' own ``listed`` do not say it, and ``listed_in``
+    the same where it depends on the rule. ``says`` is as in ``Option``, for all options; ``warns`` returns
+    what iptables says of the options when it has read all.
     """
 
     name: str
@@ -303,6 +309,7 @@ class Extension:
     hooks: tuple[str, ...] = ()
     test: Test | None = None
     act: Act | None = None
+    final: Callable[[Settings], None] | None = None
     tidy: Callable[[dict[str, Setting], int], dict[str, Setting]] | None = None
     save: Callable[[Use], str] | None = None
     check: Callable[[Use, Rule], str] | None = None

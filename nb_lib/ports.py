@@ -79,6 +79,14 @@ class ResolvedPortRange(NumberRange):
         return ports_listed(value, self.protocols[0], numeric)
 
 
+class NumericPortRange(ResolvedPortRange):
+    """Such ports, listed by number: conntrack's, DCCP's."""
+
+    def listed(self, value: Any, _numeric: bool) -> str:
+        """Write the ports by number."""
+        return ports_listed(value, "", numeric=True)
+
+
 def ports_listed(value: Range, protocol: str, numeric: bool) -> str:
     """Return how ``-L`` shows ports: ``http``, ``80``, ``ssh:telnet``."""
     known = {} if numeric else names.service_names(protocol)

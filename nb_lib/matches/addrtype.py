@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib import kinds
 from nb_lib.kinds import IPV6
+from nb_lib.listed import headed
 from nb_lib.options import (
     HIT,
     Answer,
@@ -17,7 +18,6 @@ from nb_lib.options import (
     Extension,
     Option,
     Place,
-    Setting,
     Use,
     before_or_after,
     miss,
@@ -27,6 +27,7 @@ from nb_lib.options import (
 if TYPE_CHECKING:
     from nb_lib.connection import Address
     from nb_lib.packet import Packet
+    from nb_lib.rules import Rule
 
 _TYPES = ("UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE",
           "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE")  # fmt: skip
@@ -40,16 +41,22 @@ def _place(use: Use) -> Place:
     )
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
-    if "--src-type" not in settings and "--dst-type" not in settings:
-        raise ValueError("addrtype needs --src-type or --dst-type")
-    for name in ("--src-type", "--dst-type"):
-        strange = (
-            set(settings[name].value) - _IPV6_HAS if family == IPV6 and name in settings else ()
-        )
-        if strange:
-            raise ValueError(f"IPv6 has no address type {min(strange)}")
-    return settings
+class _Types(kinds.Choices):
+    """Types joined by commas; each may be cut short."""
+
+    metavar = "type[,…]"
+
+    def complaint(self, _part: str, rest: str) -> str:
+        """Quote what is left as parse_types() does: the last word in another way."""
+        return f"addrtype: bad type `{rest}'" if "," in rest else f'addrtype: bad type "{rest}"'
+
+
+def _check(use: Use, rule: Rule) -> str:
+    """addrtype_mt_checkentry_v1() takes no type that IPv6 does not have."""
+    if rule.family != IPV6:
+        return ""
+    wanted = {*use.value("--src-type", ()), *use.value("--dst-type", ())}
+    return f"IPv6 has no address type {min(wanted - _IPV6_HAS)}" if wanted - _IPV6_HAS else ""
 
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -96,22 +103,28 @@ def _seen_in_ipv6(address: Address) -> set[str]:
     return set() if int(address) >> 32 == 0xFFFF else {"UNICAST"}
 
 
-_KIND = kinds.Choices(_TYPES, "type[,…]", prefix=True)
+_KIND = _Types(_TYPES, prefix=True)
+_FINAL = kinds.needs_one(
+    "--src-type", "--dst-type", said="addrtype: you must specify --src-type or --dst-type"
+)
 ADDRTYPE = Extension(
     "addrtype",
     (
         Option("--src-type", _KIND, invertible=True, label="source type",
+               listed="src-type {!}{value}",
                help="what the source is to the routing table"),
         Option("--dst-type", _KIND, invertible=True, label="destination type",
+               listed="dst-type {!}{value}",
                help="what the destination is to the routing table"),
         Option("--limit-iface-in", kinds.FLAG, group="interface",
-               label="limit to the incoming interface",
+               label="limit to the incoming interface", listed="limit-in",
                help="look only at the incoming interface's addresses"),
         Option("--limit-iface-out", kinds.FLAG, group="interface",
-               label="limit to the outgoing interface",
+               label="limit to the outgoing interface", listed="limit-out",
                help="look only at the outgoing interface's addresses"),
     ),
-    test=_test, tidy=_tidy, place=_place,
+    test=_test, final=_FINAL, check=_check, place=_place,
+    listed=headed(" ADDRTYPE match"),
     summary="local, unicast, broadcast, multicast … as the routing table says",
     source="net/netfilter/xt_addrtype.c addrtype_mt_v1(); iptables-extensions(8) addrtype",
 )  # fmt: skip

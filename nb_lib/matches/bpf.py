@@ -11,12 +11,24 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.listed import headed
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Use,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nb_lib.packet import Packet
+    from nb_lib.rules import Rule
 
 _MOST = 64  # XT_BPF_MAX_NUM_INSTR
 _NUMBER = r"\s*([+-]?[0-9]++)"
@@ -58,18 +70,17 @@ class _Program(kinds.Word):
     metavar = "program"
 
     def read(self, word: str, _family: int) -> tuple[Instruction, ...]:
-        head = _LENGTH.match(word)
-        length = int(head[1]) & kinds.U16 if head else 0
-        if not 0 < length <= _MOST:
-            raise ValueError(f"{word!r} does not begin with a length from 1 to {_MOST}")
+        length = _length(word)
         parts = word.split(",")[1:]
         if parts[-1] == "":
             parts.pop()
-        found = [_instruction(part) for part in parts]
-        if len(found) != length:
-            raise ValueError(f"{len(found)} instructions, where {length} are announced")
-        if reason := _refused(found):
-            raise ValueError(reason)
+        found = [_instruction(part, at) for at, part in enumerate(parts[:length])]
+        if len(parts) != length:
+            reason = f"{len(parts)} instructions, where {length} are announced"
+            said = "real program length exceeds the encoded length parameter"
+            if len(parts) < length:
+                said = "parsed program length is less than the encoded length parameter"
+            raise RefusedError(reason, f"bpf: {said}")
         return tuple(found)
 
     def save(self, value: Any) -> str:
@@ -79,16 +90,33 @@ class _Program(kinds.Word):
         """Return nothing: the program is long, and its label names it."""
         return ""
 
+    def listed(self, value: Any, _numeric: bool) -> str:
+        """Return the instructions; bpf_print_code() ends them with a zero byte."""
+        return ",".join(" ".join(map(str, one)) for one in value) + "\0"
 
-def _instruction(text: str) -> Instruction:
+
+def _length(word: str) -> int:
+    """Read the number of instructions. bpf_parse_string()."""
+    head = _LENGTH.match(word)
+    length = int(head[1]) & kinds.U16 if head else 0
+    if 0 < length <= _MOST:
+        return length
+    said = "error parsing program length"
+    if head:
+        said = "number of instructions exceeds maximum" if length else "illegal zero length program"
+    reason = f"{word!r} does not begin with a length from 1 to {_MOST}"
+    raise RefusedError(reason, f"bpf: {said}")
+
+
+def _instruction(text: str, at: int) -> Instruction:
     found = _INSTRUCTION.match(text)
     if not found:
-        raise ValueError(f"{text!r} is not CODE JT JF K")
+        raise RefusedError(f"{text!r} is not CODE JT JF K", f"bpf: error at instr {at}")
     widths = (kinds.U16, kinds.U8, kinds.U8, kinds.U32)
     return Instruction(*(int(n) & bits for n, bits in zip(found.groups(), widths, strict=True)))
 
 
-def _refused(program: list[Instruction]) -> str:
+def _refused(program: tuple[Instruction, ...]) -> str:
     """Return why the kernel takes no such program, or an empty string: bpf_check_classic()."""
     for at, one in enumerate(program):
         kind, left = one.code & 7, len(program) - at - 1
@@ -120,7 +148,7 @@ def _memory(one: Instruction) -> bool:
     return one.code in (LD | MEM, LDX | MEM, ST, STX)
 
 
-def _unset(program: list[Instruction]) -> str:
+def _unset(program: tuple[Instruction, ...]) -> str:
     """Return which instruction reads memory that nothing wrote: check_load_and_stores()."""
     every = (1 << 16) - 1
     known, at_target = 0, [every] * (len(program) + 1)
@@ -253,9 +281,9 @@ _JUMPS: dict[int, Callable[[int, int], bool]] = {
 }  # fmt: skip
 
 
-def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--bytecode", "--object-pinned")
-    return settings
+def _check(use: Use, _rule: Rule) -> str:
+    program = use.value("--bytecode")
+    return _refused(program) if program else ""
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -273,15 +301,21 @@ _BEYOND = {
     "mark, protocol and packet type",
     "--object-pinned": "a program that the kernel holds is not read",
 }
+_FINAL = kinds.needs_one(
+    "--bytecode", "--object-pinned", said="bpf: one of --bytecode or --pinned is required"
+)
 BPF = Extension(
     "bpf",
     (
         Option("--bytecode", _Program(), group="program", label="the program",
+               listed="{value}",
                help="a program as nfbpf_compile prints it"),
         Option("--object-pinned", kinds.Word("path", 511), group="program", label="the program",
+               listed="pinned {value}",
                help="a program that the kernel holds, by its file"),
     ),
-    test=_test, tidy=_tidy, beyond=_BEYOND,
+    test=_test, final=_FINAL, check=_check, beyond=_BEYOND,
+    listed=headed("match bpf"),
     summary="a program of classic BPF says yes",
     source="net/netfilter/xt_bpf.c bpf_mt(); iptables-extensions(8) bpf",
 )  # fmt: skip

@@ -17,21 +17,14 @@ if TYPE_CHECKING:
 _LONGEST = 255  # XT_MAX_COMMENT_LEN less the final zero
 
 
-class _Comment(kinds.Text):
-    """Text that is cut off where the kernel's field ends."""
-
-    def read(self, word: str, _family: int) -> str:
-        """Cut the text to 255 bytes."""
-        return kinds.cut(word, _LONGEST)
-
-
 def _test(_use: Use, _packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
 COMMENT = Extension(
     "comment",
-    (Option("--comment", _Comment(longest=_LONGEST), required=True, label="comment",
+    (Option("--comment", kinds.CutText(longest=_LONGEST), required=True, label="comment",
+            listed="/* {value} */",
             help="up to 255 characters for the reader"),),
     test=_test,
     summary="words for the reader; every packet matches",

@@ -9,15 +9,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
+from nb_lib.kinds import Range
 from nb_lib.matches.conntrack import no_tracking, tracked
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Use, miss
+from nb_lib.options import (
+    HIT,
+    SAYINGS,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Settings,
+    Use,
+    miss,
+)
 
 if TYPE_CHECKING:
     from nb_lib.connection import Connection
-    from nb_lib.kinds import Range
     from nb_lib.packet import Packet
 
 _MOST_LABELS = 128
+NO_NAMES = "Warning: cannot open /etc/xtables/connlabel.conf: No such file or directory\n"
 
 
 class _Amount(kinds.NumberRange):
@@ -26,8 +38,13 @@ class _Amount(kinds.NumberRange):
     metavar = "from[:to]"
 
     def read(self, word: str, family: int) -> Range:
-        found = super().read(word if ":" in word else f"{word}:", family)
-        return found._replace(high=found.high or kinds.U64)
+        found = super().read(word, family)
+        if not found.high or ":" not in word:
+            return Range(found.low, kinds.U64)
+        if found.low > found.high:
+            reason = f"{word!r} is a range from the greater to the smaller"
+            raise RefusedError(reason, f"{found.low} should be less than {found.high}")
+        return found
 
     def save(self, value: Any) -> str:
         return str(value[0]) if value[1] in (0, kinds.U64) else f"{value[0]}:{value[1]}"
@@ -56,15 +73,36 @@ def _test_connbytes(use: Use, packet: Packet, ctx: Context) -> Answer:
     return HIT
 
 
-class _Label(kinds.Number):
-    """A label's number, of which 16 bits are kept; names stand in a file of the host."""
+def _final(settings: Settings) -> None:
+    """Miss the direction before the mode, as the options stand in libxt_connbytes.c connbytes_opts."""
+    if "--connbytes" in settings and "--connbytes-dir" not in settings:
+        said = SAYINGS["missing"].replace("{option}", "--connbytes-dir")
+        raise RefusedError("connbytes: --connbytes-dir is missing", said)
+
+
+class _Label(kinds.Word):
+    """A label's number, of which 32 bits are looked at and 16 kept; names stand in a file of the host.
+
+    Linux user space: extensions/libxt_connlabel.c connlabel_value_parse().
+    """
+
+    metavar = "number"
 
     def read(self, word: str, family: int) -> int:
-        number = kinds.parse_number(word, 0, kinds.U64) & kinds.U16
-        return super().read(str(number), family)
+        number, rest = kinds.strtoul(super().read(word, family))
+        if rest or number >> 31 & 1:
+            said = f"label '{word}' not found or invalid value"
+            raise RefusedError(f"{word!r} is no label's number", said, warning=NO_NAMES)
+        if number & kinds.U16 >= _MOST_LABELS:
+            reason = f"{word!r} is not a number from 0 to {_MOST_LABELS - 1}"
+            raise RefusedError(reason, kernel="Numerical result out of range")
+        return number & kinds.U16
 
     def save(self, value: Any) -> str:
         return f'"{value}"'
+
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return str(value)
 
 
 def _test_connlabel(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -102,17 +140,20 @@ def _test_helper(use: Use, packet: Packet, ctx: Context) -> Answer:
 CONNBYTES = Extension(
     "connbytes",
     (
-        Option("--connbytes", _Amount(kinds.U64, ordered=True),
+        Option("--connbytes", _Amount(kinds.U64),
                invertible=True, required=True, label="so far",
+               listed="{! }connbytes {value}",
                help="how much the connection has carried"),
         Option("--connbytes-mode", kinds.Choice(("packets", "bytes", "avgpkt"),
                "packets|bytes|avgpkt"), required=True,
-               label="mode", help="packets, bytes, or bytes a packet"),
+               label="mode", says={"value": "Unknown --connbytes-mode `{word}'"},
+               listed="connbytes mode {value}", help="packets, bytes, or bytes a packet"),
         Option("--connbytes-dir", kinds.Choice(("original", "reply", "both"),
                "original|reply|both"), required=True,
-               label="direction", help="which direction is counted"),
+               label="direction", says={"value": "Unknown --connbytes-dir `{word}'"},
+               listed="connbytes direction {value}", help="which direction is counted"),
     ),
-    test=_test_connbytes, conntrack=True,
+    test=_test_connbytes, final=_final, conntrack=True,
     summary="how many packets or bytes the connection has carried",
     source="net/netfilter/xt_connbytes.c connbytes_mt(); iptables-extensions(8) connbytes",
 )  # fmt: skip
@@ -120,9 +161,9 @@ CONNBYTES = Extension(
 CONNLABEL = Extension(
     "connlabel",
     (
-        Option("--label", _Label(0, _MOST_LABELS - 1), invertible=True, required=True,
-               label="label", help="the connection has this label"),
-        Option("--set", kinds.FLAG, label="set",
+        Option("--label", _Label("number", shortest=1), invertible=True, required=True,
+               label="label", listed="connlabel {! }{value}", help="the connection has this label"),
+        Option("--set", kinds.FLAG, label="set", listed="set",
                help="give the label to the connection if it has it not"),
     ),
     test=_test_connlabel, conntrack=True,
@@ -132,8 +173,8 @@ CONNLABEL = Extension(
 
 HELPER = Extension(
     "helper",
-    (Option("--helper", kinds.Text("name", 29), invertible=True, required=True, label="helper",
-            help="the helper that announced this connection"),),
+    (Option("--helper", kinds.CutText("name", 29), invertible=True, required=True, label="helper",
+            listed='helper match {! }"{value}"', help="the helper that announced this connection"),),
     test=_test_helper, conntrack=True,
     summary="the helper that announced this connection (ftp, sip …)",
     source="net/netfilter/xt_helper.c helper_mt(); iptables-extensions(8) helper",

@@ -19,13 +19,15 @@ from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
+_COUNTS = ("--connlimit-upto", "--connlimit-above")
+_NEITHER = 'You must specify "--connlimit-above" or "--connlimit-upto".'
 _CLOSED = ("TIME_WAIT", "CLOSE")
 _MOST_FORGOTTEN = 8  # at one look: CONNCOUNT_GC_MAX_NODES
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Turn every form into above or upto, with its mask and side written out."""
-    name = kinds.one_of(settings, "--connlimit-upto", "--connlimit-above")
+    name = kinds.one_of(settings, *_COUNTS, said=_NEITHER)
     limit = settings.pop(name)
     if limit.inverted:
         name = {"--connlimit-upto": "--connlimit-above"}.get(name, "--connlimit-upto")
@@ -71,6 +73,17 @@ def _counted(seen: tuple[Tuple, ...], own: Tuple, states: dict[Tuple, str]) -> t
     return (*kept, own)
 
 
+def _listed(use: Use, _numeric: bool) -> str:
+    """connlimit_print4(): the side, the prefix, the comparison."""
+    side = "dst" if "--connlimit-daddr" in use.settings else "src"
+    name, sign = (
+        ("--connlimit-upto", "<=")
+        if "--connlimit-upto" in use.settings
+        else ("--connlimit-above", ">")
+    )
+    return f" #conn {side}/{use.value('--connlimit-mask')} {sign} {use.value(name)}"
+
+
 _COUNT = kinds.Number(0, kinds.U32)
 CONNLIMIT = Extension(
     "connlimit",
@@ -88,7 +101,7 @@ CONNLIMIT = Extension(
         Option("--connlimit-daddr", kinds.FLAG, group="side", label="destination",
                help="count by destination"),
     ),
-    test=_test, tidy=_tidy, conntrack=True,
+    test=_test, tidy=_tidy, conntrack=True, listed=_listed,
     summary="how many connections an address or a network has open",
     source="net/netfilter/xt_connlimit.c connlimit_mt(); iptables-extensions(8) connlimit",
 )  # fmt: skip

@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds, ports
 from nb_lib.connection import Connection, Tracked
+from nb_lib.listed import AS_SAVED
 from nb_lib.matches.limit import HZ
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    BAD_VALUE,
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Settings,
+    Use,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -30,14 +44,23 @@ class States(kinds.Choices):
 
     metavar = "state[,…]"
 
-    def __init__(self, lookup: tuple[str, ...], printed: tuple[str, ...]) -> None:
-        super().__init__(lookup, prefix=True)
+    def __init__(self, lookup: tuple[str, ...], printed: tuple[str, ...], bad: str) -> None:
+        super().__init__(lookup, prefix=True, bad=bad)
         self.order = printed
 
     def read(self, word: str, family: int) -> tuple[str, ...]:
         """Read the states; they are kept in the order in which they are printed."""
         found = super().read(word, family)
         return tuple(state for state in self.order if state in found)
+
+
+class _PlainStates(States):
+    """The states of ``state``."""
+
+    def complaint(self, part: str, rest: str) -> str:
+        """Ask for a word where the last one is missing. libxt_state parse_states()."""
+        missing = '"--state" requires a list of states with no spaces, e.g. ESTABLISHED,RELATED'
+        return super().complaint(part, rest) if rest else missing
 
 
 class _Statuses(States):
@@ -152,12 +175,6 @@ def _expiry(connection: Connection, setting: Setting, ctx: Context) -> tuple[Any
     return (left, left), setting.value.low <= left <= setting.value.high
 
 
-def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    if not settings:
-        raise ValueError("conntrack needs at least one option")
-    return settings
-
-
 _FIELDS: dict[str, _Field] = {
     "--ctproto": _protocol,
     "--ctorigsrc": _field("original", "src"),
@@ -173,7 +190,15 @@ _FIELDS: dict[str, _Field] = {
 }
 
 
-class _Ports(ports.ResolvedPortRange):
+class _Host(addresses.HostNetwork):
+    """An address of a connection, and its mask."""
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """conntrack_dump_addr(): the address of zeros is any, whatever its mask."""
+        return super().listed(value, numeric) if numeric or int(value.host) else "anywhere"
+
+
+class _Ports(ports.NumericPortRange):
     """Ports; a range that ends in 0 is its first port alone."""
 
     def read(self, word: str, family: int) -> Any:
@@ -181,11 +206,18 @@ class _Ports(ports.ResolvedPortRange):
         return ports if ports.high else ports._replace(high=ports.low)
 
 
-_HOST = addresses.HostNetwork()
+def _final(settings: Settings) -> None:
+    if not settings:
+        said = "conntrack: At least one option is required"
+        raise RefusedError("conntrack needs at least one option", said)
+
+
+_HOST = _Host()
 _PORT = _Ports("tcp", "udp")
 STATE = Extension(
     "state",
-    (Option("--state", States(_LOOKUP[:5], _STATES), invertible=True, required=True, label="state",
+    (Option("--state", _PlainStates(_LOOKUP[:5], _STATES, 'Bad state "{rest}"'), invertible=True,
+            required=True, label="state", listed=AS_SAVED,
             help="what conntrack says of the packet"),),
     test=_test_state, conntrack=True,
     summary="the packet's connection-tracking state",
@@ -195,35 +227,37 @@ STATE = Extension(
 CONNTRACK = Extension(
     "conntrack",
     (
-        Option("--ctstate", States(_LOOKUP, _PRINT), invertible=True, label="ctstate",
+        Option("--ctstate", States(_LOOKUP, _PRINT, 'Bad ctstate "{rest}"'), invertible=True,
+               listed=AS_SAVED, label="ctstate",
                help="what conntrack says of the packet, or that its connection is translated"),
-        Option("--ctproto", ports.NumericProtocol(), invertible=True,
+        Option("--ctproto", ports.NumericProtocol(), invertible=True, listed=AS_SAVED,
                label="protocol of the connection",
                help="the connection's transport protocol"),
-        Option("--ctorigsrc", _HOST, invertible=True, label="original source",
-               help="who opened the connection"),
-        Option("--ctorigdst", _HOST, invertible=True, label="original destination",
-               help="to whom it was opened, before any translation"),
-        Option("--ctreplsrc", _HOST, invertible=True, label="reply source",
-               help="who answers"),
-        Option("--ctrepldst", _HOST, invertible=True, label="reply destination",
-               help="to whom the answers go"),
-        Option("--ctorigsrcport", _PORT, invertible=True, label="original source port",
-               help="the opener's port"),
-        Option("--ctorigdstport", _PORT, invertible=True, label="original destination port",
-               help="the port that was asked for, before any translation"),
-        Option("--ctreplsrcport", _PORT, invertible=True, label="reply source port",
-               help="the port from which answers come"),
-        Option("--ctrepldstport", _PORT, invertible=True, label="reply destination port",
-               help="the port to which answers go"),
-        Option("--ctstatus", _Statuses(_STATUSES, _STATUSES), invertible=True, label="ctstatus",
-               help="how far the connection has come"),
-        Option("--ctexpire", Expiry(kinds.U32), invertible=True, label="seconds left",
-               help="how long the entry lives without another packet"),
+        Option("--ctorigsrc", _HOST, invertible=True, listed=AS_SAVED,
+               label="original source", help="who opened the connection"),
+        Option("--ctorigdst", _HOST, invertible=True, listed=AS_SAVED,
+               label="original destination", help="to whom it was opened, before any translation"),
+        Option("--ctreplsrc", _HOST, invertible=True, listed=AS_SAVED,
+               label="reply source", help="who answers"),
+        Option("--ctrepldst", _HOST, invertible=True, listed=AS_SAVED,
+               label="reply destination", help="to whom the answers go"),
+        Option("--ctorigsrcport", _PORT, invertible=True, listed=AS_SAVED,
+               label="original source port", help="the opener's port"),
+        Option("--ctorigdstport", _PORT, invertible=True, listed=AS_SAVED,
+               label="original destination port", help="the port that was asked for, before any translation"),
+        Option("--ctreplsrcport", _PORT, invertible=True, listed=AS_SAVED,
+               label="reply source port", help="the port from which answers come"),
+        Option("--ctrepldstport", _PORT, invertible=True, listed=AS_SAVED,
+               label="reply destination port", help="the port to which answers go"),
+        Option("--ctstatus", _Statuses(_STATUSES, _STATUSES, 'Bad ctstatus "{rest}"'), invertible=True,
+               listed=AS_SAVED, label="ctstatus", help="how far the connection has come"),
+        Option("--ctexpire", Expiry(kinds.U32), invertible=True, listed=AS_SAVED,
+               label="seconds left", help="how long the entry lives without another packet"),
         Option("--ctdir", kinds.Choice(("ORIGINAL", "REPLY"), fold=True), label="direction",
+               says={"value": BAD_VALUE}, listed=AS_SAVED,
                help="whether the packet goes with the opener or answers"),
     ),
-    test=_test_conntrack, tidy=_tidy, conntrack=True,
+    test=_test_conntrack, final=_final, conntrack=True,
     summary="state, addresses, ports, status and age of the packet's connection",
     source="net/netfilter/xt_conntrack.c conntrack_mt(); iptables-extensions(8) conntrack",
 )  # fmt: skip

@@ -5,9 +5,11 @@ Linux: net/netfilter/xt_dccp.c dccp_mt(), dccp_find_option(); header: RFC 4340.
 
 from __future__ import annotations
 
+from typing import Any
+
 from nb_lib import kinds, ports
 from nb_lib.headers import DCCP as _DCCP
-from nb_lib.matches.tcpudp import port_options
+from nb_lib.matches.tcpudp import port_options, with_ports
 from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
 from nb_lib.packet import Packet
 
@@ -25,6 +27,10 @@ class _TypeList(kinds.Choices):
     def read(self, word: str, family: int) -> tuple[str, ...]:
         some = ",".join(filter(None, word.split(",")))
         return super().read(some, family) if some else ()
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the types by number or name."""
+        return ",".join(str(_TYPES.index(kind)) if numeric else kind for kind in value)
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -69,14 +75,15 @@ def _options(packet: Packet, kind: str) -> set[int] | None:
 DCCP = Extension(
     "dccp",
     (
-        *port_options(ports.ResolvedPortRange("tcp", "udp")),
-        Option("--dccp-types", _TypeList(_TYPES, "type[,…]", fold=True), invertible=True,
-               label="type",
+        *port_options(ports.NumericPortRange("tcp", "udp")),
+        Option("--dccp-types", _TypeList(_TYPES, "type[,…]", fold=True, bad="Unknown DCCP type `{part}'"),
+               invertible=True, label="type", listed="{! }{value}",
                help="the packet is of one of these types"),
         Option("--dccp-option", kinds.Number(1, 255), invertible=True, label="option",
+               listed="option={!}{value}",
                help="the header carries this option"),
     ),
-    protocols=("dccp",), test=_test, check=ports.needs_protocol("dccp", "dccp"),
+    protocols=("dccp",), test=_test, listed=with_ports(" dccp"), check=ports.needs_protocol("dccp", "dccp"),
     summary="ports, types and options of DCCP",
     source="net/netfilter/xt_dccp.c dccp_mt(); iptables-extensions(8) dccp",
 )  # fmt: skip

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds, ports
 from nb_lib.headers import SCTP as _SCTP
-from nb_lib.listed import options_listed
-from nb_lib.matches.tcpudp import EVERY_PORT, ONLY_ONE, port_options
+from nb_lib.matches.tcpudp import ONLY_ONE, port_options, with_ports
 from nb_lib.options import (
     HIT,
     Answer,
@@ -19,7 +18,6 @@ from nb_lib.options import (
     Option,
     Outcome,
     RefusedError,
-    Setting,
     Use,
     miss,
 )
@@ -166,12 +164,6 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return HIT
 
 
-def _listed(use: Use, numeric: bool) -> str:
-    """Leave out what is every port. libxt_sctp.c print_ports()."""
-    shown = {name: one for name, one in use.settings.items() if one != Setting(EVERY_PORT)}
-    return " sctp" + options_listed(use._replace(settings=shown), numeric)
-
-
 SCTP = Extension(
     "sctp",
     (
@@ -181,7 +173,7 @@ SCTP = Extension(
                help="all, any or only the named chunks are in the packet"),
     ),
     protocols=("sctp",), test=_test, check=ports.needs_protocol("sctp", "sctp"),
-    says=ONLY_ONE, listed=_listed,
+    says=ONLY_ONE, listed=with_ports(" sctp"),
     summary="ports and chunks of SCTP",
     source="net/netfilter/xt_sctp.c sctp_mt(); iptables-extensions(8) sctp",
 )  # fmt: skip

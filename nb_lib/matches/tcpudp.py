@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import headers, kinds, names, ports
 from nb_lib.kinds import IPV4, Masked, Range
-from nb_lib.listed import headed
+from nb_lib.listed import headed, options_listed
 from nb_lib.options import (
     HIT,
     Answer,
@@ -237,6 +237,19 @@ def port_options(kind: kinds.NumberRange, hidden: Range | None = None) -> tuple[
                label="dport", called="--destination-port", listed="dpt{s}:{!}{value}",
                help="the destination port, or a range of ports"),
     )  # fmt: skip
+
+
+def with_ports(words: str) -> Callable[[Use, bool], str]:
+    """Return an ``Extension.listed``: ``words``, then the options, but not what is every port.
+
+    Linux user space: print_ports() of libxt_sctp.c, libxt_dccp.c.
+    """
+
+    def listed(use: Use, numeric: bool) -> str:
+        shown = {name: one for name, one in use.settings.items() if one != Setting(EVERY_PORT)}
+        return words + options_listed(use._replace(settings=shown), numeric)
+
+    return listed
 
 
 def _no_flags(setting: Setting) -> bool:

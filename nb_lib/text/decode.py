@@ -218,7 +218,8 @@ def _template(reader: Reader) -> _Template | None:
         return None
     role = "core" if reader.core else "match" if reader.matches else "target"
     others = [o for o in extension.awaited if o is not option]
-    plain = not settings and not others and extension.tidy is None
+    checked = extension.final is not None or extension.tidy is not None
+    plain = not settings and not others and not checked
     return _Template(role, extension, settings, option, inverted, plain)
 
 

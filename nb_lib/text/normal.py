@@ -15,6 +15,8 @@ def normal(extension: Extension, settings: dict[str, Setting], family: int) -> d
 
     Raises ValueError for what iptables refuses.
     """
+    if extension.final is not None:
+        extension.final(settings)
     for option in extension.awaited:
         if option.name not in settings:
             if option.required:
