@@ -145,6 +145,7 @@ class Option:
     called: str = ""
     says: Mapping[str, str] = field(default_factory=dict)
     late: bool = False
+    before: Callable[[str, int, Settings], None] | None = None
     warns: Callable[[Setting, str, int], str] | None = None
 
     def hides(self, setting: Setting) -> bool:

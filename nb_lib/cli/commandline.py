@@ -30,6 +30,8 @@ _WITHOUT = "nvxfV46"
 class CommandLine(Reader):
     """The words of a command line; what an option means is ``letter()``'s business."""
 
+    ordered = True
+
     def __init__(self, words: list[Word], personality: Personality, line: str) -> None:
         dialect = Dialect(personality.family, frozenset(), personality.backend)
         super().__init__(dialect, words, line, 0)

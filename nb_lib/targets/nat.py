@@ -14,7 +14,7 @@ from nb_lib import addresses, kinds, ports
 from nb_lib.effects import Nat
 from nb_lib.kinds import IPV4
 from nb_lib.net import BITS, Net, make_address, strict_address
-from nb_lib.options import Action, Context, Extension, Option, RefusedError, Use
+from nb_lib.options import Action, Context, Extension, Option, RefusedError, Settings, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,15 +162,27 @@ def _check_ports(option: str) -> Callable[[Use, Rule], str]:
 
     def check(use: Use, rule: Rule) -> str:
         wanted = use.settings.get(option)
-        if wanted is None or wanted.value.port_low is None:
-            return ""
-        protocol = rule.core.settings.get("-p")
-        if protocol is None or protocol.value not in _WITH_PORTS:
-            reason = f"{use.name} with a port needs -p tcp, udp, sctp or dccp"
-            raise RefusedError(reason, "Need TCP, UDP, SCTP or DCCP with port specification")
+        if wanted is not None and wanted.value.port_low is not None:
+            _need_protocol(rule.core.settings)
         return ""
 
     return check
+
+
+def _need_protocol(core: Settings) -> None:
+    protocol = core.get("-p")
+    if protocol is None or protocol.value not in _WITH_PORTS:
+        said = "Need TCP, UDP, SCTP or DCCP with port specification"
+        raise RefusedError("a port needs -p tcp, udp, sctp or dccp before it", said)
+
+
+def _before_ports(_word: str, _family: int, core: Settings) -> None:
+    _need_protocol(core)
+
+
+def _before_target(word: str, family: int, core: Settings) -> None:
+    if _split(word, family)[1] is not None:
+        _need_protocol(core)
 
 
 def _wish(use: Use, side: Literal["src", "dst"], option: str) -> Nat:
@@ -229,14 +241,14 @@ _PERSISTENT = Option("--persistent", kinds.FLAG, label="persistent", listed="per
 
 
 def _to_ports(listed: str) -> Option:
-    return Option("--to-ports", _Ports(), label="ports", listed=listed,
+    return Option("--to-ports", _Ports(), label="ports", listed=listed, before=_before_ports,
                   help="the port, or a range to choose from")  # fmt: skip
 
 
 DNAT = Extension(
     "DNAT",
     (Option("--to-destination", _Target(shifted=True), required=True, label="destination",
-            listed="to:{value}",
+            listed="to:{value}", before=_before_target,
             help="the new destination: address, range of addresses, port, range of ports"),
      _RANDOM, _PERSISTENT),
     tables=("nat",), hooks=("PREROUTING", "OUTPUT"), act=_dnat,
@@ -249,6 +261,7 @@ DNAT = Extension(
 SNAT = Extension(
     "SNAT",
     (Option("--to-source", _Target(), required=True, label="source", listed="to:{value}",
+            before=_before_target,
             help="the new source: address, range of addresses, port, range of ports"),
      _RANDOM, _FULLY, _PERSISTENT),
     tables=("nat",), hooks=("POSTROUTING", "INPUT"), act=_snat, check=_check_ports("--to-source"),

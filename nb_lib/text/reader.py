@@ -50,6 +50,8 @@ class Reader(Complaints):
     iptables/xshared.c do_parse(), command_default().
     """
 
+    ordered = False  # whether an option may look at those before it; the parts of a dump's line stand alone
+
     def __init__(self, dialect: Dialect, found: list[Word], line: str, lineno: int) -> None:
         super().__init__(dialect, line, lineno)
         self.every = core_of(dialect.family).under(dialect.backend)
@@ -312,6 +314,8 @@ class Reader(Complaints):
     def parsed(self, extension: Extension, option: Option, taken: list[Word], word: Word) -> object:
         """Return the value of an option's words."""
         try:
+            if self.ordered and option.before:
+                option.before(taken[0].text, self.family, self.core)
             return option.kind.parse([w.text for w in taken], self.family)
         except ValueError as error:
             found = self.translated(error, taken[0] if taken else word, extension, option)

@@ -70,6 +70,14 @@ def test_other_destinations_are_not(family: int, to: str, said: str) -> None:
     assert saved(f"-p tcp -j DNAT --to-destination {to}", family=family) == ("", said)
 
 
+@pytest.mark.parametrize("rule", [
+    "-j DNAT --to-destination 1.2.3.4:80 -p tcp", "-j SNAT --to-source 1.2.3.4:x",
+    "-p gre -j DNAT --to-destination :80", "-j DNAT --to-destination 1.2.3.4:1 -m tcp -p tcp",
+])  # fmt: skip
+def test_a_port_asks_for_a_protocol_before_it(rule: str) -> None:
+    assert saved(rule) == ("", "Need TCP, UDP, SCTP or DCCP with port specification")
+
+
 @pytest.mark.parametrize(("rule", "said"), [
     ("-j SET --add-set s4 -m tcp", "--add-set requires two args."),
     ("-j SET --add-set s4", "--add-set requires two args."),
