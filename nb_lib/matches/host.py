@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import kinds
 from nb_lib.kinds import Masked
+from nb_lib.listed import headed
 from nb_lib.options import (
     HIT,
+    INVALID,
     Answer,
     Context,
     Extension,
     Option,
     Place,
+    RefusedError,
     Setting,
     Use,
     before_or_after,
@@ -103,12 +106,14 @@ def _test_socket(use: Use, packet: Packet, ctx: Context) -> Answer:
 
 
 def _tidy_cgroup(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--path", "--cgroup")
+    if len(settings) != 1:
+        raise RefusedError("cgroup needs either --path or --cgroup", kernel=INVALID)
     return settings
 
 
 def _tidy_devgroup(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    kinds.one_of(settings, "--src-group", "--dst-group")
+    said = "devgroup match: You must specify either '--src-group' or '--dst-group'"
+    kinds.one_of(settings, "--src-group", "--dst-group", said=said)
     return settings
 
 
@@ -127,9 +132,12 @@ class _Path(kinds.Text):
         text = str(value).replace("\\", "\\\\").replace('"', '\\"')
         return f'"{text}"'
 
+    def listed(self, value: Any, _numeric: bool) -> str:
+        return str(value)
+
 
 class _NamedMark(kinds.Mark):
-    """A masked number; 0 has a name in iproute2's files."""
+    """A masked number; 0 has a name in iproute2's files. xtables.c xtables_parse_val_mask()."""
 
     def __init__(self, zero: str) -> None:
         super().__init__()
@@ -138,14 +146,24 @@ class _NamedMark(kinds.Mark):
     def read(self, word: str, family: int) -> Masked:
         return Masked(0, self.bits) if word == self.zero else super().read(word, family)
 
+    def complaint(self, word: str) -> str:
+        value = kinds.leading_number(word)
+        if value and value[0] <= self.bits and value[1][:1] == "/":
+            return super().complaint(word)
+        return f'{{name}}: could not map name {word} to an integer value for option "{{option}}".\n'
+
     def save(self, value: Any) -> str:
         return self.zero if value == (0, self.bits) else str(super().save(value))
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        return str(super().save(value)) if numeric else self.save(value)
 
 
 _GROUP = _NamedMark("default")
 CPU = Extension(
     "cpu",
     (Option("--cpu", kinds.Number(0, kinds.U32), invertible=True, required=True, label="CPU",
+            listed="cpu {! }{value}",
             help="the CPU that handles the packet"),),
     test=_test_cpu,
     summary="the CPU that handles the packet",
@@ -155,10 +173,11 @@ CPU = Extension(
 CGROUP = Extension(
     "cgroup",
     (
-        Option("--path", _Path(), invertible=True, group="what", label="cgroup",
+        Option("--path", _Path(), invertible=True, label="cgroup", listed="cgroup {! }{value}",
                help="the sender's control group lies here"),
-        Option("--cgroup", kinds.Number(0, kinds.U32), invertible=True, group="what",
-               label="class id", help="the sender's net_cls class id"),
+        Option("--cgroup", kinds.Number(0, kinds.U32), invertible=True, label="class id",
+               listed="cgroup {! }{value}",
+               help="the sender's net_cls class id"),
     ),
     hooks=("INPUT", "OUTPUT", "POSTROUTING"), test=_test_cgroup, tidy=_tidy_cgroup,
     summary="the control group of the process that sent the packet",
@@ -169,8 +188,10 @@ DEVGROUP = Extension(
     "devgroup",
     (
         Option("--src-group", _GROUP, invertible=True, label="device group in",
+               listed="{! }src-group {value}",
                help="the group of the incoming device"),
         Option("--dst-group", _GROUP, invertible=True, label="device group out",
+               listed="{! }dst-group {value}",
                help="the group of the outgoing device"),
     ),
     test=_test_devgroup, place=_place_devgroup, tidy=_tidy_devgroup,
@@ -181,6 +202,7 @@ DEVGROUP = Extension(
 REALM = Extension(
     "realm",
     (Option("--realm", _NamedMark("cosmos"), invertible=True, required=True, label="realm",
+            listed="{! }realm {value}",
             help="the realm of the packet's route"),),
     families=(4,), hooks=("INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), test=_test_realm,
     summary="the realm of the packet's route",
@@ -191,13 +213,15 @@ SOCKET = Extension(
     "socket",
     (
         Option("--transparent", kinds.FLAG, label="a transparent socket",
+               listed="--transparent",
                help="only sockets that are transparent"),
-        Option("--nowildcard", kinds.FLAG, label="nowildcard",
+        Option("--nowildcard", kinds.FLAG, label="nowildcard", listed="--nowildcard",
                help="sockets bound to any address count as well"),
-        Option("--restore-skmark", kinds.FLAG, label="mark",
+        Option("--restore-skmark", kinds.FLAG, label="mark", listed="--restore-skmark",
                help="give the packet the socket's mark"),
     ),
     hooks=("PREROUTING", "INPUT"), test=_test_socket, defrag=True,
+    listed=headed(" socket"),
     beyond={"--restore-skmark": "a socket's mark is not modelled"},
     summary="a socket of this host waits for the packet",
     source="net/netfilter/xt_socket.c socket_match(); iptables-extensions(8) socket",

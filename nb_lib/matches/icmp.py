@@ -6,13 +6,18 @@ Names: extensions/libxt_icmp.h of iptables; the numbers are those of RFC 792, RF
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import kinds, ports
 from nb_lib.headers import ICMP as _ICMP
 from nb_lib.headers import ICMPV6
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, Use, miss
-from nb_lib.packet import Packet
+from nb_lib.listed import option_listed
+from nb_lib.options import HIT, Answer, Context, Extension, Option, Outcome, RefusedError, Use, miss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nb_lib.packet import Packet
 
 ANY_TYPE = 255
 EVERY_CODE = (0, 255)
@@ -64,25 +69,41 @@ class _TypeKind(kinds.Word):
 
     metavar = "type[/code]"
 
-    def __init__(self, names: dict[str, tuple[int, ...]], any_name: str) -> None:
+    def __init__(self, names: dict[str, tuple[int, ...]], any_name: str, protocol: str) -> None:
         super().__init__()
         self.names = {name: _type(*numbers) for name, numbers in names.items()}
-        self.any_name = any_name
+        self.any_name, self.protocol = any_name, protocol
 
     def read(self, word: str, _family: int) -> IcmpType:
-        """Read a name or the numbers."""
-        fits = (
-            [name for name in self.names if name.lower().startswith(word.lower())] if word else []
-        )
+        """Read a name or the numbers. libxt_icmp.h parse_icmp()."""
+        fits = [name for name in self.names if name.lower().startswith(word.lower())]
         if len(fits) > 1:
-            raise ValueError(f"{word!r} is ambiguous: {', '.join(fits)}")
-        if fits:
-            return self.names[fits[0]]
-        number, slash, code = word.partition("/")
-        kind = kinds.parse_number(number, 0, 255)
-        if self.any_name and kind == ANY_TYPE:
-            return self.names[self.any_name]  # whatever the code
-        return _type(kind, kinds.parse_number(code, 0, 255)) if slash else _type(kind)
+            said = f"Ambiguous {self.protocol} type `{word}': `{fits[0]}' or `{fits[1]}'?"
+            raise RefusedError(f"{word!r} is ambiguous: {', '.join(fits)}", said)
+        return self.names[fits[0]] if fits else self.numbers(word)
+
+    def numbers(self, word: str) -> IcmpType:
+        """Read ``TYPE[/CODE[:CODE]]``; a type may be written as a range, but of itself only."""
+        kind, rest = self.span(word, word, "type")
+        code, slash = EVERY_CODE, rest[:1] == "/"
+        if slash:
+            code, rest = self.span(rest[1:], word, "code")
+        if rest:
+            raise RefusedError(f"{word!r} has more than a number", f"unknown character {rest[0]}")
+        if kind[0] != kind[1]:
+            said = f"{self.protocol} type range not supported"
+            raise RefusedError(f"{word!r} is more than one type", said)
+        return IcmpType(kind[0], *code)
+
+    def span(self, word: str, whole: str, what: str) -> tuple[tuple[int, int], str]:
+        """Read one number or two at the start of a word; return the rest too. parse_range()."""
+        low = high = kinds.leading_number(word)
+        if low and low[1][:1] == ":":
+            high = kinds.leading_number(low[1][1:])
+        if not low or not high or max(low[0], high[0]) > kinds.U8:
+            said = f"Unknown {self.protocol} {what} `{whole}'"
+            raise RefusedError(f"{whole!r} is not a number from 0 to {kinds.U8}", said)
+        return (low[0], high[0]), high[1]
 
     def save(self, value: Any) -> str:
         """Write ``8``, ``3/1``, or ``any``."""
@@ -92,9 +113,25 @@ class _TypeKind(kinds.Word):
 
     def show(self, value: Any) -> str:
         """Write the number, and the name that it has."""
-        text = self.save(value)
-        name = next((name for name, known in self.names.items() if known == value), "")
+        kind, low, high = value
+        text = (
+            self.save(value) if low == high or (low, high) == EVERY_CODE else f"{kind}/{low}:{high}"
+        )
+        name = self.name(value)
         return f"{text} ({name})" if name and name != text else text
+
+    def name(self, value: Any) -> str:
+        """Return the first name that a type has, or an empty string."""
+        return next((name for name, known in self.names.items() if known == value), "")
+
+    def listed(self, value: Any, numeric: bool) -> str:
+        """Write the name, or the type and its codes. libxt_icmp.h print_icmptype()."""
+        kind, low, high = value
+        if not numeric and self.name(value):
+            return self.name(value)
+        if (low, high) == EVERY_CODE:
+            return f"type {kind}"
+        return f"type {kind} code {low}" if low == high else f"type {kind} codes {low}-{high}"
 
 
 def _type(kind: int, low: int = -1, high: int = -1) -> IcmpType:
@@ -117,7 +154,7 @@ def _test(use: Use, packet: Packet, option: str, protocol: int) -> Answer:
     want = setting.value
     any_type = want.type == ANY_TYPE and protocol == _ICMP
     if (any_type or (kind == want.type and want.low <= code <= want.high)) is setting.inverted:
-        exact = want.low == want.high
+        exact = (want.low, want.high) != EVERY_CODE
         return miss(
             option, IcmpType(kind, code, code) if exact and kind == want.type else _type(kind)
         )
@@ -132,23 +169,35 @@ def _test_icmp6(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return _test(use, packet, "--icmpv6-type", ICMPV6)
 
 
+def _listing(words: str) -> Callable[[Use, bool], str]:
+    """Return an ``Extension.listed``: no blank stands before ``type``, unless a ``!`` does."""
+
+    def listed(use: Use, numeric: bool) -> str:
+        (option,) = use.extension.options
+        text = option_listed(option, use.settings[option.name], numeric)
+        return f" {words}{text}" if text.startswith("type ") else f" {words} {text}"
+
+    return listed
+
+
 ICMP = Extension(
     "icmp",
-    (Option("--icmp-type", _TypeKind(_V4_NAMES, "any"), invertible=True, required=True,
-            label="ICMP type",
+    (Option("--icmp-type", _TypeKind(_V4_NAMES, "any", "ICMP"), invertible=True, required=True,
+            label="ICMP type", listed="{!}{value}",
             help="the message's type, and its code if one is given"),),
     families=(4,), protocols=("icmp",), test=_test_icmp, check=ports.needs_protocol("icmp", "icmp"),
+    listed=_listing("icmp"),
     summary="type and code of ICMP messages",
     source="net/ipv4/netfilter/ip_tables.c icmp_match(); iptables-extensions(8) icmp",
 )  # fmt: skip
 
 ICMP6 = Extension(
     "icmp6",
-    (Option("--icmpv6-type", _TypeKind(_V6_NAMES, ""), invertible=True, required=True,
-            label="ICMPv6 type",
+    (Option("--icmpv6-type", _TypeKind(_V6_NAMES, "", "ICMPv6"), invertible=True, required=True,
+            label="ICMPv6 type", listed="{!}{value}",
             help="the message's type, and its code if one is given"),),
     families=(6,), protocols=("ipv6-icmp",), test=_test_icmp6,
-    check=ports.needs_protocol("icmp6", "ipv6-icmp"),
+    check=ports.needs_protocol("icmp6", "ipv6-icmp"), listed=_listing("ipv6-icmp"),
     summary="type and code of ICMPv6 messages",
     source="net/ipv6/netfilter/ip6_tables.c icmp6_match(); iptables-extensions(8) icmp6",
 )  # fmt: skip
