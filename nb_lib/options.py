@@ -120,7 +120,9 @@ class Option:
     ``group`` names options of which at most one may stand in a rule. ``divides`` names options of
     which a new set begins behind this one (``--next``); its value holds the sets that are complete.
     An option that ``repeats`` may come again: the last one counts. The value of one that is ``late`` is
-    looked at when all other words have been. ``label`` is the word for the packet's fact in reasons.
+    looked at when all other words have been; ``before`` looks at the word, the family and what the rule asked
+    before it, and raises RefusedError (a port wants a ``-p``). ``label`` is the word for the packet's fact in
+    reasons.
     ``listed`` is how ``iptables -L`` shows it, behind a blank: ``{value}`` is the value as its kind lists it,
     ``{name}`` its name without ``--``, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank,
     ``{s}`` an ``s`` if it is a range (``nb_lib.listed``). ``says`` holds what iptables says of this option
