@@ -11,6 +11,7 @@ Fifteen names are enough::
     draw(hooks)                 # where a rule can see a packet
     iptables(host, "-A INPUT -j DROP")   # the command: what it prints, its status, the new ruleset
     live(host, tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")     # in Jupyter: edit the packet
+    terminal(host)              # in Jupyter: type iptables commands, see what they change
 
 They are loaded when the first of them is used: a command of ``nb_lib.cli`` answers in a fraction of
 the time that engine and views need to load.
@@ -38,6 +39,7 @@ __all__ = [
     "parse",
     "save",
     "tcp",
+    "terminal",
     "udp",
 ]
 
@@ -55,3 +57,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext nb_lib``: the magics ``%iptables`` and ``%%iptables``."""
+    import_module("nb_lib.magics").register(shell)

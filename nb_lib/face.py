@@ -7,7 +7,7 @@ from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.text import check, parse, save
 from nb_lib.views import draw
-from nb_lib.widget import live
+from nb_lib.widget import live, terminal
 
 __all__ = [
     "Host",
@@ -24,5 +24,6 @@ __all__ = [
     "parse",
     "save",
     "tcp",
+    "terminal",
     "udp",
 ]

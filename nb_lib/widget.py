@@ -1,22 +1,30 @@
-"""The live diagram: edit the packet, and Python traces it again.
+"""What is alive in Jupyter: a diagram whose packet can be edited, and a terminal.
 
 Theory of operation. ``live`` makes a ``Live``: a figure, an editor and a function of the chapter
 that answers ``Packet -> Trace``. In a live notebook it shows itself as an anywidget, whose script
 is ``static/diagram.js``, the very file that static pages load, followed by ``static/live.js``.
 Anywhere else, in a notebook that is executed to be stored or on a page, it shows its plain figure:
 an output that is committed holds no widget and no id of one (docs/decisions/live-diagrams.md).
+``terminal`` makes a ``Typed`` in the same way: the widget's script is ``static/terminal.js`` behind
+``diagram.js``, the plain form the session so far and the table beside it.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nb_lib.cli import State
+from nb_lib.cli.terminal import Terminal, machine
+from nb_lib.engine import Host
 from nb_lib.errors import NbError
 from nb_lib.packet import Packet, endpoint, icmp, tcp, udp
+from nb_lib.rules import Ruleset
+from nb_lib.views.console import TABLES, Console
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 
@@ -72,11 +80,7 @@ class Live:
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         plain = self.figure()._repr_mimebundle_()
-        if not is_live():
-            return plain
-        shown = self.widget._repr_mimebundle_(**options)
-        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-        return {**(data or {}), **plain}, metadata
+        return _shown(self.widget, plain, options) if is_live() else plain
 
     def chosen(self) -> dict[str, Any]:
         """Return what the switches stand at, to begin with."""
@@ -84,6 +88,60 @@ class Live:
             name: value if isinstance(value, bool) else value[0]
             for name, value in self.switches.items()
         }
+
+
+def terminal(
+    on: Host | Ruleset | State | None = None, session: str = "", *, table: str = "filter"
+) -> Typed:
+    """Return a terminal in which iptables is typed, beside a picture of the table.
+
+    ``on`` is what the commands find: a Host, a Ruleset, a State of ``nb_lib.cli``, or nothing for an empty
+    host; it stays as it is, ``ruleset`` of the terminal is what came of it. ``session`` are lines that were
+    typed already; a page without Python shows them and what they printed. ``table`` is shown first. Raises
+    NbError for a table that there is not.
+    """
+    if table not in TABLES:
+        raise NbError(f"there is no table {table!r}: {', '.join(TABLES)}")
+    return Typed(machine(on), session, table)
+
+
+class Typed:
+    """A terminal to be shown; see ``terminal``."""
+
+    def __init__(self, state: State, session: str, table: str) -> None:
+        clock = time.time if is_live() else None
+        family, backend = next(iter(state.rulesets), (4, "nft"))
+        self.terminal = Terminal(state, clock=clock)
+        self.console = Console(self.terminal, (family, backend, table))
+        self.console.answer({"do": "type", "text": session})
+        self._widget: anywidget.AnyWidget | None = None
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """What is loaded now in the family and backend that is shown."""
+        family, backend, _ = self.console.place
+        return self.terminal.state.ruleset(family, backend)
+
+    @property
+    def widget(self) -> anywidget.AnyWidget:
+        """The anywidget, for a live front end."""
+        if self._widget is None:
+            self._widget = _terminal_class()(self.console)
+        return self._widget
+
+    def __repr__(self) -> str:
+        return self.console.text
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        plain = {"text/plain": self.console.text, "text/html": str(self.console.markup)}
+        return _shown(self.widget, plain, options) if is_live() else plain
+
+
+def _shown(widget: anywidget.AnyWidget, plain: Fields, options: Fields) -> Any:
+    """Return a widget's MIME bundle with the plain form for hosts that show no widgets."""
+    shown = widget._repr_mimebundle_(**options)
+    data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+    return {**(data or {}), **plain}, metadata
 
 
 def is_live() -> bool:
@@ -137,7 +195,7 @@ def _widget_class() -> Any:
     class TraceWidget(anywidget.AnyWidget):
         """A figure and an editor; ``fields`` come from the page, ``html`` goes to it."""
 
-        _esm = "".join((STATIC / name).read_text("utf-8") for name in ("diagram.js", "live.js"))
+        _esm = _scripts("diagram.js", "live.js")
         _css = (STATIC / "diagram.css").read_text("utf-8")
         html = traitlets.Unicode().tag(sync=True)
         error = traitlets.Unicode().tag(sync=True)
@@ -164,3 +222,29 @@ def _widget_class() -> Any:
                 self.answered = change["new"].get("asked", 0)
 
     return TraceWidget
+
+
+@functools.cache
+def _terminal_class() -> Any:
+    """Make the anywidget class of the terminal, as ``_widget_class`` does."""
+    import anywidget
+
+    class TerminalWidget(anywidget.AnyWidget):
+        """A console: its messages come from the page, its answers go there."""
+
+        _esm = _scripts("diagram.js", "terminal.js", "terminal_widget.js")
+        _css = (STATIC / "diagram.css").read_text("utf-8")
+
+        def __init__(self, console: Console) -> None:
+            super().__init__()
+            self._console = console
+            self.on_msg(self._heard)
+
+        def _heard(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
+            self.send({**self._console.answer(message), "id": message.get("id")})
+
+    return TerminalWidget
+
+
+def _scripts(*names: str) -> str:
+    return "".join((STATIC / name).read_text("utf-8") for name in names)

@@ -24,6 +24,7 @@ def test_the_face_is_small_enough_to_learn_in_a_minute() -> None:
         "parse",
         "save",
         "tcp",
+        "terminal",
         "udp",
     ]
     assert all(hasattr(nb_lib, name) for name in nb_lib.__all__)

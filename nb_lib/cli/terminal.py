@@ -88,6 +88,11 @@ class Terminal:
             self._keep(_refused(error.line, error))
         return self.history[begin:]
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether some line has changed a rule or a chain."""
+        return bool(self._past)
+
     def undo(self) -> bool:
         """Take back the last line that changed a rule or a chain; False if there is none."""
         if not self._past:

@@ -126,7 +126,8 @@ def _card(card: Card, index: int, plan: Layout, model: Model) -> Markup:
     rows = [_row(row, top, card, spot.w, model.table)
             for row, top in zip(card.rows, row_tops(card), strict=True)]  # fmt: skip
     hidden = "none" if card.closed else None
-    names = ("nf-chain", f"nf-{model.table}", "nf-faint" * card.faint, "nf-closed" * card.closed)
+    names = ("nf-chain", f"nf-{model.table}", "nf-faint" * card.faint, "nf-closed" * card.closed,
+             "nf-changed" * card.changed)  # fmt: skip
     return tag(
         "g",
         paper,
@@ -172,7 +173,8 @@ def _row(row: Row, top: float, card: Card, width: float, table: str) -> Markup:
     state = row.state or State("")
     height, left = row_height(row), indent(card)
     faded = state.kind in ("missed", "unreached")
-    fill = {"matched": hue(table).fill, "unsure": HATCHED}.get(state.kind, "none")
+    lit = hue(table).fill
+    fill = {"matched": lit, "changed": lit, "unsure": HATCHED}.get(state.kind, "none")
     back = tag("rect", x=1, width=width - 2, height=height, fill=fill, pointer_events="all",
                class_="nf-back")  # fmt: skip
     ink, tone = (LIGHT.muted, "nf-m") if faded else (LIGHT.ink, "nf-i")
@@ -182,6 +184,7 @@ def _row(row: Row, top: float, card: Card, width: float, table: str) -> Markup:
         "g",
         tag("title", f"{row.full}\n{state.why}" if state.why else row.full),
         back,
+        _bar(height, table) if state.kind == "changed" else None,
         texts,
         shape(_sign(row), width - 11, height / 2) if row.sign else None,
         transform=f"translate(0 {number(top)})",
@@ -190,6 +193,11 @@ def _row(row: Row, top: float, card: Card, width: float, table: str) -> Markup:
         opacity=0.55 if state.kind == "unreached" else None,
         data_s=_steps(state),
     )
+
+
+def _bar(height: float, table: str) -> Markup:
+    """Draw the mark of a rule that a command has changed: a bar at its left."""
+    return tag("rect", x=1, width=4, height=height, fill=hue(table).text, class_="nf-bar")
 
 
 def _lines(row: Row, state: State, left: float) -> Iterator[Markup]:

@@ -79,14 +79,14 @@ class _Builder:
         return Model(self.table.name, tuple(cards), len(self.left_out), where)
 
     def _closed(self, card: Card, busy: set[int], traced: bool) -> bool:
-        if not card.rows or self.states.visited & {card.key, *card.members}:
+        if not card.rows or self.states.marked & {card.key, *card.members}:
             return False
         return card.layer in busy or (traced and card.layer > 0)
 
     def _most_telling(self, groups: list[list[str]]) -> list[list[str]]:
         """Keep as many cards as a picture can hold: those of the trace, then those nearest to a hook."""
         ranked = sorted(groups, key=lambda names: (
-            not self.states.visited.intersection(names), self.layers.get(names[0], len(self.layers)),
+            not self.states.marked.intersection(names), self.layers.get(names[0], len(self.layers)),
         ))  # fmt: skip
         too_many = {name for names in ranked[CARDS:] for name in names}
         self.shown -= too_many
@@ -103,7 +103,7 @@ class _Builder:
                 continue
             kept.add(name)
             called = self.calls[name]
-            few = [c for c in called if c in self.states.visited]
+            few = [c for c in called if c in self.states.marked]
             few += [c for c in called if c not in few][: max(0, most - len(few))]
             waiting += few
         self.left_out = set(self.chains) - kept
@@ -141,7 +141,7 @@ class _Builder:
 
     def _kind(self, name: str) -> object:
         base = shape(name)
-        if not base or self.calls[name].keys() - self._aside or name in self.states.visited:
+        if not base or self.calls[name].keys() - self._aside or name in self.states.marked:
             return name
         words = tuple(len(rule_text(r).split()) for r in self.chains[name].rules)
         return (base, tuple(self.callers[name]), words)
@@ -165,7 +165,8 @@ class _Builder:
         aside = name in self._aside
         strong = self._strong(name)
         return Card(name, short(name), note(chain, callers), rows, self.layers.get(name, 0), strong,
-                    aside=aside, faint=not chain.builtin and not callers)  # fmt: skip
+                    aside=aside, faint=not chain.builtin and not callers,
+                    changed=name in self.states.changed)  # fmt: skip
 
     def _strong(self, name: str) -> str:
         """Return the Service of a chain: by its comments, its callers' rules, or its caller."""
@@ -287,7 +288,7 @@ def _runs(
     for number, rule in found:
         state = states.of(chain.name, number)
         key = (service(rule), state.kind if state else "") if service(rule) else number
-        alone = state is not None and state.kind in ("matched", "unsure")
+        alone = state is not None and state.kind in ("matched", "unsure", "changed")
         if runs and key == before and not alone:
             runs[-1].append((number, rule))
         else:

@@ -42,6 +42,7 @@ class Card:
     aside: bool = False  # called from everywhere, or from nowhere: drawn without edges
     faint: bool = False
     closed: bool = False
+    changed: bool = False  # by the last command
     members: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +15,7 @@ from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.deck import Model
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
 from nb_lib.views.path import draw_map, draw_path
-from nb_lib.views.states import states
+from nb_lib.views.states import changes, states
 from nb_lib.views.story import Step, moves, steps
 from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_text, trace_text
 
@@ -22,9 +23,10 @@ from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_
 def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
     """Draw a trace, an exploration, a ruleset, a table, a chain, or ``nb_lib.hooks`` itself.
 
-    ``trace`` colours the rules of a table or chain by what a packet met there. An option of
-    tables: ``only`` (a Service, a chain or an address: draw what belongs to it). An option of
-    traces: ``autoplay`` (play once when the page opens; one figure of the landing page does).
+    ``trace`` colours the rules of a table or chain by what a packet met there. Options of tables: ``only``
+    (a Service, a chain or an address: draw what belongs to it) and ``changed`` (pairs of a chain and a
+    rule's number, 0 for the chain alone: light them). An option of traces: ``autoplay`` (play once when
+    the page opens; one figure of the landing page does).
     """
     match thing:
         case Trace():
@@ -56,10 +58,11 @@ def exploration_figure(exploration: Exploration) -> Figure:
     return figure("chance", draw_exploration(exploration), way_items(exploration), text)
 
 
-def table_figure(table: Table, trace: Trace | None = None, *, only: str = "") -> Figure:
-    """Draw the chains of a table, and what a packet met there."""
+def table_figure(table: Table, trace: Trace | None = None, *, only: str = "",
+                 changed: Iterable[tuple[str, int]] = ()) -> Figure:  # fmt: skip
+    """Draw the chains of a table, and what a packet met there, or what a command has changed."""
     story = _story_in(table.name, trace)
-    found = model(table, states(story, table.name), only)
+    found = model(table, states(story, table.name) if trace else changes(changed), only)
     if only and story:
         story = tuple(step for n, step in enumerate(story) if _drawn(n, step, found))
         found = model(table, states(story, table.name), only)

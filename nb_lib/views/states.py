@@ -11,7 +11,10 @@ from nb_lib.views.story import Step
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``kind``: matched, missed, unsure, unreached; ``steps``: those at which it came about."""
+    """``kind``: matched, missed, unsure, unreached, or changed (by a command, no packet was there).
+
+    ``steps`` are those at which it came about.
+    """
 
     kind: str
     why: str = ""
@@ -28,6 +31,12 @@ class States:
     entered: dict[str, tuple[int, ...]] = field(default_factory=dict)
     known: dict[tuple[str, int], State] = field(default_factory=dict)
     runs: list[tuple[Missed, int]] = field(default_factory=list)
+    changed: frozenset[str] = frozenset()  # the chains that a command has changed
+
+    @property
+    def marked(self) -> set[str]:
+        """The chains that are to be seen: those visited, and those changed."""
+        return self.visited | self.changed
 
     def of(self, chain: str, number: int) -> State | None:
         """Return the state of a rule, or None if there is no trace to ask."""
@@ -60,6 +69,13 @@ def states(story: Iterable[Step], table: str) -> States:
                     key = (event.place.chain, event.place.number)
                     found.known[key] = State("unsure", event.missing, "", (n,))
     return found
+
+
+def changes(places: Iterable[tuple[str, int]]) -> States:
+    """Return the states after a command: ``places`` are chains and the numbers of their rules (0: none)."""
+    places = list(places)
+    known = {place: State("changed") for place in places if place[1]}
+    return States(known=known, changed=frozenset(chain for chain, _ in places))
 
 
 def _option(reason: object) -> str:
