@@ -1,6 +1,6 @@
 """nb_lib: Linux packet filtering and Kubernetes service routing, to be looked at.
 
-Fifteen names are enough::
+Sixteen names are enough::
 
     host = load("data/kube-proxy/nginx-3-endpoints/1.21.1")
     trace = host.receive(tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from nb_lib.cli import State
-from nb_lib.cli.terminal import Terminal, machine
+from nb_lib.cli.machine import machine
+from nb_lib.cli.terminal import Terminal
 from nb_lib.engine import Host
 from nb_lib.errors import NbError
 from nb_lib.rules import Ruleset

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nb_lib.cli import State
-from nb_lib.cli.terminal import Terminal, machine
+from nb_lib.cli.machine import machine
+from nb_lib.cli.terminal import Terminal
 from nb_lib.engine import Host
 from nb_lib.errors import NbError
 from nb_lib.packet import Packet, endpoint, icmp, tcp, udp
