@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib.net import BITS
 from nb_lib.options import INVALID, RefusedError
+from nb_lib.strto import to_int
 
 if TYPE_CHECKING:
     from nb_lib.options import Settings
@@ -45,7 +46,7 @@ class Masked(NamedTuple):
 def parse_number(word: str, low: int, high: int) -> int:
     """Read a decimal, octal (``010``) or hexadecimal (``0x8``) number, as strtoul(3) does."""
     found = _NUMBER.fullmatch(word)
-    value = _to_int(found[1]) if found else -1
+    value = to_int(found[1]) if found else -1
     if not low <= value <= high:
         raise ValueError(f"{word!r} is not a number from {low} to {high}")
     return value
@@ -59,55 +60,7 @@ def is_number(word: str) -> bool:
 def leading_number(word: str) -> tuple[int, str] | None:
     """Read the number at the start of ``10k``; return it and the rest, None without a number."""
     found = _NUMBER.match(word)
-    return (_to_int(found[1]), word[found.end() :]) if found else None
-
-
-_STRTOUL = {0: r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*", 10: r"[0-9]+"}
-_STRTOD = re.compile(
-    r"""\s*([+-]?)(0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?[0-9]+)?
-    |(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])""",
-    re.VERBOSE,
-)
-
-
-def strtoul(word: str, base: int = 0) -> tuple[int, str]:
-    """Read the number at the start of a word as the C library does, and return the rest.
-
-    A negative number wraps around, one that is too large is the largest, none is 0.
-    """
-    found = re.match(rf"\s*([+-]?)({_STRTOUL[base]})", word)
-    if not found:
-        return 0, word
-    number = min(_to_int(found[2]) if base == 0 else int(found[2]), U64)
-    return (-number & U64 if found[1] == "-" else number), word[found.end() :]
-
-
-def strtod(word: str) -> tuple[float, str] | None:
-    """Read a number with a point or an exponent as the C library does; None if there is none."""
-    found = _STRTOD.match(word)
-    if not found:
-        return None
-    digits = found[2].lower()
-    number = float.fromhex(digits) if digits.startswith("0x") else float(digits)
-    return (-number if found[1] == "-" else number), word[found.end() :]
-
-
-def to_u32(number: float) -> int:
-    """Turn a floating-point number into 32 bits as a C program on x86-64 does."""
-    return int(number) & U32 if abs(number) < 2**63 else 0  # inf and nan too
-
-
-def atoi(word: str) -> int:
-    """Read the decimal number at the start of a word as the C library does, 0 if there is none."""
-    found = re.match(r"\s*([+-]?[0-9]+)", word)
-    value = int(found[1]) & U32 if found else 0
-    return value - (value >> 31 << 32)
-
-
-def _to_int(digits: str) -> int:
-    if digits[:2] in ("0x", "0X"):
-        return int(digits, 16)
-    return int(digits, 8 if digits[0] == "0" else 10)
+    return (to_int(found[1]), word[found.end() :]) if found else None
 
 
 def octets(text: str) -> bytes:

@@ -17,10 +17,11 @@ from typing import NamedTuple
 from nb_lib.cli.commandline import CommandLine
 from nb_lib.cli.personality import Exit, Personality
 from nb_lib.errors import RulesetError
-from nb_lib.kinds import IPV6, octets, strtoul
+from nb_lib.kinds import IPV6, octets
 from nb_lib.matches import find_match
 from nb_lib.options import Extension, Option, RefusedError, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
+from nb_lib.strto import strtoul
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, strto
 from nb_lib.matches.buckets import CREDIT, SCALE, HashRate, test, to_bytes, to_cost
 from nb_lib.matches.limit import parse_rate, split_rate
 from nb_lib.net import BITS
@@ -27,7 +27,7 @@ class _RateKind(kinds.Word):
     def read(self, word: str, _family: int) -> HashRate:
         at = word.find("b/s")
         if at > 0:
-            count = kinds.atoi(word)
+            count = strto.atoi(word)
             if count:
                 cost = to_cost(count * dict(_SIZES).get(word[at - 1], 1))
                 if not cost:
@@ -83,9 +83,9 @@ class _Interval(kinds.Word):
     metavar = "seconds"
 
     def read(self, word: str, _family: int) -> int:
-        if kinds.atoi(word) <= 0:
+        if strto.atoi(word) <= 0:
             raise ValueError(f"{word!r} is not a number of seconds")
-        return kinds.atoi(word)
+        return strto.atoi(word)
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import headers, kinds, names, ports
+from nb_lib import headers, kinds, names, ports, strto
 from nb_lib.kinds import Range
 from nb_lib.listed import headed, led
 from nb_lib.options import (
@@ -96,7 +96,7 @@ def _header_option(word: str) -> HeaderOption:
 
 def _byte(word: str, what: str) -> int:
     """Read a number's lowest byte. libip6t_hbh.c parse_opts_num()."""
-    number, rest = kinds.strtoul(word)
+    number, rest = strto.strtoul(word)
     found = kinds.leading_number(word)
     said = ""
     if found and found[0] > kinds.U64:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds
+from nb_lib import kinds, strto
 from nb_lib.options import (
     HIT,
     Answer,
@@ -45,7 +45,7 @@ def parse_rate(word: str, scale: int) -> tuple[int, int]:
         if not found:
             raise RefusedError(f"bad rate {word!r}: the unit is second, minute, hour or day", said)
         seconds = found[0]
-    count = kinds.atoi(number)
+    count = strto.atoi(number)
     if count <= 0:
         raise RefusedError(f"bad rate {word!r}", said)
     if scale * seconds < count:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib import kinds
+from nb_lib import kinds, strto
 from nb_lib.matches.host import fact
 from nb_lib.options import (
     HIT,
@@ -76,10 +76,10 @@ class _Rate(_Optional):
     what = "rate"
 
     def read(self, word: str, _family: int) -> int:
-        found = kinds.strtod(word)
+        found = strto.strtod(word)
         if found is None or found[1].lower() not in _UNITS:
             raise self.unreadable(word, f"{word!r} is not a rate: 100kbit, 2mbit, 10kbps")
-        return kinds.to_u32(found[0] * _UNITS[found[1].lower()] / 8)
+        return strto.to_u32(found[0] * _UNITS[found[1].lower()] / 8)
 
     def save(self, value: Any) -> str:
         bits = value * 8

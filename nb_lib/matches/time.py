@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds
+from nb_lib import kinds, strto
 from nb_lib.options import (
     HIT,
     Answer,
@@ -78,7 +78,7 @@ class _Daytime(kinds.Word):
         found: list[int] = []
         rest = word
         for most in (23, 59, 59):
-            number, behind = kinds.strtoul(rest, 10)
+            number, behind = strto.strtoul(rest, 10)
             fine = behind[:1] == ":" if behind or not found else True
             if number > most or not fine or (behind and len(found) == 2):
                 reason = f"invalid time {word!r}: hh:mm[:ss], from 00:00:00 to 23:59:59"
@@ -98,13 +98,13 @@ def _numbers(word: str, separators: str) -> list[int]:
     """Read numbers with these separators between them, 0 where none is written; [] if more is there."""
     found = []
     for separator in separators:
-        number, word = kinds.strtoul(word, 10)
+        number, word = strto.strtoul(word, 10)
         found.append(number)
         if not word.startswith(separator):
             break
         word = word[1:]
     else:
-        number, word = kinds.strtoul(word, 10)
+        number, word = strto.strtoul(word, 10)
         found.append(number)
     return found if not word else []
 
@@ -112,7 +112,7 @@ def _numbers(word: str, separators: str) -> list[int]:
 def _unreadable(word: str, names: Sequence[str]) -> RefusedError:
     """Return what is said of a word that is no day of the month, or none of the week (of ``names``)."""
     said = f"{word} is not a valid day{' specifier' if names else ' for --monthdays'}"
-    if names and kinds.strtoul(word) == (0, ""):
+    if names and strto.strtoul(word) == (0, ""):
         said = "No, the week does NOT begin with Sunday."
     return RefusedError(f"{word!r} is not a valid day", said)
 
@@ -142,7 +142,7 @@ class _DayList(kinds.Word):
 
     def day(self, word: str) -> int:
         """Return the number of one day."""
-        number, rest = kinds.strtoul(word)
+        number, rest = strto.strtoul(word)
         if not self.names and not rest and number <= 31:
             return number
         if self.names and not rest and number:

@@ -12,7 +12,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import addresses, kinds
+from nb_lib import addresses, kinds, strto
 from nb_lib.effects import Copy, Note
 from nb_lib.listed import headed
 from nb_lib.options import (
@@ -195,10 +195,10 @@ class _Duration(kinds.Word):
     metavar = "time"
 
     def read(self, word: str, _family: int) -> int:
-        found = kinds.strtod(word)
+        found = strto.strtod(word)
         if found is None or found[1].lower() not in _UNITS:
             raise ValueError(f"{word!r} is not a time")
-        return kinds.to_u32(found[0] * _UNITS[found[1].lower()])
+        return strto.to_u32(found[0] * _UNITS[found[1].lower()])
 
     def save(self, value: Any) -> str:
         for name, size in (("s", 1_000_000), ("ms", 1_000)):
