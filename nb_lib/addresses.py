@@ -97,6 +97,13 @@ def read_dotted(word: str, family: int) -> Address:
     return IPv4Address(bytes(parts + [0] * (_BYTES - len(parts))))
 
 
+def _dotted_or_named(word: str, family: int) -> Address:
+    try:
+        return read_dotted(word, family)
+    except ValueError:
+        return read_host(word, family)
+
+
 def read_mask(word: str, family: int) -> int:
     """Read a mask: the length of a prefix, or written as an address. xtopt_parse_plen()."""
     try:
@@ -143,22 +150,17 @@ class Network(Word):
             for part in word.split(","):
                 Network().read(part.lstrip(), family)
             raise ValueError(f"{word!r} is more than one network: write a rule for each")
-        name, slash, mask = word.partition("/")
+        name, slash, mask = word.rpartition("/") if "/" in word else (word, "", "")
         try:
-            parse_net(
-                f"{IPv4Address(0) if family == IPV4 else IPv6Address(0)}{slash}{mask}", family
-            )
+            every = parse_net(f"{make_address(family, 0)}{slash}{mask}", family)
         except ValueError as error:
-            said = f"invalid mask `{word.rpartition('/')[2]}' specified"
-            raise RefusedError(str(error), said) from None
+            raise RefusedError(str(error), f"invalid mask `{mask}' specified") from None
+        if not every.mask:
+            return every  # whatever its name is
         try:
-            address = read_dotted(name, family)
-        except ValueError:
-            try:
-                address = read_host(name, family)
-            except ValueError as error:
-                raise RefusedError(str(error), f"host/network `{name}' not found") from None
-        return parse_net(f"{address}{slash}{mask}", family)
+            return parse_net(f"{_dotted_or_named(name, family)}{slash}{mask}", family)
+        except ValueError as error:
+            raise RefusedError(str(error), f"host/network `{name}' not found") from None
 
     def save(self, value: Any) -> str:
         """Write ``10.0.0.0/8`` or, for a mask that is no prefix, ``1.0.0.4/255.0.0.255``."""

@@ -127,8 +127,10 @@ class Option:
     ``{name}`` its name without ``--``, ``{!}`` a ``!`` if it is inverted, ``{! }`` the same with a blank,
     ``{s}`` an ``s`` if it is a range (``nb_lib.listed``). ``says`` holds what iptables says of this option
     where that differs from what it says of any (``SAYINGS``), and ``called`` is its name there if that is
-    not ``name``; ``warns`` returns what it says of a value that it takes nevertheless (of a setting, its
-    word and the family).
+    not ``name``. ``before`` looks at what was read before the value is: it has the value's word, the family,
+    the settings of the extension and of the core (None where the order of words says nothing); it raises
+    RefusedError, or returns another kind by which to read the value. ``warns`` returns what it says of a
+    value that it takes nevertheless (of a setting, its word and the family), or raises RefusedError.
     """
 
     name: str
@@ -147,7 +149,7 @@ class Option:
     called: str = ""
     says: Mapping[str, str] = field(default_factory=dict)
     late: bool = False
-    before: Callable[[str, int, Settings], None] | None = None
+    before: Callable[[str, int, Settings, Settings | None], Kind | None] | None = None
     warns: Callable[[Setting, str, int], str] | None = None
 
     def hides(self, setting: Setting) -> bool:
@@ -169,8 +171,8 @@ class Outcome(enum.Enum):
 class Answer(NamedTuple):
     """A match's answer to a packet.
 
-    ``option`` is the option that decided; ``have`` is the packet's own fact, in the value type
-    of that option's kind or as text. For UNDECIDED ``have`` says what to give.
+    ``option`` is the option that decided; ``have`` is the packet's own fact, in the value type of that
+    option's kind or as text. For UNDECIDED ``have`` says what to give.
     """
 
     outcome: Outcome
@@ -289,10 +291,9 @@ class Extension:
     """A match or a target: name, table of options, meaning.
 
     ``protocols`` are those that ``-p`` must name for the options to be legal (empty: any);
-    ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where it may stand (empty: any), and
-    ``place`` says more if that depends on the options.
-    ``test`` is a match's meaning, ``act`` a target's. ``final`` is iptables' own check of the options
-    together: it raises RefusedError before any that is ``required`` is missed. ``tidy`` turns settings
+    ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where it may stand (empty: any), and ``place``
+    says more if that depends on the options. ``test`` is a match's meaning, ``act`` a target's. ``final`` is
+    iptables' own check of the options together: it raises RefusedError before any that is ``required`` is missed. ``tidy`` turns settings
     into the normal form that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError
     for combinations that iptables refuses. ``check`` looks at the whole rule, as the kernel does: it
     returns why the kernel calls it invalid (or an empty string), and raises RefusedError for what iptables
@@ -331,12 +332,9 @@ class Extension:
     by_name: Mapping[str, Option] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
-    awaited: tuple[Option, ...] = field(
-        init=False, compare=False, repr=False, default=()
-    )  # required, or with a default
-    grouped: tuple[Option, ...] = field(
-        init=False, compare=False, repr=False, default=()
-    )  # of those with a group at most one may stand in a rule
+    # Options that are required or have a default, and those of which a group lets one stand in a rule.
+    awaited: tuple[Option, ...] = field(init=False, compare=False, repr=False, default=())
+    grouped: tuple[Option, ...] = field(init=False, compare=False, repr=False, default=())
 
     def __post_init__(self) -> None:
         names = {}

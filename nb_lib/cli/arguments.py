@@ -301,10 +301,10 @@ class Arguments(CommandLine):
         """Read ``-s`` and ``-d``, each of which may name several networks."""
         for name, (word, inverted) in sorted(self.addresses.items(), reverse=True):
             parts = word.text.split(",")
+            self.ends[name] = [self.address(name, part, inverted) for part in parts]
             if inverted and len(parts) > 1:
                 said = "! not allowed with multiple source or destination IP addresses"
                 raise self.usage(said)
-            self.ends[name] = [self.address(name, part, inverted) for part in parts]
         if self.command == "R" and any(len(found) > 1 for found in self.ends.values()):
             raise self.usage("Replacement rule does not specify a unique address")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nb_lib import kinds
+from nb_lib import kinds, strto
 from nb_lib.kinds import Range
 from nb_lib.matches.conntrack import no_tracking, tracked
 from nb_lib.options import (
@@ -89,7 +89,7 @@ class _Label(kinds.Word):
     metavar = "number"
 
     def read(self, word: str, family: int) -> int:
-        number, rest = kinds.strtoul(super().read(word, family))
+        number, rest = strto.strtoul(super().read(word, family))
         if rest or number >> 31 & 1:
             said = f"label '{word}' not found or invalid value"
             raise RefusedError(f"{word!r} is no label's number", said, warning=NO_NAMES)

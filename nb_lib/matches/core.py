@@ -105,6 +105,9 @@ _EXTENSION_HEADERS = (headers.ROUTING, headers.FRAGMENT, headers.AH, headers.DES
 
 def _is_header(setting: Setting, word: str, family: int) -> str:
     """Warn of a header that is not the last. iptables/xshared.c ipv6_proto_parse()."""
+    if setting == Setting(0, inverted=True):
+        reason = "the rule would never match: every packet has a protocol"
+        raise RefusedError(reason, "rule would never match protocol")
     if family != IPV6 or setting.inverted or setting.value not in _EXTENSION_HEADERS:
         return ""
     return f"Warning: never matched protocol: {word.lower()}. use extension match instead.\n"

@@ -45,8 +45,8 @@ def parse_rate(word: str, scale: int) -> tuple[int, int]:
         if not found:
             raise RefusedError(f"bad rate {word!r}: the unit is second, minute, hour or day", said)
         seconds = found[0]
-    count = strto.atoi(number)
-    if count <= 0:
+    count = strto.atoi(number) & kinds.U32  # a negative one is too fast
+    if not count:
         raise RefusedError(f"bad rate {word!r}", said)
     if scale * seconds < count:
         raise RefusedError(f"rate too fast {word!r}", f'Rate too fast "{word}"')

@@ -49,7 +49,7 @@ MARK = Extension(
 CONNMARK = Extension(
     "connmark",
     (Option("--mark", kinds.Mark(), invertible=True, required=True, label="connmark",
-            listed="connmark match  {! }{value}",
+            listed="connmark match {!} {value}",
             help="the connection's mark, under a mask, has this value"),),
     test=_test_connmark, conntrack=True,
     summary="the connection's mark",

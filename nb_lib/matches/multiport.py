@@ -19,6 +19,7 @@ from nb_lib.options import (
     Outcome,
     RefusedError,
     Setting,
+    Settings,
     Use,
     miss,
 )
@@ -26,6 +27,8 @@ from nb_lib.packet import Packet
 from nb_lib.rules import Rule
 
 _MOST = 15
+_PROTOCOLS = ("tcp", "udp", "udplite", "dccp", "sctp")
+_ANY = Setting(0)
 
 
 class _PortList(kinds.Word):
@@ -33,12 +36,26 @@ class _PortList(kinds.Word):
 
     metavar = "port[:port][,…]"
 
+    def __init__(self, *protocols: str) -> None:
+        super().__init__()
+        self.protocols = protocols
+
     def read(self, word: str, _family: int) -> tuple[Range, ...]:
-        found = tuple(map(_range, word.split(",")))
+        found = tuple(map(self.range, word.split(",")))
         if sum(1 if ports.low == ports.high else 2 for ports in found) > _MOST:
             reason = f"more than {_MOST} ports; a range counts as two"
             raise RefusedError(reason, "too many ports specified")
         return found
+
+    def range(self, word: str) -> Range:
+        """Read a port or two."""
+        low, colon, high = word.partition(":")
+        first = ports.parse_port(low, *self.protocols)
+        last = ports.parse_port(high, *self.protocols) if colon else first
+        if colon and last <= first:
+            reason = f"{word!r} is not a range from a smaller to a greater port"
+            raise RefusedError(reason, "invalid portrange specified")
+        return Range(first, last)
 
     def save(self, value: Any) -> str:
         return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in value)
@@ -48,14 +65,20 @@ class _PortList(kinds.Word):
         return text if len(value) == 1 or text.count(",") == 0 else f"one of {text}"
 
 
-def _range(word: str) -> Range:
-    low, colon, high = word.partition(":")
-    first = ports.parse_port(low, "tcp", "udp")
-    last = ports.parse_port(high, "tcp", "udp") if colon else first
-    if colon and last <= first:
-        reason = f"{word!r} is not a range from a smaller to a greater port"
-        raise RefusedError(reason, "invalid portrange specified")
-    return Range(first, last)
+def _before(
+    _word: str, _family: int, _settings: Settings, core: Settings | None
+) -> kinds.Word | None:
+    """Return the kind that knows the services of the rule's protocol. libxt_multiport.c multiport_check()."""
+    if core is None:
+        return None
+    protocol = core.get("-p", _ANY)
+    name = names.protocol_names().get(protocol.value, "")
+    if name in _PROTOCOLS and not protocol.inverted:
+        return _PortList(name)
+    said = "multiport only works with TCP, UDP, UDPLITE, SCTP and DCCP"
+    if protocol == _ANY:
+        said = "multiport needs `-p tcp', `-p udp', `-p udplite', `-p sctp' or `-p dccp'"
+    raise RefusedError(f"multiport needs -p {' or -p '.join(_PROTOCOLS)} before it", said)
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -79,18 +102,6 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     return settings
 
 
-def _check(use: Use, rule: Rule) -> str:
-    """The rule must name one of the protocols. libxt_multiport.c multiport_check()."""
-    if not _NEEDS(use, rule):
-        return ""
-    if rule.core.settings.get("-p"):
-        raise RefusedError(
-            _NEEDS(use, rule), "multiport only works with TCP, UDP, UDPLITE, SCTP and DCCP"
-        )
-    said = "multiport needs `-p tcp', `-p udp', `-p udplite', `-p sctp' or `-p dccp'"
-    raise RefusedError(_NEEDS(use, rule), said)
-
-
 def _listed(use: Use, numeric: bool, rule: Rule) -> str:
     """Name the services of the rule's protocol. libxt_multiport.c __multiport_print_v1()."""
     (option, setting), *_ = use.settings.items()
@@ -99,22 +110,21 @@ def _listed(use: Use, numeric: bool, rule: Rule) -> str:
     return f" multiport {option[2:]} {' !' * setting.inverted}{shown}"
 
 
-_LIST = _PortList()
-_NEEDS = ports.needs_protocol("multiport", "tcp", "udp", "udplite", "dccp", "sctp")
+_LIST = _PortList("tcp", "udp")
 MULTIPORT = Extension(
     "multiport",
     (
-        Option("--sports", _LIST, ("--source-ports",), invertible=True, group="ports",
+        Option("--sports", _LIST, ("--source-ports",), invertible=True, group="ports", before=_before,
                label="sport", called="--source-ports",
                help="the source port is one of these"),
-        Option("--dports", _LIST, ("--destination-ports",), invertible=True, group="ports",
+        Option("--dports", _LIST, ("--destination-ports",), invertible=True, group="ports", before=_before,
                label="dport", called="--destination-ports",
                help="the destination port is one of these"),
-        Option("--ports", _LIST, invertible=True, group="ports", label="ports",
+        Option("--ports", _LIST, invertible=True, group="ports", before=_before, label="ports",
                help="the source or the destination port is one of these"),
     ),
-    protocols=("tcp", "udp", "udplite", "dccp", "sctp"), test=_test, tidy=_tidy,
-    check=_check, listed_in=_listed,
+    protocols=_PROTOCOLS, test=_test, tidy=_tidy,
+    check=ports.needs_protocol("multiport", *_PROTOCOLS), listed_in=_listed,
     summary="several ports or ranges of ports at once",
     source="net/netfilter/xt_multiport.c multiport_mt(); iptables-extensions(8) multiport",
 )  # fmt: skip

@@ -19,6 +19,7 @@ from nb_lib.options import (
     Option,
     RefusedError,
     Setting,
+    Settings,
     Use,
     miss,
     undecided,
@@ -78,10 +79,14 @@ class _Ids(kinds.Word):
         return next((name for name, one in self.names.items() if one == value.low), str(value.low))
 
 
-def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    if "--suppl-groups" in settings and "--gid-owner" not in settings:
+def _before_groups(_word: str, _family: int, settings: Settings, _core: Settings | None) -> None:
+    """Refuse --suppl-groups without a group before it. libxt_owner.c owner_mt_parse()."""
+    if "--gid-owner" not in settings:
         said = 'owner: Bad value for "--suppl-groups" option: "you need to use --gid-owner first"'
         raise RefusedError("--suppl-groups needs --gid-owner", said)
+
+
+def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     kinds.one_of(settings, "--uid-owner", "--gid-owner", "--socket-exists", said=_NOTHING)
     return settings
 
@@ -147,7 +152,7 @@ OWNER = Extension(
                listed="{! }owner GID match {value}",
                help="the sender's group"),
         Option("--suppl-groups", kinds.FLAG, label="supplementary groups",
-               listed="incl. suppl. groups",
+               listed="incl. suppl. groups", before=_before_groups,
                help="look at supplementary groups as well"),
     ),
     hooks=("OUTPUT", "POSTROUTING"), test=_test, tidy=_tidy,

@@ -36,7 +36,7 @@ def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
     )
 
 
-_KIND = kinds.Choice(_WORDS, "type", prefix=True)
+_KIND = kinds.Choice(_WORDS, "type", fold=True)
 PKTTYPE = Extension(
     "pkttype",
     (Option("--pkt-type", _KIND, invertible=True, required=True,

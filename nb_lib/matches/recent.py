@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nb_lib.packet import Packet
 
 _LIST_MOST = 100  # module parameter ip_list_tot
+_LONGEST = 199  # XT_RECENT_NAME_LEN, without its closing zero
 _STAMPS = 32  # a list keeps at least so many times of each address
 _COMMANDS = ("--set", "--rcheck", "--update", "--remove")
 
@@ -64,13 +65,20 @@ def _printed(use: Use, numeric: bool) -> str:
     return f"{' !' * setting.inverted} recent: {_SHOWN[command]}{rest}{mask}"
 
 
+class _Name(kinds.FileName):
+    """A list's name; what is too long is cut off."""
+
+    def read(self, word: str, family: int) -> Any:
+        return super().read(kinds.cut(word, _LONGEST), family)
+
+
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Fill in the list, the mask and the side; refuse what the kernel refuses."""
     command = kinds.one_of(settings, *_COMMANDS, said=_NO_COMMAND)
-    if "--rttl" in settings and command in ("--set", "--remove"):
-        raise of_two("group", "--rttl", command)
     if "--reap" in settings and "--seconds" not in settings:
         raise of_two("also", "--reap", "--seconds")
+    if "--rttl" in settings and command in ("--set", "--remove"):
+        raise of_two("group", "--rttl", command)
     for name in ("--seconds", "--hitcount", "--reap"):
         if name in settings and command in ("--set", "--remove"):
             raise RefusedError(f"{name} goes with --rcheck and --update only", kernel=INVALID)
@@ -168,7 +176,7 @@ RECENT = Extension(
                help="seen at least so many times"),
         Option("--rttl", kinds.FLAG, label="TTL", listed="TTL-Match",
                help="only if the TTL is that of the packet that was noted"),
-        Option("--name", kinds.FileName("name", 199), label="list",
+        Option("--name", _Name(), label="list",
                listed="name: {value}", help="the list's name"),
         Option("--mask", addresses.Host("netmask"), label="mask",
                help="addresses are compared under this mask"),

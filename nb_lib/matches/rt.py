@@ -5,6 +5,7 @@ Linux: net/ipv6/netfilter/ip6t_rt.c rt_mt6().
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nb_lib import addresses, kinds
@@ -19,6 +20,7 @@ from nb_lib.options import (
     Option,
     RefusedError,
     Setting,
+    Settings,
     Use,
     miss,
 )
@@ -50,16 +52,23 @@ def _address(word: str, family: int) -> Any:
         raise RefusedError(str(error), f"bad address: {word}") from None
 
 
-def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
-    type_0 = settings.get("--rt-type") == Setting(0)
-    for name in ("--rt-0-res", "--rt-0-addrs", "--rt-0-not-strict"):
-        if name in settings and not type_0:
-            said = f"`--rt-type 0' required before `{name}'"
-            raise RefusedError(f"{name} needs --rt-type 0", said)
-    if "--rt-0-not-strict" in settings and "--rt-0-addrs" not in settings:
+def _of_type_0(option: str) -> Callable[[str, int, Settings, Settings | None], None]:
+    """Refuse what only a header of type 0 has, unless that was said before. libip6t_rt.c rt_parse()."""
+
+    def before(_word: str, _family: int, settings: Settings, _core: Settings | None) -> None:
+        if settings.get("--rt-type") != Setting(0):
+            said = f"`--rt-type 0' required before `{option}'"
+            raise RefusedError(f"{option} needs --rt-type 0", said)
+
+    return before
+
+
+def _before_not_strict(
+    _word: str, _family: int, settings: Settings, _core: Settings | None
+) -> None:
+    if "--rt-0-addrs" not in settings:
         said = "`--rt-0-addr ...' required before `--rt-0-not-strict'"
         raise RefusedError("--rt-0-not-strict needs --rt-0-addrs", said)
-    return settings
 
 
 def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
@@ -123,13 +132,16 @@ RT = Extension(
                listed="length:{!}{value}",
                help="the header's length in bytes"),
         Option("--rt-0-res", kinds.FLAG, label="reserved field zero", listed="reserved",
+               before=_of_type_0("--rt-0-res"),
                help="the reserved field is zero (type 0)"),
         Option("--rt-0-addrs", _Addresses(), label="addresses", listed="0-addrs {value}",
+               before=_of_type_0("--rt-0-addrs"),
                help="the header's addresses (type 0)"),
         Option("--rt-0-not-strict", kinds.FLAG, label="not strict", listed="0-not-strict",
+               before=_before_not_strict,
                help="other addresses may stand between"),
     ),
-    families=(6,), test=_test, tidy=_tidy, listed=headed(" rt"),
+    families=(6,), test=_test, listed=headed(" rt"),
     summary="the IPv6 routing header",
     source="net/ipv6/netfilter/ip6t_rt.c rt_mt6(); iptables-extensions(8) rt",
 )  # fmt: skip

@@ -88,7 +88,8 @@ def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     if mode == "nth" and not (every or packet):
         said = "--every and --packet must be specified when using nth mode"
         raise RefusedError("--mode nth needs --every", said)
-    if mode == "nth" and every and packet and packet.value >= every.value:
+    last = every.value - 1 if every else 0
+    if mode == "nth" and packet and packet.value > last:
         said = "the --packet p must be 0 <= p <= n-1"
         raise RefusedError("--packet must be less than --every", said)
     if "--mode" not in settings:

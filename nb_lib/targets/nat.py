@@ -176,12 +176,13 @@ def _need_protocol(core: Settings) -> None:
         raise RefusedError("a port needs -p tcp, udp, sctp or dccp before it", said)
 
 
-def _before_ports(_word: str, _family: int, core: Settings) -> None:
-    _need_protocol(core)
+def _before_ports(_word: str, _family: int, _settings: Settings, core: Settings | None) -> None:
+    if core is not None:
+        _need_protocol(core)
 
 
-def _before_target(word: str, family: int, core: Settings) -> None:
-    if _split(word, family)[1] is not None:
+def _before_target(word: str, family: int, _settings: Settings, core: Settings | None) -> None:
+    if core is not None and _split(word, family)[1] is not None:
         _need_protocol(core)
 
 

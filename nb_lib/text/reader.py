@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import re
 
-from nb_lib.errors import RulesetError
 from nb_lib.matches import IMPLIED, find_match
 from nb_lib.matches import core as core_of
-from nb_lib.options import Extension, Option, RefusedError, Setting, Use, unknown
+from nb_lib.options import Extension, Use, unknown
 from nb_lib.rules import Counters
 from nb_lib.targets import find_target
-from nb_lib.text.complaints import Complaints
 from nb_lib.text.dialect import Dialect
 from nb_lib.text.hints import option_hint
 from nb_lib.text.lexer import Word
 from nb_lib.text.native import Loaded, drop_empty, merge
-from nb_lib.text.normal import UNREAD, normal
 from nb_lib.text.spelling import RULE_WORDS, full_name, quote
+from nb_lib.text.values import Values
 
 # Targets of xtables-addons, which nb_lib does not model. Without a word behind it any other name is
 # taken for a chain that is missing, which is what it nearly always is.
@@ -35,7 +33,7 @@ _NAME = re.compile(r"[\w.+-]{1,28}", re.ASCII)  # of an extension: XT_EXTENSION_
 _OTHER = {4: 6, 6: 4}  # the other family
 
 
-class Reader(Complaints):
+class Reader(Values):
     """The grammar of a rule.
 
     ::
@@ -50,24 +48,13 @@ class Reader(Complaints):
     iptables/xshared.c do_parse(), command_default().
     """
 
-    ordered = False  # whether an option may look at those before it; the parts of a dump's line stand alone
-
     def __init__(self, dialect: Dialect, found: list[Word], line: str, lineno: int) -> None:
-        super().__init__(dialect, line, lineno)
+        super().__init__(dialect, found, line, lineno)
         self.every = core_of(dialect.family).under(dialect.backend)
-        self.words = found
-        self.at = 0
-        self.inverted: Word | None = None
-        self.core: dict[str, Setting] = {}
         self.matches: list[Loaded] = []
         self.target: Loaded | None = None
         self.jump, self.goto = "", False
         self.counters: Counters | None = None
-        self.typed = ""  # the word that is being read, as the rule spells it
-        self.places: dict[tuple[int, str], Word] = {}  # where options stand: settings' id, name
-        self.late: list[tuple[Option, Word]] = []  # values that are looked at last
-        self.refused: RulesetError | None = None  # what the kernel will say of a value
-        self.latest: tuple[Extension, dict[str, Setting], Option, bool] | None = None
 
     def read(self) -> None:
         """Read all words. Raise RulesetError at the first that fits nowhere."""
@@ -159,8 +146,11 @@ class Reader(Complaints):
             raise self.error(f"multiple {option.text} options are not allowed", option,
                              said="multiple -c flags not allowed")  # fmt: skip
         first = self.value(option)
-        packets, comma, octets = first.text.partition(",")
-        if not comma and self.at >= len(self.words):
+        packets, comma, octets = first.text[1:].partition(
+            ","
+        )  # strchr(3), from the second letter on
+        packets = first.text[:1] + packets
+        if not comma and not self.has_more():
             raise self.error(f"{option.text} needs two numbers", option,
                              said="-c requires packet and byte counter")  # fmt: skip
         rest = Word(octets, first.col + len(packets) + 1) if comma else self.value(option)
@@ -281,96 +271,6 @@ class Reader(Complaints):
         loaded = [one[0] for one in (*self.matches, *([self.target] if self.target else []))]
         known = [self.every, *loaded, *([implied] if implied else [])]
         return option_hint(text, self.family, known, protocol="-p" in self.core)
-
-    def option(
-        self, extension: Extension, settings: dict[str, Setting], option: Option, word: Word
-    ) -> None:
-        """Read an option's value, the ``!`` before it considered."""
-        inverted = self.inverted is not None
-        taken = self.values(extension, option, word)
-        if option.name in settings and not option.repeats and not option.divides:
-            reason = f"multiple {word.text} options are not allowed"
-            raise self.refusal(reason, word, extension, option, "twice")
-        if inverted and not option.invertible:
-            reason = f"{option.name} cannot be inverted with !"
-            raise self.refusal(reason, word, extension, option, "inverted")
-        self.inverted = None
-        if option.divides:
-            self.divide(settings, option)
-            return
-        self.places[id(settings), option.name] = word
-        value = None
-        if option.late:
-            self.late.append((option, taken[0]))
-        else:
-            value = self.parsed(extension, option, taken, word)
-        if len(taken) == 1:
-            self.latest = (extension, dict(settings), option, inverted)
-        settings[option.name] = setting = Setting(value, inverted)
-        if option.warns is not None:
-            written = taken[0].text if taken else ""
-            self.warnings.append(option.warns(setting, written, self.family))
-
-    def parsed(self, extension: Extension, option: Option, taken: list[Word], word: Word) -> object:
-        """Return the value of an option's words."""
-        try:
-            if self.ordered and option.before:
-                option.before(taken[0].text, self.family, self.core)
-            return option.kind.parse([w.text for w in taken], self.family)
-        except ValueError as error:
-            found = self.translated(error, taken[0] if taken else word, extension, option)
-            if option.invertible and taken and taken[0].text == "!" and not taken[0].quoted:
-                reason = f"! stands before the option: ! {word.text}"
-                found = self.error(reason, taken[0], said=found.said)
-            if not found.kernel:
-                raise found from None
-            self.refused = self.refused or found
-            return UNREAD
-
-    def values(self, extension: Extension, option: Option, word: Word) -> list[Word]:
-        """Take the words of an option's value."""
-        arity = option.kind.arity
-        if arity < 0:  # it may be missing
-            here = self.words[self.at].text[:1] if self.at < len(self.words) else "-"
-            arity = int(here not in ("-", "!"))
-        taken = [self.value(word)] if arity else []
-        while len(taken) < arity:
-            if self.at >= len(self.words) or self.words[self.at].text[:1] in ("-", "!"):
-                raise self.refusal(f"{option.name} needs two words", word, extension, option, "two")
-            taken.append(self.value(word))
-        return taken
-
-    @staticmethod
-    def divide(settings: dict[str, Setting], option: Option) -> None:
-        """Put the options that ``option`` closes aside, so that they may come again."""
-        before = settings.pop(option.name, Setting(())).value
-        mine = tuple((name, settings.pop(name)) for name in option.divides if name in settings)
-        settings[option.name] = Setting((*before, mine))
-
-    def finish(
-        self, extension: Extension, settings: dict[str, Setting], word: Word
-    ) -> dict[str, Setting]:
-        """Fill in defaults and bring the settings into their normal form."""
-        if extension.warns is not None:
-            self.warnings.append(extension.warns(settings))
-        try:
-            return normal(extension, settings, self.family)
-        except ValueError as error:
-            option = error.option if isinstance(error, RefusedError) else ""
-            place = self.places.get((id(settings), option), word)
-            found = self.translated(error, place, extension)
-        if not found.kernel:
-            raise found
-        self.refused = self.refused or found
-        return settings
-
-    def value(self, option: Word) -> Word:
-        """Take the next word as a value of ``option``."""
-        if self.at >= len(self.words):
-            said = f'option "{self.typed}" requires an argument'
-            raise self.error(f'option "{option.text}" requires an argument', option, said=said)
-        self.at += 1
-        return self.words[self.at - 1]
 
     def number(self, word: Word, counter: str) -> int:
         """Read a counter."""
