@@ -293,16 +293,17 @@ class Extension:
     ``protocols`` are those that ``-p`` must name for the options to be legal (empty: any);
     ``families`` are 4 and 6; ``tables`` and ``hooks`` limit where it may stand (empty: any), and ``place``
     says more if that depends on the options. ``test`` is a match's meaning, ``act`` a target's. ``final`` is
-    iptables' own check of the options together: it raises RefusedError before any that is ``required`` is missed. ``tidy`` turns settings
-    into the normal form that iptables-save prints (``--set-mark`` → ``--set-xmark``), and raises ValueError
-    for combinations that iptables refuses. ``check`` looks at the whole rule, as the kernel does: it
-    returns why the kernel calls it invalid (or an empty string), and raises RefusedError for what iptables
-    says itself. ``save`` replaces the generic printing where the table cannot say it. ``beyond`` is what
-    is not modelled and why: option → reason, the option empty for the extension as a whole; the
-    answer is *undecided* then, and nothing helps. ``listed`` returns what ``iptables -L`` shows (numeric:
-    with -n), from its first blank on, where the options' own ``listed`` do not say it, and ``listed_in``
-    the same where it depends on the rule. ``says`` is as in ``Option``, for all options; ``warns`` returns
-    what iptables says of the options when it has read all.
+    iptables' own check of the options together: it raises RefusedError before any that is ``required``
+    is missed. ``tidy`` turns settings into the normal form that iptables-save prints (``--set-mark`` →
+    ``--set-xmark``), and raises ValueError for combinations that iptables refuses. ``check`` looks at
+    the whole rule, as the kernel does: it returns why the kernel calls it invalid (or an empty string),
+    and raises RefusedError for what iptables says itself. ``save`` replaces the generic printing where
+    the table cannot say it. ``beyond`` is what is not modelled and why: option → reason, the option
+    empty for the extension as a whole; the answer is *undecided* then, and nothing helps. ``listed``
+    returns what ``iptables -L`` shows (numeric: with -n), from its first blank on, where the options'
+    own ``listed`` do not say it, and ``listed_in`` the same where it depends on the rule. ``says`` is as
+    in ``Option``, for all options; ``warns`` returns what iptables says of the options when it has read
+    all.
     """
 
     name: str
