@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 
 from tests.cli import said
 from tests.cli.live import BACKENDS, FAMILIES, compare, report
@@ -29,7 +30,9 @@ def main() -> int:
         return 0
     if asked.said:
         rows, wrong = said.figures(said.heard())
-        sys.stdout.write("\n".join([*wrong, said.table(rows), ""]))
+        reasons = Counter(said.reason(case) or "no reason is known" for case in wrong)
+        lines = [f"{count:6} × {why}" for why, count in reasons.most_common()]
+        sys.stdout.write("\n".join([*wrong.values(), said.table(rows), *lines, ""]))
         return 1 if wrong else 0
     tally = compare(asked.commands, asked.seed, asked.backend or BACKENDS, asked.family or FAMILIES)
     sys.stdout.write(report(tally, asked.shown) + "\n")
