@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from nb_lib import addresses, kinds, ports
 from nb_lib.matches.host import fact
-from nb_lib.options import HIT, Answer, Context, Extension, Option, Setting, Use, miss, undecided
+from nb_lib.options import (
+    HIT,
+    Answer,
+    Context,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Use,
+    miss,
+    undecided,
+)
 
 if TYPE_CHECKING:
     from nb_lib.packet import Packet
@@ -27,13 +38,22 @@ class _Port(kinds.Word):
         return ports.resolve_port(word or "0", ("tcp", "udp"))
 
 
+class _Address(addresses.HostNetwork):
+    """``ADDRESS[/MASK]``; ``-L`` calls no address at all *anywhere*, whatever its mask."""
+
+    def listed(self, value: addresses.HostMask, numeric: bool) -> str:
+        return super().listed(value, numeric) if numeric or int(value.host) else "anywhere"
+
+
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Every other option says ``--ipvs`` too."""
     if not settings:
-        raise ValueError("ipvs needs at least one option")
+        said = "IPVS: At least one option is required"
+        raise RefusedError("ipvs needs at least one option", said)
     plain = settings.get("--ipvs")
     if plain and plain.inverted and len(settings) > 1:
-        raise ValueError("! --ipvs stands alone")
+        said = "! --ipvs cannot be together with other options"
+        raise RefusedError("! --ipvs stands alone", said)
     if len(settings) > 1:
         settings.pop("--ipvs", None)
     return settings
@@ -65,22 +85,30 @@ def _have(connection: Any, option: str) -> Any:
 
 _KEYS = {"--vproto": "proto", "--vaddr": "vaddr", "--vport": "vport", "--vdir": "dir",
          "--vmethod": "method", "--vportctl": "vportctl"}  # fmt: skip
+_BAD = {"value": '{name}: Bad value for "{option}" option: "{word}"'}
 IPVS = Extension(
     "ipvs",
     (
         Option("--ipvs", kinds.FLAG, invertible=True, label="of IPVS",
+               listed="{! }ipvs",
                help="the packet belongs to an IPVS connection"),
         Option("--vproto", ports.NumericProtocol(), invertible=True, label="protocol",
+               listed="{! }vproto {value}",
                help="the virtual service's protocol"),
-        Option("--vaddr", addresses.HostNetwork(), invertible=True, label="virtual address",
+        Option("--vaddr", _Address(), invertible=True, label="virtual address",
+               listed="{! }vaddr {value}",
                help="the virtual service's address"),
         Option("--vport", _Port(), invertible=True, label="virtual port",
+               listed="{! }vport {value}",
                help="the virtual service's port"),
         Option("--vdir", kinds.Choice(("ORIGINAL", "REPLY"), "ORIGINAL|REPLY", fold=True),
-               label="direction", help="from the client, or back to it"),
+               label="direction", listed="vdir {value}", says=_BAD,
+               help="from the client, or back to it"),
         Option("--vmethod", kinds.Choice(("GATE", "IPIP", "MASQ"), "GATE|IPIP|MASQ", fold=True),
-               invertible=True, label="method", help="how packets reach the real server"),
+               invertible=True, label="method", listed="{! }vmethod {value}", says=_BAD,
+               help="how packets reach the real server"),
         Option("--vportctl", _Port(), invertible=True, label="controlling port",
+               listed="{! }vportctl {value}",
                help="the port of the connection that expected this one (21 for FTP)"),
     ),
     test=_test, tidy=_tidy,
