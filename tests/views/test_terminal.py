@@ -278,6 +278,8 @@ def test_a_console_that_fails_is_said(page):
 
 @on_a_page(SESSION, viewport=PHONE)
 def test_it_fits_a_phone(page):
+    enter(page, "iptables -L INPUT -n -v")
+    assert page.locator(LOG).evaluate("el => el.scrollWidth > el.clientWidth"), "it scrolls inside"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     box = page.locator(LINE).bounding_box()
     assert box["width"] >= 180
@@ -290,6 +292,7 @@ def test_axe_finds_nothing_serious(desk, theme, width):
     @on_a_page(SESSION, viewport={"width": width, "height": 900}, color_scheme=theme)
     def look(page):
         page.locator("body").evaluate("el => { el.style.maxWidth = '96rem' }")
+        enter(page, "iptables -L INPUT -n -v")
         enter(page, "iptables -A INPUT -s 10.9.0.0/16 -j WEB")
         page.locator(LINE).focus()
         page.keyboard.type("iptables -A INPUT -m conntrack --ct")
