@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nb_lib import names
 from nb_lib.kinds import IPV4, IPV6, U8, U16, U32, Word, leading_number, octets, parse_number
 from nb_lib.net import BITS, Net, make_address, parse_address, parse_net
-from nb_lib.options import RefusedError, Setting
+from nb_lib.options import INVALID, RefusedError, Setting
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -242,7 +242,7 @@ class Host(Word):
 class PrefixLength(Word):
     """The length of a prefix, or a netmask that is one.
 
-    A netmask that is none counts as a host's, or (``strict``) is refused.
+    A netmask that is none counts as a host's, or (``strict``) is refused by the kernel.
     """
 
     metavar = "length"
@@ -255,7 +255,7 @@ class PrefixLength(Word):
         """Return the length."""
         prefix = Net(family, 0, read_mask(word, family)).prefix
         if prefix is None and self.strict:
-            raise ValueError(f"{word!r} is not the length of a prefix")
+            raise RefusedError(f"{word!r} is not the length of a prefix", kernel=INVALID)
         return BITS[family] if prefix is None else prefix
 
 

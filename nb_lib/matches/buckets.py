@@ -45,6 +45,11 @@ def to_bytes(cost: int) -> int:
     return ((2**32 - 1) // cost - 1) << 4
 
 
+def chunk_cost(cost: int) -> int:
+    """Return the credits that 16 bytes cost: user2credits_byte()."""
+    return cost * HZ * _PER_JIFFY_BYTES >> 32
+
+
 class _Bucket(NamedTuple):
     """``struct rateinfo``: times in jiffies."""
 
@@ -170,7 +175,7 @@ def _spend(use: Use, rate: HashRate, bucket: _Bucket, packet: Packet) -> tuple[b
     cost = rate.avg * CREDIT
     if rate.bytes:
         chunks = (packet.length >> 4) + 1
-        cost = min(_FULL_BYTES, chunks * (rate.avg * HZ * _PER_JIFFY_BYTES >> 32))
+        cost = min(_FULL_BYTES, chunks * chunk_cost(rate.avg))
         if bucket.credit < cost and bucket.refills:
             bucket = bucket._replace(refills=bucket.refills - 1, credit=_FULL_BYTES)
     if bucket.credit < cost:

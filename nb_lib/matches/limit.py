@@ -35,10 +35,13 @@ _PER_JIFFY = 1 << ((2**32 - 1) // (HZ * 86_400)).bit_length() - 1
 _FULL_32 = 2**32 - 1
 
 
-def parse_rate(word: str, scale: int) -> tuple[int, int]:
-    """Read ``5/min``: return the time of one packet in 1/scale seconds, and the unit's seconds."""
+def parse_rate(word: str, scale: int, said: str = "") -> tuple[int, int]:
+    """Read ``5/min``: return the time of one packet in 1/scale seconds, and the unit's seconds.
+
+    ``said`` is what iptables says of a word that is no rate.
+    """
     number, slash, unit = word.partition("/")
-    said = f'bad rate "{word}"\''
+    said = said or f'bad rate "{word}"\''
     seconds = 1
     if slash:
         found = [size for name, size in _WORDS.items() if unit and name.startswith(unit.lower())]
