@@ -21,6 +21,7 @@ from nb_lib.options import (
     Option,
     RefusedError,
     Setting,
+    Settings,
     Use,
     miss,
     of_two,
@@ -72,13 +73,18 @@ class _Name(kinds.FileName):
         return super().read(kinds.cut(word, _LONGEST), family)
 
 
-def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
-    """Fill in the list, the mask and the side; refuse what the kernel refuses."""
+def _final(settings: Settings) -> None:
+    """Look at the options together. libxt_recent.c recent_check(), then xtables_options_fcheck()."""
     command = kinds.one_of(settings, *_COMMANDS, said=_NO_COMMAND)
     if "--reap" in settings and "--seconds" not in settings:
         raise of_two("also", "--reap", "--seconds")
     if "--rttl" in settings and command in ("--set", "--remove"):
         raise of_two("group", "--rttl", command)
+
+
+def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
+    """Fill in the list, the mask and the side; refuse what the kernel refuses."""
+    command = kinds.one_of(settings, *_COMMANDS)
     for name in ("--seconds", "--hitcount", "--reap"):
         if name in settings and command in ("--set", "--remove"):
             raise RefusedError(f"{name} goes with --rcheck and --update only", kernel=INVALID)
@@ -184,7 +190,7 @@ RECENT = Extension(
                help="note the source (as it is without being told)"),
         Option("--rdest", kinds.FLAG, label="destination", help="note the destination"),
     ),
-    test=_test, tidy=_tidy, listed=_printed,
+    test=_test, final=_final, tidy=_tidy, listed=_printed,
     summary="lists of addresses, and when they were seen",
     source="net/netfilter/xt_recent.c recent_mt(); iptables-extensions(8) recent",
 )  # fmt: skip

@@ -70,9 +70,12 @@ class _Text:
         found = [self.test()]
         while self.next():
             self.both("&")
-            if len(found) == _MOST_PARTS:
+            if len(found) > _MOST_PARTS:  # u32_parse() has room for one more, and looks at the end
+                self.at -= 1
                 raise self.error('too many "&&"s')
             found.append(self.test())
+        if len(found) > _MOST_PARTS:
+            raise self.error('too many "&&"s')
         return tuple(found)
 
     def test(self) -> U32Test:
