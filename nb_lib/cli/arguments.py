@@ -142,6 +142,8 @@ class Arguments(CommandLine):
             self.seen += letter
             return
         self.option(self.every, self.core, self.every.by_name[name], word._replace(text=name))
+        if letter == "p" and self.core[name] == Setting(0, inverted=True):
+            raise self.usage("rule would never match protocol")
         if letter == "p":
             self.protocol = self.words[self.at - 1].text
         self.seen += letter
@@ -209,7 +211,7 @@ class Arguments(CommandLine):
         """Complain about a name that no chain can have (xshared.c parse_chain())."""
         if name[:1] == "-" or name[:1] == "!":
             raise self.usage(f"chain name not allowed to start with `{name[0]}'")
-        if not name or find_target(name, self.family) is not None:
+        if not name or name == "standard" or find_target(name, self.family) is not None:
             raise self.usage("chain name may not clash with target name")
         if re.search(r"\s", name, re.ASCII):
             raise self.usage(f"Invalid chain name `{name}'")

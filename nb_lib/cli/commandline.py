@@ -6,6 +6,7 @@ Sources: getopt_long(3); iptables/xshared.c, the tables of options.
 from __future__ import annotations
 
 from nb_lib.cli.personality import Exit, Personality
+from nb_lib.kinds import IPV6
 from nb_lib.options import Extension
 from nb_lib.text.dialect import Dialect
 from nb_lib.text.lexer import Word
@@ -76,7 +77,7 @@ class CommandLine(Reader):
         elif letter == "b":  # arptables' and ebtables'
             raise self.usage('Unknown arg "(null)"')
         else:  # getopt(3) has gone on from the word only if this was its last letter
-            before = self.words[self.at - 2].text if self.at > 1 else self.personality.program
+            before = self.words[self.at - 2].text if self.at > 1 else self.personality.called
             raise self.usage(f'unknown option "{before if rest else word.text}"')
 
     def long(self, word: Word) -> None:
@@ -117,6 +118,8 @@ class CommandLine(Reader):
 
     def _meant(self, name: str, loaded: list[Extension]) -> str | tuple[Extension, str] | None:
         known: dict[str, str | tuple[Extension, str]] = dict(_LONG)
+        if self.family == IPV6 and not self.personality.nft:
+            del known["fragments"]
         for extension in loaded:
             known.update({option[2:]: (extension, option) for option in extension.by_name})
         if name in known:

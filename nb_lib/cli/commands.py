@@ -42,7 +42,7 @@ def _rules(work: Work, request: Request) -> list[Rule]:
 
 def _append(work: Work, request: Request) -> str:
     rules = _rules(work, request)
-    chain = work.opened(request.chain)
+    chain = _opened(work, request, rules)
     end = len(chain.rules)
     return _changed(work, request, rules, slice(end, end))
 
@@ -50,7 +50,7 @@ def _append(work: Work, request: Request) -> str:
 def _insert(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     at = request.number - 1
-    if at > len(work.opened(request.chain).rules):
+    if at > len(_opened(work, request, rules).rules):
         raise _with(_early(work, rules, request), work.who.failed("Index of insertion too big"))
     # Several rules are inserted one by one, each at the same place.
     return _changed(work, request, rules[::-1], slice(at, at))
@@ -59,9 +59,19 @@ def _insert(work: Work, request: Request) -> str:
 def _replace(work: Work, request: Request) -> str:
     rules = _rules(work, request)
     at = request.number - 1
-    if at >= len(work.found(request.chain).rules):
+    if request.chain not in work.table or request.chain in work.absent:
+        raise _with(_early(work, rules, request), work.who.failed(NO_NAME))
+    if at >= len(work.table[request.chain].rules):
         raise _with(_early(work, rules, request), work.who.failed("Index of replacement too big"))
     return _changed(work, request, rules, slice(at, at + 1))
+
+
+def _opened(work: Work, request: Request, rules: list[Rule]) -> Chain:
+    """Return the chain for a new rule; -A of both backends prints the rule before it looks for it."""
+    if request.chain not in work.table:
+        early = request.command == "A" or not work.who.nft
+        raise _with(_shown(rules, request) if early else "", work.who.failed(NO_NAME))
+    return work.opened(request.chain)
 
 
 _OPERATIONS = {"A": "RULE_APPEND", "I": "RULE_INSERT", "R": "RULE_REPLACE"}
@@ -71,13 +81,15 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     """Exchange the rules at ``place``, if the kernel takes the new ones."""
     chain = work.table[request.chain]
     what = f"rule in chain {chain.name}"
+    last = place.start == place.stop == len(chain.rules)  # where iptables-nft appends, even for -I
+    operation = _OPERATIONS["A" if last else request.command]
     if refused := request.rule.refused:
-        work.refuse(_OPERATIONS[request.command], refused.kernel, what)
+        work.refuse(operation, refused.kernel, what)
         return ""
     changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, rules))
     printed = _shown(rules, request)
     if reason := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
-        work.refuse(_OPERATIONS[request.command], reason, what, printed)
+        work.refuse(operation, reason, what, printed)
     work.put(changed)
     return printed
 
@@ -162,7 +174,8 @@ def _remove(work: Work, request: Request) -> str:
     if request.named:
         return _removed(work, work.found(request.chain), request)
     printed, end = "", None
-    for chain in work.listed():
+    sort = request.verbose or not work.who.nft
+    for chain in work.listed() if sort else work.made_order():
         try:
             printed += "" if chain.builtin else _removed(work, chain, request)
         except Exit as failure:
@@ -195,9 +208,10 @@ def _removed(work: Work, chain: Chain, request: Request) -> str:
 
 
 def _flush(work: Work, request: Request) -> str:
-    chains = [work.opened(request.chain)] if request.named else work.listed()
+    every = bool(request.verbose) and work.who.nft  # to name them all, it makes them all
+    chains = [work.opened(request.chain)] if request.named else work.listed(every=every)
     for chain in chains:
-        if request.named or chain.rules:
+        if request.named or chain.rules or every:
             work.put(replace(chain, rules=()))
     shown = chains if request.verbose else []
     return "".join(f"Flushing chain `{chain.name}'\n" for chain in shown)
@@ -210,6 +224,8 @@ def _rename(work: Work, request: Request) -> str:
     if chain.builtin and not work.who.nft:
         raise work.who.failed(NO_NAME)
     if work.who.nft and work.deferred is not None:
+        if not work.was_there(chain.name):
+            work.refuse("CHAIN_RENAME", NO_FILE, f"chain {request.name}")
         work.renames.append((chain.name, request.name))  # the rest of the batch does not know it
     else:
         work.rename(chain, request.name)

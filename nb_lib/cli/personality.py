@@ -31,6 +31,7 @@ class Personality(NamedTuple):
     backend: str
     suffix: str = ""  # -restore, -save
     line: int = 0
+    called: str = ""  # the name by which it was called
 
     @property
     def base(self) -> str:

@@ -21,6 +21,7 @@ from nb_lib.cli.state import State, Work
 from nb_lib.cli.told import told
 from nb_lib.errors import RulesetError
 from nb_lib.hooks import builtin
+from nb_lib.kinds import strtoul
 from nb_lib.rules import ZERO, Chain, Counters
 from nb_lib.text.lexer import Word, words
 
@@ -36,7 +37,8 @@ _HELP_LONG = {
     "nft": "--table=<TABLE> ]|--modprobe=<command> ]|--ipv4 ]|--ipv6 ]",
     "legacy": "--wait=<seconds>|--table=<TABLE> ]|--modprobe=<command> ]",
 }
-_COUNTERS = re.compile(r"\[(\d+):(\d+)\]", re.ASCII)
+_COUNTERS = re.compile(r"\[\s*([+-]?\d+):\s*([+-]?\d+)", re.ASCII)
+_BLANKS = " \t\n"
 
 
 MAX_INTERVAL = 999_999  # microseconds
@@ -49,7 +51,7 @@ class Options(NamedTuple):
     verbose: bool = False
     test: bool = False
     flush: bool = True
-    table: str = ""
+    table: str | None = None
     file: str = ""
     warning: str = ""
 
@@ -86,7 +88,8 @@ def _options(program: str, given: Sequence[str], who: Personality) -> Options:
     long = _LONG | ({"ipv4": "4", "ipv6": "6"} if who.nft else {})
     seen: set[str] = set()
     files: list[str] = []
-    table = said = ""
+    table: str | None = None
+    said = ""
     try:
         for letter, value in getopt(program, given, "bcvVthnT:M:w?W?", long):
             said += _spoken(letter, value, who, said)
@@ -173,6 +176,7 @@ class _Restoring:
         self.warned: list[str] = []
         self.work: Work | None = None
         self.later: list[tuple[int, Request | Declared]] = []  # nft: what COMMIT will carry out
+        self.printed_later: list[str] = []  # nft: what COMMIT will print first
         self.table = ""
 
     def lines(self, text: str) -> None:
@@ -192,7 +196,7 @@ class _Restoring:
             return
         if line == "\n" or not line:
             return
-        if line == "COMMIT\n" and self.table:
+        if self.table and (line == "COMMIT\n" or (self.who.nft and line == "COMMIT")):
             self.commit()
         elif line.startswith("*") and not self.table:
             self.begin(line)
@@ -212,11 +216,11 @@ class _Restoring:
 
     def begin(self, line: str) -> None:
         """``*TABLE``."""
-        name = (line[1:].split(None, 1) or [""])[0]
+        name = (_tokens(line[1:]) or [""])[0]
         if not name:
             raise self.usage(f"line {self.who.line} table name invalid")
         self.table = name
-        if self.options.table and name != self.options.table:
+        if self.options.table is not None and name != self.options.table:
             return
         if name not in builtin(self.who.family, self.who.backend):
             if self.who.nft:
@@ -227,7 +231,8 @@ class _Restoring:
             self.state = self.work.state()  # a legacy table is made as soon as it is named
         self.work.deferred, self.later = [], []
         if self.options.flush:
-            self.printed += self.work.empty(verbose=self.options.verbose)
+            flushed = self.work.empty(verbose=self.options.verbose)
+            (self.printed_later if self.who.nft else self.printed).extend(flushed)
 
     def usage(self, said: str) -> Exit:
         """Return the end of a restore whose input is written wrongly."""
@@ -236,7 +241,7 @@ class _Restoring:
     def chain(self, line: str) -> None:
         """``:CHAIN POLICY [PACKETS:BYTES]``."""
         assert self.work is not None
-        found = line[1:].split()
+        found = _tokens(line[1:])
         if not found:
             raise self.usage(f"line {self.who.line} chain name invalid")
         name = found[0]
@@ -250,7 +255,7 @@ class _Restoring:
             pair = _COUNTERS.match(found[2]) if len(found) > 2 else None
             if pair is None:
                 raise self.who.usage(f"invalid policy counters for chain '{name}'")
-            counters = Counters(int(pair[1]), int(pair[2]))
+            counters = Counters(strtoul(pair[1], 10)[0], strtoul(pair[2], 10)[0])
         self.declare(Declared(name, policy, counters))
 
     def check_name(self, name: str, *, builtin_chain: bool) -> None:
@@ -278,7 +283,7 @@ class _Restoring:
         if line.name in self.work.names:
             if line.policy not in ("ACCEPT", "DROP", "-"):
                 raise self.policy_error(line, "Bad policy name")
-        elif line.name in self.work.declared or line.name in VERDICTS:
+        elif line.name in VERDICTS or (self.options.flush and line.name in self.work.declared):
             raise self.who.usage(f"error creating chain '{line.name}':File exists")
         self.make(line)
         if line.name not in self.work.names and line.policy != "-":
@@ -306,17 +311,10 @@ class _Restoring:
     def rule(self, line: str) -> None:
         """Take a line with a command, with or without ``[PACKETS:BYTES]`` before it."""
         assert self.work is not None
-        body, counters = line, ""
-        if line.startswith("["):
-            inside, bracket, body = line[1:].partition("]")
-            if not bracket:
-                raise self.who.usage(f"Bad line {self.who.line}: need ]")
-            if self.options.counters:
-                counters = inside
+        body, counters = self.counted(line) if line.startswith("[") else (line, ())
         found = self.words(body)
-        if counters:
-            packets, _, octets = counters.partition(":")
-            found = [Word("-c", 0), Word(packets, 0), Word(octets, 0), *found]
+        if counters and self.options.counters:
+            found = [Word("-c", 0), *(Word(text, 0) for text in counters), *found]
         if self.options.verbose and self.options.flush:
             found = [Word("-v", 0), *found]
         arguments = Arguments(
@@ -339,14 +337,23 @@ class _Restoring:
         else:
             self.perform(request, self.who.line)
 
+    def counted(self, line: str) -> tuple[str, tuple[str, str]]:
+        """Return what stands behind ``[PACKETS:BYTES]``, and the two; xshared.c tokenize_rule_counters()."""
+        _, bracket, body = line.partition("]")
+        packets, colon, rest = line[1:].lstrip(":").partition(":")
+        rest = rest.lstrip("]")
+        if not bracket or not colon or not rest:
+            raise self.who.usage(f"Bad line {self.who.line}: need ]")
+        return body, (packets, rest.partition("]")[0])
+
     def words(self, body: str) -> list[Word]:
         """Cut a line into words; a quote that is never closed takes all of the line, its end too."""
         try:
-            return words(body)
+            return words(body, blanks=_BLANKS)
         except RulesetError as error:
             if error.token != '"':
                 raise self.who.usage(error.said or error.reason) from None
-            return words(body + '"')
+            return words(body + '"', blanks=_BLANKS)
 
     def perform(self, request: Request, line: int) -> None:
         """Carry out one command; a failure names its line."""
@@ -366,6 +373,8 @@ class _Restoring:
         work, self.table = self.work, ""
         if work is None:
             return
+        self.printed += self.printed_later
+        self.printed_later = []
         for line, request in self.later:
             if isinstance(request, Declared):
                 self.make(request)
@@ -392,3 +401,8 @@ def _lines(text: str) -> list[str]:
     lines = [f"{line}\n" for line in text.split("\n")]
     last = lines.pop()[:-1]
     return [*lines, last] if last else lines
+
+
+def _tokens(text: str) -> list[str]:
+    """Cut a text at blanks, as strtok(3) does with those of iptables-restore."""
+    return [token for token in re.split(f"[{_BLANKS}]", text) if token]

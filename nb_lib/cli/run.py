@@ -114,7 +114,7 @@ def _program(name: str) -> tuple[Personality, str]:
     suffix = f"-{action}" if action else ""
     if action and "nft" in parts:
         suffix = f"-nft{suffix}"  # it calls itself what it was called
-    return Personality(family, backend, suffix), action
+    return Personality(family, backend, suffix, called=name), action
 
 
 def _command(state: State, words: Sequence[str], who: Personality) -> Result:
@@ -128,6 +128,7 @@ def _command(state: State, words: Sequence[str], who: Personality) -> Result:
         raise _no_table(request.table, who)
     work = Work(state, who, request.table)
     warned = "".join(arguments.warnings)
+    arguments.warnings.clear()  # they are said once
     if "L" in request.command or "S" in request.command:
         warned += _of_legacy(state, who)
     try:

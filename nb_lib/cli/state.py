@@ -74,7 +74,7 @@ class Work:
         self.absent: tuple[str, ...] = ()
         if self.made:
             self.table = ruleset[name]
-            self.absent = state.absent.get((who.family, name), ())
+            self.absent = state.absent.get((who.family, name), ()) if who.nft else ()
             for chain in self.names:  # a dump need not name them all
                 if chain not in self.table:
                     self.table = self.table.replace(Chain(chain, (), "ACCEPT"))
@@ -128,6 +128,15 @@ class Work:
     def listed(self, *, every: bool = False) -> list[Chain]:
         """Return the chains that are there, in iptables' order; ``every``: those too that are only shown."""
         return [chain for chain in ordered(self.table) if every or chain.name not in self.absent]
+
+    def made_order(self) -> list[Chain]:
+        """Return the chains that are there, in the order in which they were made."""
+        return [chain for chain in self.table if chain.name not in self.absent]
+
+    def was_there(self, name: str) -> bool:
+        """Whether a chain was there before the command, or before the restore that it is part of."""
+        old = self.before.ruleset(self.who.family, self.who.backend).tables.get(self.table.name)
+        return old is not None and name in old
 
     def found(self, name: str) -> Chain:
         """Return a chain. Raise Exit if it is not there."""

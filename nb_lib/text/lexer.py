@@ -25,17 +25,20 @@ class Word(NamedTuple):
     quoted: bool = False
 
 
-def words(line: str, *, lineno: int = 0) -> list[Word]:
+BLANKS = " \t\r\n"  # iptables-restore takes a carriage return for a letter
+
+
+def words(line: str, *, lineno: int = 0, blanks: str = BLANKS) -> list[Word]:
     """Cut ``line`` into words. Raise RulesetError for an unclosed quote or an over-long word."""
     found: list[Word] = []
     at, end = 0, len(line)
     while at < end:
-        if line[at] in " \t\r\n":
+        if line[at] in blanks:
             at += 1
             continue
         piece: list[str] = []
         start, quoted = at, False
-        while at < end and line[at] not in " \t\r\n":
+        while at < end and line[at] not in blanks:
             if line[at] == '"':
                 at = _quoted(line, at, piece, lineno)
                 quoted = True
