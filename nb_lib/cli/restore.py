@@ -21,8 +21,8 @@ from nb_lib.cli.state import State, Work
 from nb_lib.cli.told import told
 from nb_lib.errors import RulesetError
 from nb_lib.hooks import builtin
-from nb_lib.kinds import strtoul
 from nb_lib.rules import ZERO, Chain, Counters
+from nb_lib.strto import strtoul
 from nb_lib.text.lexer import Word, words
 
 _LONG = {
