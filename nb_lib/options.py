@@ -328,6 +328,7 @@ class Extension:
     listed_in: Callable[[Use, bool, Rule], str] | None = None
     says: Mapping[str, str] = field(default_factory=dict)
     warns: Callable[[Settings], str] | None = None
+    native: bool = False  # written as expressions of nftables; of two in a rule one is read back
     known: bool = True
     legacy: Extension | None = None  # its form under iptables-legacy, where that differs
     by_name: Mapping[str, Option] = field(

@@ -10,15 +10,16 @@ from nb_lib import names
 from nb_lib.addresses import Network
 from nb_lib.kinds import IPV4
 from nb_lib.listed import use_listed
-from nb_lib.options import Setting
+from nb_lib.options import Setting, Use
 from nb_lib.rules import Rule
+from nb_lib.text.native import read_back
 
 _NETWORK = Network()
 
 
-def details(rule: Rule, *, numeric: bool) -> str:
+def details(rule: Rule, matches: tuple[Use, ...], *, numeric: bool) -> str:
     """Return what stands behind a rule's destination: its matches and its target's options."""
-    uses = (*rule.matches, *((rule.target,) if rule.target else ()))
+    uses = (*matches, *((rule.target,) if rule.target else ()))
     return "".join(
         use.extension.listed_in(use, numeric, rule)
         if use.extension.listed_in
@@ -39,7 +40,7 @@ def rule_line(rule: Rule, *, numeric: bool, interfaces: bool = False) -> str:
         *(f"{_mark(get(o))}{_network(get(o), rule.family, numeric):<19} " for o in ("-s", "-d")),
         "[goto] " if rule.goto else "",
     ]
-    return "".join(pieces) + details(rule, numeric=numeric)
+    return "".join(pieces) + details(rule, read_back(rule.matches), numeric=numeric)
 
 
 def _called(rule: Rule) -> str:
@@ -91,5 +92,5 @@ def rule_listed(rule: Rule) -> str:
     return (
         f"{name} {_mark(protocol)}{_known(protocol)} opt {opt}"
         f" in {devices[0]} out {devices[1]} {ends[0]} {ends[1][0]}-> {ends[1][1:]}  "
-        f"{'[goto] ' if rule.goto else ''}{details(rule, numeric=True)}"
+        f"{'[goto] ' if rule.goto else ''}{details(rule, rule.matches, numeric=True)}"
     )

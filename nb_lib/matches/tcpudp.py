@@ -293,18 +293,18 @@ def _check(name: str) -> Callable[[Use, Rule], str]:
 
 _TCP = Extension(
     "tcp", _TCP_OPTIONS, protocols=("tcp",), test=_test_tcp, tidy=_tidy_tcp, check=_check("tcp"),
-    says=ONLY_ONE, listed=headed(" tcp"),
+    native=True, says=ONLY_ONE, listed=headed(" tcp"),
     summary="ports, flags and options of TCP",
     source="net/netfilter/xt_tcpudp.c tcp_mt(); iptables-extensions(8) tcp",
 )  # fmt: skip
 
-TCP = replace(_TCP, legacy=replace(_TCP, check=ports.needs_protocol("tcp", "tcp")))
+TCP = replace(_TCP, legacy=replace(_TCP, native=False, check=ports.needs_protocol("tcp", "tcp")))
 
 _UDP = Extension(
     "udp", port_options(ports.ResolvedPortRange("udp", "tcp"), EVERY_PORT), protocols=("udp",),
-    test=_test_udp, check=_check("udp"), listed=headed(" udp"),
+    test=_test_udp, check=_check("udp"), native=True, listed=headed(" udp"),
     summary="ports of UDP",
     source="net/netfilter/xt_tcpudp.c udp_mt(); iptables-extensions(8) udp",
 )  # fmt: skip
 
-UDP = replace(_UDP, legacy=replace(_UDP, check=ports.needs_protocol("udp", "udp")))
+UDP = replace(_UDP, legacy=replace(_UDP, native=False, check=ports.needs_protocol("udp", "udp")))

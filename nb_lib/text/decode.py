@@ -132,8 +132,6 @@ class Decoder:
                 return None
             else:
                 target, jump, goto = final, name, goes
-        if len(matches) > 1 and _twice(matches):
-            return None
         return Rule(
             self.family, core or self._no_core, tuple(matches), target, jump, goto, counters
         )
@@ -236,13 +234,6 @@ def _both(one: Use, other: Use) -> Use | None:
         if len(merged) == len(one.settings) + len(other.settings)
         else None
     )
-
-
-def _twice(matches: list[Use]) -> bool:
-    """Whether a match stands twice: whether the two are one depends on more than their clauses."""
-    if len(matches) == 2:
-        return matches[0].extension is matches[1].extension
-    return len({id(use.extension) for use in matches}) < len(matches)
 
 
 def _name_last(clause: str) -> str:

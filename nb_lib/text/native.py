@@ -1,26 +1,43 @@
 """The matches that iptables-nft turns into expressions of nftables: tcp and udp.
 
-It keeps one of each, and has no words for a comparison that asks for nothing. Sources:
-iptables/nft.c add_match(), nft_add_tcpudp(); observed with iptables 1.8.9.
+The kernel compares all that a rule says of them. Reading a rule back, iptables-nft knows one of each:
+the later value of an option, inverted if any was. And it has no words for a comparison that asks for nothing.
+Sources: iptables/nft.c add_match(), nft_add_tcpudp(), nft-shared.c nft_rule_to_iptables_command_state();
+observed with iptables 1.8.9.
 """
 
 from __future__ import annotations
 
 from nb_lib.kinds import Masked
-from nb_lib.options import Extension, Setting
+from nb_lib.options import Extension, Setting, Use
 from nb_lib.text.lexer import Word
 
 Loaded = tuple[Extension, dict[str, Setting], list[str], Word]
-_NATIVE = ("tcp", "udp")
 
 
-def merge(matches: list[Loaded]) -> None:
-    """Join second mentions to the first."""
-    for name in _NATIVE:
-        mentions = [loaded for loaded in matches if loaded[0].name == name]
-        for other in mentions[1:]:
-            mentions[0][1].update(other[1])
-            matches.remove(other)
+def read_back(matches: tuple[Use, ...]) -> tuple[Use, ...]:
+    """Return the matches of a rule as ``-S``, ``-L`` and iptables-save tell them."""
+    found: dict[str | int, Use] = {}
+    for place, use in enumerate(matches):
+        key = use.name if _is_native(use) else place
+        found[key] = _both(found[key], use) if key in found else use
+    return tuple(found.values())
+
+
+def _is_native(use: Use) -> bool:
+    """Whether the use is written as expressions: it asks for something that these can say."""
+    asked = [
+        one for option, one in use.settings.items() if not use.extension.by_name[option].hides(one)
+    ]
+    return use.extension.native and bool(asked) and "--tcp-option" not in use.settings
+
+
+def _both(first: Use, other: Use) -> Use:
+    settings = dict(first.settings)
+    for name, setting in other.settings.items():
+        inverted = setting.inverted or (name in settings and settings[name].inverted)
+        settings[name] = Setting(setting.value, inverted)
+    return Use(first.extension, settings)
 
 
 def drop_empty(matches: list[Loaded]) -> None:
@@ -30,7 +47,7 @@ def drop_empty(matches: list[Loaded]) -> None:
     """
     for loaded in list(matches):
         extension, settings, _, _ = loaded
-        if extension.name not in _NATIVE or "--tcp-option" in settings:
+        if not extension.native or "--tcp-option" in settings:
             continue
         quiet = {
             o: s for o, s in settings.items() if extension.by_name[o].hides(s) or _of_no_flag(s)

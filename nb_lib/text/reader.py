@@ -16,7 +16,7 @@ from nb_lib.targets import find_target
 from nb_lib.text.dialect import Dialect
 from nb_lib.text.hints import option_hint
 from nb_lib.text.lexer import Word
-from nb_lib.text.native import Loaded, drop_empty, merge
+from nb_lib.text.native import Loaded, drop_empty
 from nb_lib.text.spelling import RULE_WORDS, full_name, quote
 from nb_lib.text.values import Values
 
@@ -84,13 +84,9 @@ class Reader(Values):
 
     def finish_uses(self) -> None:
         """Bring what matches and target were told into its normal form, in iptables' order."""
-        native = self.dialect.backend == "nft"
-        if native:
-            merge(self.matches)
         for index, (extension, settings, raw, word) in enumerate(self.matches):
             self.matches[index] = (extension, self.finish(extension, settings, word), raw, word)
-        if native:
-            drop_empty(self.matches)
+        drop_empty(self.matches)
         if self.target:
             extension, settings, raw, word = self.target
             if not (extension.known or raw or extension.name in _NOT_MODELLED):

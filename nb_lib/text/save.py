@@ -12,6 +12,7 @@ from nb_lib.kinds import IPV4, octets
 from nb_lib.net import ARP, BRIDGE
 from nb_lib.options import Use
 from nb_lib.rules import Chain, Rule, Ruleset, Table
+from nb_lib.text.native import read_back
 
 _LINK = {ARP, BRIDGE}
 _ORDER = {hook: place for place, hook in enumerate(HOOKS)}
@@ -24,7 +25,7 @@ def rule_text(rule: Rule) -> str:
     if rule.family == ARP:
         return _arp_rule(rule)
     pieces = [use_text(rule.core)] if rule.core.settings else []
-    pieces += [_joined("-m", use) for use in rule.matches]
+    pieces += [_joined("-m", use) for use in read_back(rule.matches)]
     if rule.jump:
         pieces.append(f"{'-g' if rule.goto else '-j'} {rule.jump}")
     elif rule.target is not None:

@@ -72,8 +72,6 @@ class Rules:
         # A chance comes last: what a match behind it remembers would depend on a draw that nobody sees.
         names.sort(key="statistic".__eq__)
         target = self._target(protocol, hook, table, below)
-        if "-m tcp" in target and "tcp" in names:
-            names.remove("tcp")  # iptables-nft makes one of two, and not the right one
         words += [
             self._words(MATCHES[name], protocol, hook, table) for name in dict.fromkeys(names)
         ]

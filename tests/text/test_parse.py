@@ -154,6 +154,11 @@ SAME = {  # as written → as saved
     "-p tcp --dport=80": "-p tcp -m tcp --dport 80",
     "-p tcp --dport 80 -m comment --comment x -m tcp --sport 1":
         "-p tcp -m tcp --sport 1 --dport 80 -m comment --comment x",
+    # Of two of a kind iptables-nft reads one back: the later value, inverted if either was.
+    "-p tcp -m tcp ! --dport 5 -m tcp --dport 6": "-p tcp -m tcp ! --dport 6",
+    "-p udp -m udp --dport 5 -m udp --dport 1:9": "-p udp -m udp --dport 1:9",
+    "-p tcp -m tcp ! --syn -m tcp --tcp-flags SYN,RST SYN": "-p tcp -m tcp ! --tcp-flags SYN,RST SYN",
+    "-p tcp -m tcp --dport 5 -m tcp --tcp-option 6": "-p tcp -m tcp --dport 5 -m tcp --tcp-option 6",
 }  # fmt: skip
 
 
