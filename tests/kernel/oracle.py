@@ -47,6 +47,7 @@ class Seen:
     answers: list[Seen] = field(default_factory=list)
     legacy: bool = False
     copy_of: int = -1  # identity of the packet that TEE copied
+    began: bytes = b""  # the network header with which an answer set out
 
 
 def together(parts: list[Seen]) -> Seen:
@@ -232,7 +233,7 @@ class _Sorting:
     def _answer(self, event: TraceEvent) -> Seen | None:
         if _is_noise(event):
             return None
-        answer = Seen(legacy=self.oracle.lab.backend == "legacy")
+        answer = Seen(legacy=self.oracle.lab.backend == "legacy", began=event.header)
         if self.latest is not None:
             key = identity(event.header)
             answer.copy_of = key if key in self.alike else -1
@@ -282,7 +283,9 @@ class _Sorting:
                 # Fragments that went alone left one by one; one that was put together left as many.
                 next((seen for seen in mine if not seen.out), mine[-1]).out.append((wire, data))
             elif others and Packet(data=data).icmp_type not in _NOISE:
-                others[0].out.append((wire, data))
+                # An answer and TEE's copy of it have one identity, too.
+                like = (seen for seen in others if _may_be_cut(seen.began) == _may_be_cut(data))
+                next(like, others[0]).out.append((wire, data))
 
 
 WIRES = {"c0": "r0", "s0": "r1"}
@@ -308,8 +311,13 @@ def _is_noise(event: TraceEvent) -> bool:
 def _is_copy(packet: bytes, sent: bytes) -> bool:
     """Whether a packet is TEE's copy: of IPv4 it may not be cut up, of IPv6 its hop limit was lowered."""
     if packet[0] >> 4 == 4:
-        return bool(packet[6] & 0x40) and not sent[6] & 0x40
+        return _may_be_cut(sent) and not _may_be_cut(packet)
     return packet[7] < sent[7]
+
+
+def _may_be_cut(packet: bytes) -> bool:
+    """Whether an IPv4 packet's DF is off."""
+    return packet[0] >> 4 == 4 and not packet[6] & 0x40
 
 
 def _lengths(dump: str) -> dict[tuple[str, str], int]:

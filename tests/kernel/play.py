@@ -35,7 +35,11 @@ def play(oracle: Oracle, dump: str, family: int, flows: list[Flow], ipsets: str 
 
 
 def replay(oracle: Oracle, played: Played, dump: str, packets: list[tuple[str, bytes]]) -> Played:
-    """Send the packets of another run again, one after the other, to perhaps other rules."""
+    """Send the packets of another run again, one after the other, to perhaps other rules.
+
+    What a match remembers by a name would outlive rules that are exchanged in one go: they leave first.
+    """
+    oracle.load("", played.family)
     dump = oracle.load(dump, played.family)
     again = _begin(oracle, dump, played.family, played.ipsets)
     for device, packet in packets:

@@ -11,6 +11,7 @@ from typing import Self
 
 from nb_lib.packet import Packet
 from nb_lib.trace import Trace
+from nb_lib.views.text import trace_text
 from tests.kernel.compare import Difference, Played, follow
 from tests.kernel.flows import flows
 from tests.kernel.generate import Rules
@@ -42,7 +43,7 @@ class Mismatch:
         played = self.played
         lines = [f"seed {self.seed}, IPv{played.family}, {played.backend} ({how})", played.dump]
         lines += [f"{device}: {Packet(data=data)}" for device, data, _ in played.packets]
-        lines += ["nb_lib | kernel", self.difference.text, str(self.difference.trace)]
+        lines += ["nb_lib | kernel", self.difference.text, trace_text(self.difference.trace)]
         return "\n".join([*lines, "as a golden case:", json.dumps(to_data(played))])
 
 
