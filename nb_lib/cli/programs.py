@@ -97,7 +97,8 @@ def _input(words: Sequence[str]) -> str:
     """Return what a restore is to read; a file that cannot be read is left for it to complain of.
 
     It is read before any lock is taken: what comes down a pipe may be a save, which waits for the lock.
-    Whether that is a file, the standard input, or with ``-h`` neither, a restore of nothing tells.
+    Whether that is a file, the standard input, or with ``-h`` neither, a restore tells that is given
+    nonsense: its first line fails if it reads the input.
     """
     named: list[str] = []
 
@@ -105,14 +106,15 @@ def _input(words: Sequence[str]) -> str:
         named.append(name)
         return ""
 
-    asked = run(State(), words, read=note)
+    asked = run(State(), words, stdin="?\n", read=note)
     if named:
         try:
             return _read(named[0])
         except OSError:
             return ""
-    nothing = asked.status or asked.stdout or "Usage: " in asked.stderr
-    return "" if nothing else sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    if not asked.stderr.endswith("line 1 failed\n"):
+        return ""
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 
 def _store() -> Store:
