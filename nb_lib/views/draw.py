@@ -15,6 +15,7 @@ from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.deck import Model
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
 from nb_lib.views.path import draw_map, draw_path
+from nb_lib.views.stack import calls, draw_stack, stack_text
 from nb_lib.views.states import changes, states
 from nb_lib.views.story import Step, moves, steps
 from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_text, trace_text
@@ -25,10 +26,13 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
 
     ``trace`` colours the rules of a table or chain by what a packet met there. Options of tables: ``only``
     (a Service, a chain or an address: draw what belongs to it) and ``changed`` (pairs of a chain and a
-    rule's number, 0 for the chain alone: light them). An option of traces: ``autoplay`` (play once when
-    the page opens; one figure of the landing page does).
+    rule's number, 0 for the chain alone: light them). Options of traces: ``autoplay`` (play once when
+    the page opens; one figure of the landing page does) and ``stack`` (a table's name: draw the stack of its
+    chains' calls over time).
     """
     match thing:
+        case Trace() if "stack" in options:
+            return stack_figure(thing, **options)
         case Trace():
             return trace_figure(thing, **options)
         case Exploration():
@@ -50,6 +54,14 @@ def trace_figure(trace: Trace, *, autoplay: bool = False) -> Figure:
     text = trace_text(trace)
     return figure("path", draw_path(trace), story, text, after=assumed_list(trace.assumed),
                   autoplay=autoplay)  # fmt: skip
+
+
+def stack_figure(trace: Trace, stack: str) -> Figure:
+    """Draw the calls of one table as a stack over time. Raise NbError if the packet met no chain of it."""
+    story = _story_in(stack, trace)
+    found = calls(story, stack)
+    title = f"The stack of calls in table {stack}, for {trace.sent}"
+    return figure("stack", draw_stack(found, story, title), story_items(story), stack_text(found))
 
 
 def exploration_figure(exploration: Exploration) -> Figure:
