@@ -189,7 +189,14 @@ def test_cells_are_compared_not_excused(notebook):
     for cell in notebook.cells:
         assert set(cell.metadata.get("tags", [])) <= TAGS
         assert "NBVAL" not in cell.source
-        assert not re.search(r"^\s*[%!]", cell.source, re.MULTILINE) or cell.cell_type != "code"
+
+
+def test_no_magic_but_the_books_own(notebook):
+    """What a cell does stands in it: the terminal's magic, and no other, nor a shell's command."""
+    own = re.compile(r"%load_ext nb_lib|%%iptables( \w+)?")
+    for cell in code_cells(notebook):
+        found = re.findall(r"^\s*[%!].*", cell.source, re.MULTILINE)
+        assert [line for line in found if not own.fullmatch(line)] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

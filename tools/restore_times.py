@@ -1,9 +1,9 @@
 """Measure a loop of -A beside one restore: python -m tools.restore_times (root).
 
-What is found goes into data/restore-times.json. For both backends, in a network namespace of its own, the same
-rules are loaded twice: by one iptables-restore,
-and by one iptables after another. The loop's clock is read on its way, so that one run gives every size.
-Then one more rule is appended to chains that are long already.
+What is found goes into data/restore-times.json. For both backends, in a network namespace of its own, the
+same rules are loaded twice: by one iptables-restore, and by one iptables after another. The loop's clock is
+read on its way, so that one run gives every size. Then one more rule is appended to chains that are long
+already.
 """
 
 from __future__ import annotations
