@@ -27,15 +27,15 @@ _HELPED = (
     "-m tcp", "-j REJECT", "-p udp", "-m nosuch", "-j LOG", "-m conntrack", "-j ACCEPT", "-p icmp",
     "-m comment", "-j NOSUCH", "-j SNAT", "-m multiport -j DNAT", "-p tcp -m limit",
 )  # fmt: skip
-_SHOWN = {"n": 0.5, "v": 0.6, "x": 0.3}
+_SHOWN = {"n": 0.5, "v": 0.65, "x": 0.3}
 _RESTORE_FLAGS = {
     "-c": 0.6, "--noflush": 0.2, "-n": 0.15, "--test": 0.06, "-t": 0.04, "-v": 0.08, "--counters": 0.1,
     "--verbose": 0.02, "-w": 0.03, "-w 5": 0.01, "-V": 0.01, "-h": 0.01, "-x": 0.01, "nosuchfile": 0.01,
     "-4": 0.01, "-6": 0.01, "-W 5": 0.01, "-M x": 0.01, "extra words": 0.005,
 }  # fmt: skip
 _KINDS = {
-    "append": 22, "insert": 9, "replace": 5, "again": 12, "delete_number": 6, "listing": 30,
-    "rules_listed": 15, "flush": 2, "zero": 4, "new": 7, "delete_chain": 4, "rename": 3, "policy": 5,
+    "append": 22, "insert": 9, "replace": 5, "again": 12, "delete_number": 6, "listing": 36,
+    "rules_listed": 17, "flush": 2, "zero": 4, "new": 7, "delete_chain": 4, "rename": 3, "policy": 5,
     "told": 1, "two_commands": 1, "nothing": 1, "save": 4, "restore": 7,
 }  # fmt: skip
 
