@@ -226,7 +226,7 @@ class Arguments(CommandLine):
     def set_wait(self, letter: str, *, joined: bool) -> None:
         """``-w [SECONDS]`` and ``-W [MICROSECONDS]``, which has no effect any more."""
         if self.restoring:
-            raise self.usage(f"You cannot use `-{letter}' from {self.personality.base}-restore")
+            raise self.usage(f"You cannot use `-{letter}' from iptables-restore")
         value = self.next_word() if joined or self.has_word() else ""
         number = bool(_INTEGER.match(value))
         if letter == "W" and not number:
@@ -336,11 +336,13 @@ class Arguments(CommandLine):
 
     def rules(self, chains: Container[str]) -> list[Rule]:
         """Return the rules that the words stand for: one for each source and destination."""
-        target, jump = self.target_use(), ""
+        target = self.target_use()
+        rule = Rule(self.family, Use(self.every, self.core), self.uses(), target,
+                    counters=self.kept() or ZERO)  # fmt: skip
+        if not self.refused:
+            self.check_rule(rule)
         if self.jumpto and not target:
-            jump = self.callee(chains)
-        rule = Rule(self.family, Use(self.every, self.core), self.uses(), target, jump,
-                    self.goto and bool(jump), self.kept() or ZERO)  # fmt: skip
+            rule = rule._replace(jump=self.callee(chains), goto=self.goto)
         found = []
         for settings in product(*(self.ends.get(name, [None]) for name in ("-s", "-d"))):
             ends = {n: s for n, s in zip(("-s", "-d"), settings, strict=True) if s is not None}
@@ -350,8 +352,6 @@ class Arguments(CommandLine):
             except RulesetError as error:
                 raise self.exit(error) from None
             found.append(rule._replace(core=Use(self.every, core)))
-        if not self.refused:
-            self.check_rule(found[0])
         return found
 
     def kept(self) -> Counters | None:

@@ -17,6 +17,7 @@ from nb_lib.cli.personality import (
     BAD_POLICY,
     BAD_RULE,
     BUSY,
+    HIDDEN,
     INVALID,
     NO_FILE,
     NO_NAME,
@@ -81,7 +82,9 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     """Exchange the rules at ``place``, if the kernel takes the new ones."""
     chain = work.table[request.chain]
     what = f"rule in chain {chain.name}"
-    last = place.start == place.stop == len(chain.rules)  # where iptables-nft appends, even for -I
+    last = (
+        0 < place.start == place.stop == len(chain.rules)
+    )  # where iptables-nft appends, even for -I
     operation = _OPERATIONS["A" if last else request.command]
     if refused := request.rule.refused:
         work.refuse(operation, refused.kernel, what)
@@ -165,6 +168,8 @@ def _with(printed: str, end: Exit) -> Exit:
 def _new(work: Work, request: Request) -> str:
     if request.chain in work.table:
         raise work.who.failed("Chain already exists")
+    if request.chain in work.hidden:
+        work.refuse("CHAIN_USER_ADD", "File exists", f"chain {request.chain}")
     work.put(Chain(request.chain))
     return ""
 
@@ -270,7 +275,8 @@ def _zeroed(chain: Chain) -> Chain:
 def _zero_number(work: Work, request: Request) -> str:
     at = request.number - 1
     if work.who.nft and (request.chain not in work.table or request.chain in work.absent):
-        raise work.who.failed(BAD_RULE)
+        hooked = work.made and set(work.absent) < set(work.names)
+        raise work.who.failed("Incompatible with this kernel" if hooked else BAD_RULE)
     chain = work.found(request.chain)
     if at >= len(chain.rules):
         if work.who.nft:  # it says nothing
@@ -283,7 +289,7 @@ def _zero_number(work: Work, request: Request) -> str:
 
 def _list(work: Work, request: Request) -> str:
     _must_exist(work, request)
-    return table_listed(
+    return _of_hidden(work, request) + table_listed(
         work.table,
         work.references(),
         Style("n" in request.seen, bool(request.verbose), "x" in request.seen, "0" in request.seen),
@@ -302,7 +308,12 @@ def _list_rules(work: Work, request: Request) -> str:
         only = [chain.rules[request.number - 1]] if 0 < request.number <= len(chain.rules) else []
         for rule in only if request.number else chain.rules:
             lines.append(_rule_line(chain.name, rule, request.verbose))
-    return "".join(f"{line}\n" for line in lines)
+    return _of_hidden(work, request) + "".join(f"{line}\n" for line in lines)
+
+
+def _of_hidden(work: Work, request: Request) -> str:
+    """Return what is said before a table is listed of which iptables-nft does not know all."""
+    return "" if request.named or not work.hidden else HIDDEN.format(table=work.table.name)
 
 
 def _must_exist(work: Work, request: Request) -> None:
@@ -340,6 +351,8 @@ def _list_and_zero(work: Work, request: Request) -> str:
     """-L -Z and -S -Z: what is shown is what was counted before."""
     show = _list if "L" in request.command else _list_rules
     printed = show(work, request)
+    if request.command.endswith("#"):
+        return printed + _zero_number(work, request)
     made = work.made or not work.who.nft
     printed += _zero(work, request, every=True)
     if not made:
@@ -366,5 +379,7 @@ _COMMANDS: dict[str, _Command] = {
     "L": _list,
     "S": _list_rules,
     "LZ": _list_and_zero,
+    "LZ#": _list_and_zero,
     "SZ": _list_and_zero,
+    "SZ#": _list_and_zero,
 }

@@ -89,6 +89,7 @@ class Personality(NamedTuple):
         return self.failed(NO_NAME if reason == NO_FILE else reason)
 
 
+HIDDEN = "# Table `{table}' contains incompatible base-chains, use 'nft' tool to list them.\n"
 NO_NAME = "No chain/target/match by that name"
 BAD_RULE = "Bad rule (does a matching rule exist in that chain?)"
 INVALID, BUSY, NO_FILE = "Invalid argument", "Device or resource busy", "No such file or directory"

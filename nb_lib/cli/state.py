@@ -26,19 +26,27 @@ class State:
 
     ``rulesets`` maps (family, backend) to what is loaded; a pair that is absent was never touched.
     ``absent`` maps (family, table) to the built-in chains that iptables-nft has not made; a table that
-    it has not made is no part of the ruleset. ``sets`` maps the names of ipsets to their types (``hash:ip``)
+    it has not made is no part of the ruleset. ``hidden`` maps the same to built-in chains that it has
+    renamed and knows no longer. ``sets`` maps the names of ipsets to their types (``hash:ip``)
     and families.
     """
 
     rulesets: Mapping[Place, Ruleset] = field(default_factory=dict)
     absent: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
+    hidden: Mapping[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
     sets: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     def ruleset(self, family: int = 4, backend: str = "nft") -> Ruleset:
         """Return what is loaded for a family, perhaps nothing."""
         return self.rulesets.get((family, backend)) or Ruleset(family, {}, backend)
 
-    def with_table(self, who: Personality, table: Table, absent: tuple[str, ...] = ()) -> State:
+    def with_table(
+        self,
+        who: Personality,
+        table: Table,
+        absent: tuple[str, ...] = (),
+        hidden: tuple[str, ...] = (),
+    ) -> State:
         """Return the state with a table added or exchanged; legacy lists a new one first."""
         old = self.ruleset(who.family, who.backend)
         tables = {**old.tables, table.name: table}
@@ -47,7 +55,10 @@ class State:
         missing = self.absent
         if who.nft and missing.get((who.family, table.name), ()) != absent:
             missing = {**missing, (who.family, table.name): absent}
-        return replace(self._holding(replace(old, tables=tables)), absent=missing)
+        unseen = self.hidden
+        if unseen.get((who.family, table.name), ()) != hidden and who.nft:
+            unseen = {**unseen, (who.family, table.name): hidden}
+        return replace(self._holding(replace(old, tables=tables)), absent=missing, hidden=unseen)
 
     def without_table(self, who: Personality, name: str) -> State:
         """Return the state without a table."""
@@ -82,6 +93,7 @@ class Work:
         else:
             self.table = fresh(name, self.names)
             self.absent = self.names if who.nft else ()
+        self.hidden = state.hidden.get((who.family, name), ()) if who.nft else ()
         self.changed = not self.made and not who.nft
         self.declared: set[str] = set()  # chains that a restore has made
         self.deferred: list[tuple[int, str]] | None = None  # what the kernel will refuse at COMMIT
@@ -99,7 +111,7 @@ class Work:
             for name in set(self.names) - self.counted:
                 if self.table[name].counters != ZERO:
                     self.table = self.table.replace(replace(self.table[name], counters=ZERO))
-        return self.before.with_table(self.who, self.table, self.absent)
+        return self.before.with_table(self.who, self.table, self.absent, self.hidden)
 
     def refuse(self, operation: str, reason: str, what: str, printed: str = "") -> None:
         """Note what the kernel refuses; a command that is no part of a restore ends with it."""
@@ -118,7 +130,7 @@ class Work:
             chains[name] = Chain(name, (), "ACCEPT") if self.who.nft else kept
         self.table, self.changed = replace(self.table, chains=chains), True
         if self.who.nft:
-            self.made, self.absent = False, self.names
+            self.made, self.absent, self.hidden = False, self.names, ()
         return printed if verbose else []
 
     def user_chains(self) -> frozenset[str] | Mapping[str, Chain]:
@@ -195,6 +207,7 @@ class Work:
             chains[changed.name] = changed
         if chain.builtin:  # iptables-nft makes its hook disappear from its own sight
             del chains[name]
+            self.hidden += (name,)
             chains[old] = Chain(old, (), "ACCEPT")
             self.absent = tuple(n for n in self.names if n == old or n in self.absent)
         self.table, self.changed = replace(self.table, chains=chains), True
