@@ -33,7 +33,7 @@ def led(words: str) -> Callable[[Use, bool], str]:
 
     def listed(use: Use, numeric: bool) -> str:
         first, *rest = (part_listed(use, option, numeric) for option in use.extension.options)
-        return f"{words} {first}" + "".join(f" {part}" for part in rest if part)
+        return f"{words} {first or ''}" + "".join(f" {part}" for part in rest if part is not None)
 
     return listed
 
@@ -41,17 +41,17 @@ def led(words: str) -> Callable[[Use, bool], str]:
 def options_listed(use: Use, numeric: bool) -> str:
     """Return the options that have a pattern, each with a blank before it."""
     parts = (part_listed(use, option, numeric) for option in use.extension.options)
-    return "".join(f" {part}" for part in parts if part)
+    return "".join(f" {part}" for part in parts if part is not None)
 
 
-def part_listed(use: Use, option: Option, numeric: bool) -> str:
-    """Return what is shown of one option, an empty string if it is not.
+def part_listed(use: Use, option: Option, numeric: bool) -> str | None:
+    """Return what is shown of one option, None if it is not.
 
     What iptables-save leaves out is left out here too, but for what a ``!`` stands before.
     """
     setting = use.settings.get(option.name)
     if setting is None or not option.listed or (option.hides(setting) and not setting.inverted):
-        return ""
+        return None
     return option_listed(option, setting, numeric)
 
 

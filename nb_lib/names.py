@@ -79,6 +79,12 @@ _PROTOCOLS = """
     ethernet=143 mptcp=262
 """
 
+# The other names in /etc/protocols where they are not the first in capitals; manet has none.
+_ALIASES = """
+    IP-ENCAP=4 IPv6=41 IPv6-Route=43 IPv6-Frag=44 IPSEC-ESP=50 IPSEC-AH=51 IPv6-ICMP=58 IPv6-NoNxt=59
+    IPv6-Opts=60 OSPFIGP=89 Mobility-Header=135 UDPLite=136 MPLS-in-IP=137 Shim6=140 Ethernet=143 manet=138
+"""
+
 # libxtables/xtables.c xtables_chain_protos: names that iptables knows without /etc/protocols.
 _BUILT_IN = {"tcp": 6, "sctp": 132, "udp": 17, "udplite": 136, "icmp": 1, "icmpv6": 58,
              "ipv6-icmp": 58,
@@ -115,6 +121,17 @@ def protocol_numbers() -> dict[str, int]:
     """
     pairs = (item.split("=") for item in _PROTOCOLS.split())
     return {name: int(number) for name, number in pairs} | _BUILT_IN
+
+
+@cache
+def resolved_protocols() -> dict[str, int]:
+    """Return protocol name → number as getprotobyname(3) finds them in /etc/protocols."""
+    own = dict(item.split("=") for item in _PROTOCOLS.split())
+    other = dict(item.split("=") for item in _ALIASES.split())
+    capitals = {
+        name.upper(): number for name, number in own.items() if number not in other.values()
+    }
+    return {name: int(number) for name, number in (own | capitals | other).items()}
 
 
 @cache

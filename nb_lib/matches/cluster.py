@@ -54,7 +54,7 @@ def _final(settings: Settings) -> None:
     """Compare the nodes with their number. Linux user space: libxt_cluster.c cluster_check()."""
     _NEEDS_ONE(settings)
     total = settings.get("--cluster-total-nodes")
-    if total is None:
+    if total is None or "--cluster-hash-seed" not in settings:
         return
     mask, node = settings.get("--cluster-local-nodemask"), settings.get("--cluster-local-node")
     said = ""

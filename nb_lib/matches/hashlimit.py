@@ -15,6 +15,7 @@ from nb_lib.net import BITS
 from nb_lib.options import INVALID, Extension, Option, RefusedError, Setting, Settings, Use
 
 _GC = 1000
+_LONGEST_NAME = 254  # NAME_MAX less the final zero
 _MOST_ENTRIES = 1 << 20
 _MAX_BURST = 1_000_000
 _SIZES = (("m", 1 << 20), ("k", 1 << 10), ("", 1))
@@ -71,10 +72,18 @@ class _Modes(kinds.Choices):
     metavar = "srcip|srcport|dstip|dstport[,…]"
 
     def read(self, word: str, family: int) -> tuple[Any, ...]:
-        return super().read(word, family) if word else ()
+        some = ",".join(filter(None, word.replace("|", ",").split(",")))
+        return super().read(some, family) if some else ()
 
     def listed(self, value: Any, _numeric: bool) -> str:
         return "-".join(value)
+
+
+class _Name(kinds.FileName):
+    """A table's name, cut off where the kernel's field ends."""
+
+    def read(self, word: str, family: int) -> Any:
+        return super().read(kinds.cut(word, _LONGEST_NAME), family)
 
 
 class _Entries(kinds.Number):
@@ -132,8 +141,9 @@ def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
         if not cost or cost * burst.value % 2**64 < cost % 2**64:
             reason = "the kernel cannot count such a rate with such a burst"
             raise RefusedError(reason, kernel="Numerical result out of range")
-    elif burst:
-        settings["--hashlimit-burst"] = Setting(_byte_burst(burst.value, rate.avg))
+    elif burst and (amount := _byte_burst(burst.value, rate.avg)):
+        settings["--hashlimit-burst"] = Setting(amount)
+    given = "--hashlimit-burst" in settings
     _tidy_rest(settings, family, expiry, _usual_expiry(rate, given=given))
     return settings
 
@@ -225,7 +235,7 @@ HASHLIMIT = Extension(
                hidden=(), label="mode",
                listed="mode {value}", says=_SAYS,
                help="what has a bucket of its own: addresses, ports"),
-        Option("--hashlimit-name", kinds.FileName("name", 254, 1), required=True, label="name",
+        Option("--hashlimit-name", _Name("name", shortest=1), required=True, label="name",
                help="the table's name under /proc/net/ipt_hashlimit"),
         Option("--hashlimit-htable-size", _Entries(0, kinds.U32), hidden=0, label="size",
                listed="htable-size {value}",

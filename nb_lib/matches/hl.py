@@ -52,12 +52,12 @@ def _extension(name: str, family: int, label: str, function: str) -> Extension:
     return Extension(
         name,
         (
-            Option(equal, number, (f"--{name}",), invertible=True, group="compare", label=label,
-                   help=f"the {label} is this number"),
             Option(lower, number, group="compare", label=f"{label} below",
                    help=f"the {label} is less"),
             Option(greater, number, group="compare", label=f"{label} above",
                    help=f"the {label} is more"),
+            Option(equal, number, (f"--{name}",), invertible=True, group="compare", label=label,
+                   help=f"the {label} is this number"),
         ),
         families=(family,), test=_test, tidy=tidy, listed=_listed,
         summary=f"the packet's {label}",

@@ -84,7 +84,7 @@ def _spi(name: str) -> Option:
 def _list_ah6(use: Use, numeric: bool) -> str:
     """Return the index and the length without a blank between them. libip6t_ah.c ah_print()."""
     index, length, reserved = (
-        part_listed(use, option, numeric) for option in use.extension.options
+        part_listed(use, option, numeric) or "" for option in use.extension.options
     )
     return f" ah {index}{length}" + (f" {reserved}" if reserved else "")
 

@@ -77,7 +77,10 @@ class _OptionList(kinds.Word):
 
     def read(self, word: str, _family: int) -> tuple[HeaderOption, ...]:
         parts = word.split(",")
-        found = tuple(map(_header_option, parts[:_MOST_OPTIONS]))
+        found = tuple(map(_header_option, parts[: _MOST_OPTIONS - 1]))
+        if ":" in "".join(parts[_MOST_OPTIONS - 1 : _MOST_OPTIONS]):
+            raise RefusedError("the last option has no length", "too many ports specified")
+        found += tuple(map(_header_option, parts[_MOST_OPTIONS - 1 : _MOST_OPTIONS]))
         if len(parts) > _MOST_OPTIONS:
             raise RefusedError(f"more than {_MOST_OPTIONS} options", "too many addresses specified")
         return found
@@ -91,7 +94,11 @@ class _OptionList(kinds.Word):
 def _header_option(word: str) -> HeaderOption:
     kind, colon, length = word.partition(":")
     number = _byte(kind, "opt")
-    return HeaderOption(number, _byte(length, "length")) if colon else HeaderOption(number)
+    if not colon:
+        return HeaderOption(number)
+    if not number:
+        raise RefusedError("an option of type 0 has no length", "PAD0 has not got length")
+    return HeaderOption(number, _byte(length, "length"))
 
 
 def _byte(word: str, what: str) -> int:
@@ -235,17 +242,21 @@ _HEADER_WORDS = {**_HEADERS, "hop": 0, "dst": 60, "route": 43, "frag": 44, "auth
 class _Headers(kinds.Choices):
     """Headers, joined by commas. libip6t_ipv6header.c parse_header(), name_to_proto()."""
 
-    def read(self, word: str, family: int) -> tuple[Any, ...]:
+    def read(self, word: str, _family: int) -> tuple[Any, ...]:
         parts = [part for part in word.split(",") if part]
         if not parts:
             said = "ip6t_ipv6header: cannot parse header names"
             raise RefusedError("a header is missing", said)
-        for part in parts:
-            if part not in self.words:
-                named = names.protocol_numbers().get(part, part)
-                said = f"unknown header `{named}' specified"
-                raise RefusedError(f"{part!r} is not one of {', '.join(_HEADERS)}", said)
-        return super().read(",".join(parts), family)
+        wanted = {self.header(part) for part in parts}
+        return tuple(header for header in self.spelt if header in wanted)
+
+    def header(self, part: str) -> Any:
+        """Return the number of one header, whose name may be a protocol's."""
+        number = names.resolved_protocols().get(part, self.words.get(part))
+        if number not in self.spelt:
+            said = f"unknown header `{part if number is None else number}' specified"
+            raise RefusedError(f"{part!r} is not one of {', '.join(_HEADERS)}", said)
+        return number
 
     def listed(self, value: Any, numeric: bool) -> str:
         """Write the names, or a byte with a bit for each, the first of the table at the top."""
