@@ -124,7 +124,8 @@ def _field(real: Said, ours: Said) -> str:
 
 def _comparable(said: Said, command: Command) -> Said:
     stdout = dateless(said.stdout)
-    options = (word for word in command.words if re.match(r"-[^-]|--v", word))
+    words = (*command.words, *command.stdin.split())
+    options = (word for word in words if re.match(r"-[^-]|--v", word))
     if sum(word.count("v") for word in options) < 2:
         return said._replace(stdout=stdout)
     # Behind its dump libiptc has forgotten which function failed, and says another sentence.
