@@ -165,8 +165,9 @@ class Arguments(CommandLine):
         if letter == "N":
             self.check_name(self.words[self.at].text)
         self.no_inversion("unexpected '!' flag")
-        if self.command and {letter, self.command[0]} not in ({"L", "Z"}, {"S", "Z"}):
-            raise self.usage(f"Cannot use -{letter} with -{self.command[0]}")
+        for other in self.command.replace("#", ""):
+            if {letter, other} not in ({"L", "Z"}, {"S", "Z"}):
+                raise self.usage(f"Cannot use -{letter} with -{other}")
         self.command = {"Z": f"{self.command}Z"}.get(letter, letter + self.command)
         if letter in "ACDINREP" or joined or self.has_word():
             self.chain, self.named_chain = self.next_word(), True
@@ -215,6 +216,12 @@ class Arguments(CommandLine):
             raise self.usage("chain name may not clash with target name")
         if re.search(r"\s", name, re.ASCII):
             raise self.usage(f"Invalid chain name `{name}'")
+        self.check_length(name)
+
+    def check_length(self, name: str) -> None:
+        """Complain about a chain's name that is too long."""
+        if len(octets(name)) >= MAX_NAME:
+            raise self.usage(f"chain name `{name}' too long (must be under {MAX_NAME} chars)")
 
     def set_table(self, name: str) -> None:
         """Note the table."""
@@ -293,8 +300,7 @@ class Arguments(CommandLine):
         self.finish_core()
         self.read_addresses()
         self.check_options()
-        if len(octets(self.chain)) >= MAX_NAME:
-            raise self.usage(f"chain name `{self.chain}' too long (must be under {MAX_NAME} chars)")
+        self.check_length(self.chain)
         option = _NO_INTERFACE.get(self.chain, "") if self.command[0] in "ACDIR" else ""
         if option and option in self.seen:
             raise self.usage(f"Can't use -{option} with {self.chain}\n")
@@ -304,10 +310,10 @@ class Arguments(CommandLine):
         for name, (word, inverted) in sorted(self.addresses.items(), reverse=True):
             parts = word.text.split(",")
             self.ends[name] = [self.address(name, part, inverted) for part in parts]
-            if inverted and len(parts) > 1:
-                said = "! not allowed with multiple source or destination IP addresses"
-                raise self.usage(said)
-        if self.command == "R" and any(len(found) > 1 for found in self.ends.values()):
+        several = any(len(found) > 1 for found in self.ends.values())
+        if several and any(inverted for _, inverted in self.addresses.values()):
+            raise self.usage("! not allowed with multiple source or destination IP addresses")
+        if self.command == "R" and several:
             raise self.usage("Replacement rule does not specify a unique address")
 
     def address(self, name: str, text: str, inverted: bool) -> Setting:

@@ -58,7 +58,7 @@ class Batch:
         self.work: Work | None = None
         self.later: list[tuple[int, Request | Declared]] = []  # nft: what COMMIT will carry out
         self.printed_later: list[str] = []  # nft: what COMMIT will print first
-        self.table = ""
+        self.table = self.latest = ""  # the table whose lines come, and the one named last
 
     def lines(self, text: str) -> None:
         """Take the input line by line. Raise Exit at what is wrong."""
@@ -81,8 +81,8 @@ class Batch:
             self.inside(line)
         elif line.startswith("*"):
             self.begin(line)
-        elif self.who.nft or self.options.table is None:  # legacy leaves out what is not the table
-            raise self.failed()
+        elif self.who.nft or self.options.table in (None, self.latest):
+            raise self.failed()  # legacy leaves out everything that is not of the table it is asked for
 
     def inside(self, line: str) -> None:
         """Take a line of a table; those of a table that is not asked for only up to its COMMIT."""
@@ -103,9 +103,11 @@ class Batch:
         name = (_tokens(line[1:]) or [""])[0]
         if not name:
             raise self.usage(f"line {self.who.line} table name invalid")
-        self.table = name
+        self.latest = name
         if self.options.table is not None and name != self.options.table:
+            self.table = name if self.who.nft else ""
             return
+        self.table = name
         if name not in builtin(self.who.family, self.who.backend):
             if self.who.nft:
                 raise self.usage(f"line {self.who.line} table name '{name}' invalid")
@@ -149,9 +151,6 @@ class Batch:
             return
         if self.who.nft:
             Arguments([], self.who, "", sets={}).check_name(name)
-            if len(name) > 28:
-                said = f"chain name `{name}' too long (must be under 29 chars)"
-                raise self.who.usage(said)
             return
         if len(name) > 28:
             raise self.who.usage(f"Invalid chain name `{name}' (28 chars max)")
@@ -160,8 +159,6 @@ class Batch:
         """Take the declaration of a chain; iptables-nft carries it out at COMMIT."""
         assert self.work is not None
         if self.who.nft:
-            if line.name in self.work.names and line.policy not in ("ACCEPT", "DROP", "-"):
-                raise self.failed(said="Bad policy name.")
             self.later.append((self.who.line, line))
             return
         if line.name in self.work.names:
@@ -264,12 +261,14 @@ class Batch:
         self.printed_later = []
         for line, request in self.later:
             if isinstance(request, Declared):
+                if request.name in work.names and request.policy not in ("ACCEPT", "DROP", "-"):
+                    raise self.failed(line, "Bad policy name.")
                 self.make(request)
             else:
                 self.perform(request, line)
         for old, new in work.renames:
             work.rename(work.table[old], new)
-        if work.deferred:
+        if work.deferred and not self.options.test:
             raise self.refused(work.deferred)
         if not self.options.test:
             self.state = work.state()

@@ -86,6 +86,8 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
         0 < place.start == place.stop == len(chain.rules)
     )  # where iptables-nft appends, even for -I
     operation = _OPERATIONS["A" if last else request.command]
+    if not work.who.nft and any(rule.jump in work.names for rule in rules):
+        raise _with(_shown(rules, request), work.who.failed(INVALID))
     if refused := request.rule.refused:
         work.refuse(operation, refused.kernel, what)
         return ""
@@ -147,6 +149,8 @@ def _until(work: Work, rules: list[Rule], done: int, request: Request) -> str:
 
 def _missing(work: Work, rule: Rule, chain: Chain | None) -> Exit:
     """Return the end of a command whose rule is not there; legacy looks for its target last."""
+    if rule.jump in work.names and chain and not work.who.nft:
+        return work.who.failed(INVALID)
     named = rule.jump or (rule.target and rule.target.name not in VERDICTS)
     return work.who.failed(NO_NAME if named and chain and not work.who.nft else BAD_RULE)
 
@@ -177,6 +181,8 @@ def _new(work: Work, request: Request) -> str:
 def _remove(work: Work, request: Request) -> str:
     """-X: without a chain all user chains, and under nft built-in ones that are not needed."""
     if request.named:
+        if request.chain not in work.table and not work.who.nft:
+            raise _with(_deleting(request.chain, request), work.who.failed(NO_NAME))
         return _removed(work, work.found(request.chain), request)
     printed, end = "", None
     sort = request.verbose or not work.who.nft
@@ -184,10 +190,9 @@ def _remove(work: Work, request: Request) -> str:
         try:
             printed += "" if chain.builtin else _removed(work, chain, request)
         except Exit as failure:
-            printed, end = printed + failure.stdout, failure
-            if work.who.nft:
-                break
-    if end is not None:  # iptables-legacy goes on, and says what was wrong with the last one
+            printed += failure.stdout
+            end = end if end and work.who.nft else failure
+    if end is not None:  # both go on; iptables-legacy says what was wrong with the last one
         raise _with(printed, end)
     if work.who.nft:
         for chain in work.listed():
@@ -196,8 +201,12 @@ def _remove(work: Work, request: Request) -> str:
     return printed
 
 
+def _deleting(name: str, request: Request) -> str:
+    return f"Deleting chain `{name}'\n" if request.verbose else ""
+
+
 def _removed(work: Work, chain: Chain, request: Request) -> str:
-    printed = f"Deleting chain `{chain.name}'\n" if request.verbose else ""
+    printed = _deleting(chain.name, request)
     busy = chain.name in work.references()
     if work.who.nft:
         if chain.builtin and chain.policy != "ACCEPT":
@@ -213,6 +222,8 @@ def _removed(work: Work, chain: Chain, request: Request) -> str:
 
 
 def _flush(work: Work, request: Request) -> str:
+    if request.named and request.chain not in work.table and request.verbose and not work.who.nft:
+        raise _with(f"Flushing chain `{request.chain}'\n", work.who.failed(NO_NAME))
     every = bool(request.verbose) and work.who.nft  # to name them all, it makes them all
     chains = [work.opened(request.chain)] if request.named else work.listed(every=every)
     for chain in chains:
@@ -260,7 +271,8 @@ def _zero(work: Work, request: Request, *, every: bool = False) -> str:
     if request.named:
         chains = [work.opened(request.chain) if every else work.found(request.chain)]
     for chain in chains:
-        work.put(work.as_before(_zeroed(chain)))
+        if work.who.nft or chain.name not in work.counted:  # what a restore of legacy has set stays
+            work.put(work.as_before(_zeroed(chain)))
     shown = chains if request.verbose else []
     return "".join(f"Zeroing chain `{chain.name}'\n" for chain in shown)
 
@@ -275,8 +287,7 @@ def _zeroed(chain: Chain) -> Chain:
 def _zero_number(work: Work, request: Request) -> str:
     at = request.number - 1
     if work.who.nft and (request.chain not in work.table or request.chain in work.absent):
-        hooked = work.made and set(work.absent) < set(work.names)
-        raise work.who.failed("Incompatible with this kernel" if hooked else BAD_RULE)
+        raise work.who.failed(BAD_RULE)
     chain = work.found(request.chain)
     if at >= len(chain.rules):
         if work.who.nft:  # it says nothing
@@ -289,6 +300,7 @@ def _zero_number(work: Work, request: Request) -> str:
 
 def _list(work: Work, request: Request) -> str:
     _must_exist(work, request)
+    work.shown = _chains(work, request)
     return _of_hidden(work, request) + table_listed(
         work.table,
         work.references(),
@@ -300,7 +312,7 @@ def _list(work: Work, request: Request) -> str:
 
 def _list_rules(work: Work, request: Request) -> str:
     _must_exist(work, request)
-    chains = [work.table[request.chain]] if request.named else work.listed(every=True)
+    chains = work.shown = _chains(work, request)
     lines = []
     if not request.number:
         lines = [_chain_line(chain, request.verbose) for chain in chains]
@@ -309,6 +321,11 @@ def _list_rules(work: Work, request: Request) -> str:
         for rule in only if request.number else chain.rules:
             lines.append(_rule_line(chain.name, rule, request.verbose))
     return _of_hidden(work, request) + "".join(f"{line}\n" for line in lines)
+
+
+def _chains(work: Work, request: Request) -> list[Chain]:
+    """Return the chains to be listed."""
+    return [work.table[request.chain]] if request.named else work.listed(every=True)
 
 
 def _of_hidden(work: Work, request: Request) -> str:

@@ -61,7 +61,7 @@ def _protocol(setting: Setting | None, *, numeric: bool) -> str:
 
 
 _KNOWN = {6: "tcp", 17: "udp", 136: "udplite", 1: "icmp", 58: "ipv6-icmp", 50: "esp", 51: "ah",
-          132: "sctp", 135: "ipv6-mh", 0: "all"}  # fmt: skip
+          132: "sctp", 135: "mobility-header", 0: "all"}  # fmt: skip
 
 
 def _known(setting: Setting | None) -> str:

@@ -18,6 +18,7 @@ from nb_lib.cli.personality import Exit, Personality
 from nb_lib.cli.restore import restore
 from nb_lib.cli.save import save
 from nb_lib.cli.state import Place, State, Work
+from nb_lib.cli.tables import listing_warning
 from nb_lib.cli.told import told
 from nb_lib.hooks import builtin
 from nb_lib.kinds import IPV4, IPV6
@@ -125,7 +126,9 @@ def _command(state: State, words: Sequence[str], who: Personality) -> Result:
     except Finished as finished:
         return Result(state, told(finished, who), "".join(arguments.warnings))
     if request.table not in builtin(who.family, who.backend):
-        raise _no_table(request.table, who)
+        end = _no_table(request.table, who)
+        end.stderr = "".join(arguments.warnings) + end.stderr
+        raise end
     work = Work(state, who, request.table)
     warned = "".join(arguments.warnings)
     arguments.warnings.clear()  # they are said once
@@ -133,6 +136,7 @@ def _command(state: State, words: Sequence[str], who: Personality) -> Result:
         warned += _of_legacy(state, who)
     try:
         printed = perform(work, request)
+        warned += listing_warning(work.shown)
     except Exit as end:
         # A legacy table is made as soon as it is named.
         after = Work(state, who, request.table).state()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from nb_lib.cli.getopt import NO_BINARY, OTHER, getopt
 from nb_lib.cli.personality import HIDDEN, VERSION, Exit, Personality
 from nb_lib.cli.state import State, Work
+from nb_lib.cli.tables import listing_warning
 from nb_lib.hooks import NFT_TABLE_ORDER, builtin
 from nb_lib.text.save import table_text
 
@@ -46,6 +47,9 @@ def save(
             raise end
         state = state if who.nft else Work(state, who, options.table).state()
     text = dump(state, who, table=options.table or "", counters=options.counters, now=now)
+    ruleset = state.ruleset(who.family, who.backend)
+    shown = (chain for table in ruleset if options.table in (None, table.name) for chain in table)
+    options.warning += listing_warning(shown)
     if options.files:
         written[options.files[-1]] = text
     return state, "" if written else text, options.warning, written

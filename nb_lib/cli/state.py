@@ -99,6 +99,7 @@ class Work:
         self.deferred: list[tuple[int, str]] | None = None  # what the kernel will refuse at COMMIT
         self.renames: list[tuple[str, str]] = []  # nft: what COMMIT will rename
         self.line = 0
+        self.shown: list[Chain] = []  # chains whose rules were listed
         self.counted: set[str] = set()  # chains whose policy's counters were set
 
     def state(self) -> State:

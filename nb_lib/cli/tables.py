@@ -11,8 +11,15 @@ from typing import NamedTuple
 
 from nb_lib.cli.listing import rule_line
 from nb_lib.kinds import U64
+from nb_lib.matches.connection import NO_NAMES
 from nb_lib.rules import Chain, Counters, Rule, Table
 from nb_lib.text.save import ordered
+
+
+def listing_warning(chains: Iterable[Chain]) -> str:
+    """Return what is said when rules with connlabel are listed, on a host that names no labels."""
+    uses = (use for chain in chains for rule in chain.rules for use in rule.matches)
+    return NO_NAMES if any(use.name == "connlabel" for use in uses) else ""
 
 
 class Style(NamedTuple):
