@@ -9,8 +9,9 @@ import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from errno import ENOENT
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nb_lib import present
 from nb_lib.cli.arguments import Arguments, Finished
 from nb_lib.cli.commands import perform
 from nb_lib.cli.machine import machine
@@ -33,7 +34,7 @@ class Result(NamedTuple):
     """What a command did: the state afterwards, what it printed, its exit status.
 
     ``hint`` is ours: what to try instead. ``written`` are files that ``-save -f`` wrote. ``place`` is the
-    family and the backend of the program.
+    family and the backend of the program, ``line`` the command as it was typed.
     """
 
     state: State
@@ -43,10 +44,13 @@ class Result(NamedTuple):
     hint: str = ""
     written: Mapping[str, str] = {}
     place: Place = (IPV4, "nft")
+    line: str = ""
 
     def __str__(self) -> str:
-        status = f"status {self.status}\n" if self.status else ""
-        return (self.stderr + self.stdout + status).removesuffix("\n")
+        return present.text(self)
+
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
+        return present.bundle(self)
 
     @property
     def ruleset(self) -> Ruleset:
@@ -69,7 +73,8 @@ def iptables(where: Result | State | Ruleset | Host | None, line: str | Sequence
     if not words or words[0].startswith(("-", "!")):
         who = Personality(*place)
         words = [who.base if who.nft else f"{who.base}-legacy", *words]
-    return run(where.state if isinstance(where, Result) else machine(where), words)
+    state = where.state if isinstance(where, Result) else machine(where)
+    return run(state, words)._replace(line=shlex.join(words))
 
 
 def run(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nb_lib import present
+from nb_lib.cli import Result
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
-from nb_lib.views import connections, frames, text
+from nb_lib.views import connections, frames, session, text
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
@@ -31,6 +32,8 @@ for _kind, _text, _frame in (
     present.frame.register(_kind, _frame)
     present.bundle.register(_kind, _bundle)
 
+present.text.register(Result, session.result_text)
+present.bundle.register(Result, session.result_bundle)
 present.text.register(Conntrack, connections.conntrack_text)
 present.frame.register(Conntrack, connections.conntrack_frame)
 present.bundle.register(Conntrack, connections.conntrack_bundle)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nb_lib.cli import Result
 from nb_lib.cli.changes import Change
 from nb_lib.cli.terminal import Shown
 from nb_lib.errors import visible
@@ -32,6 +33,25 @@ class Session:
         return {"text/plain": repr(self), "text/html": str(session_markup(self.shown))}
 
 
+def result_text(result: Result) -> str:
+    """Write what one command did, without the line that was typed."""
+    return "\n".join(_answer(_shown(result)))
+
+
+def result_bundle(result: Result) -> dict[str, str]:
+    """Return one command and what it did, for a notebook."""
+    return {
+        "text/plain": result_text(result),
+        "text/html": str(session_markup([_shown(result)])),
+    }
+
+
+def _shown(result: Result) -> Shown:
+    pieces = (("err", result.stderr), ("out", result.stdout))
+    said = tuple((stream, text) for stream, text in pieces if text)
+    return Shown(result.line, said, result.status, result.hint)
+
+
 def session_text(shown: Iterable[Shown]) -> str:
     """Write a session as a terminal shows it; what is ours stands behind ``nb_lib:``."""
     return "\n".join(_lines(entry) for entry in shown)
@@ -41,10 +61,14 @@ def _lines(entry: Shown) -> str:
     typed = _plain(entry.line).split("\n")
     comment = entry.line.startswith("#")
     lines = typed if comment else [PROMPT + typed[0], *typed[1:]]
-    lines += [_plain(text.removesuffix("\n")) for _, text in entry.pieces]
+    return "\n".join([*lines, *_answer(entry)])
+
+
+def _answer(entry: Shown) -> list[str]:
+    lines = [_plain(text.removesuffix("\n")) for _, text in entry.pieces]
     lines += [f"status {entry.status}"] * bool(entry.status)
     lines += [f"nb_lib: {_plain(line)}" for line in entry.hint.splitlines()]
-    return "\n".join(lines)
+    return lines
 
 
 def session_markup(shown: Iterable[Shown]) -> Markup:
