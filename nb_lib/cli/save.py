@@ -30,6 +30,35 @@ class _Options:
     files: list[str] = field(default_factory=list)
     warning: str = ""
 
+    def read(self, program: str, words: Sequence[str], who: Personality) -> None:
+        """Read the options. Raise Exit for wrong ones, and for ``-V``."""
+        try:
+            for letter, value in getopt(program, words, "bcdt:M:f:V", _LONG):
+                match letter:
+                    case "b":
+                        self.warning += NO_BINARY
+                    case "c":
+                        self.counters = True
+                    case "t":
+                        self.table = value
+                    case "f":
+                        self.files.append(_opened(value or "", self.warning))
+                    case "V":
+                        raise Exit(f"{who.version}\n", self.warning, 0)
+                    case _ if letter == OTHER:
+                        said = "Unknown arguments found on commandline\n"
+                        raise Exit("", self.warning + said, 1)
+        except ValueError as error:
+            manual = f"Look at manual page `{who.program}.8' for more information.\n"
+            raise Exit("", f"{self.warning}{error}\n{manual}", 1) from None
+
+    def into_file(self, end: Exit) -> Exit:
+        """Let an end print into the file: ``-f`` has put it in the place of the standard output."""
+        end.written = dict.fromkeys(self.files, "")
+        if self.files:
+            end.written[self.files[-1]], end.stdout = end.stdout, ""
+        return end
+
 
 def save(
     state: State, program: str, words: Sequence[str], who: Personality, now: float
@@ -38,13 +67,17 @@ def save(
 
     ``iptables-legacy-save -t`` makes the table that it prints. Raises Exit for wrong words.
     """
-    options = _options(program, words, who)
+    options = _Options()
+    try:
+        options.read(program, words, who)
+    except Exit as end:
+        raise options.into_file(end) from None
     written = dict.fromkeys(options.files, "")
     if options.table is not None:
         if options.table not in builtin(who.family, who.backend):
-            end = _no_table(options.table, who)
-            end.stderr, end.written = options.warning + end.stderr, written
-            raise end
+            unknown = _no_table(options.table, who)
+            unknown.stderr = options.warning + unknown.stderr
+            raise options.into_file(unknown)
         state = state if who.nft else Work(state, who, options.table).state()
     text = dump(state, who, table=options.table or "", counters=options.counters, now=now)
     ruleset = state.ruleset(who.family, who.backend)
@@ -53,38 +86,6 @@ def save(
     if options.files:
         written[options.files[-1]] = text
     return state, "" if written else text, options.warning, written
-
-
-def _options(program: str, words: Sequence[str], who: Personality) -> _Options:
-    """Read the options. Raise Exit for wrong ones, and for ``-V``."""
-    found = _Options()
-    try:
-        for letter, value in getopt(program, words, "bcdt:M:f:V", _LONG):
-            match letter:
-                case "b":
-                    found.warning += NO_BINARY
-                case "c":
-                    found.counters = True
-                case "t":
-                    found.table = value
-                case "f":
-                    found.files.append(_opened(value or "", found.warning))
-                case "V":
-                    raise Exit(f"{who.version}\n", found.warning, 0)
-                case _ if letter == OTHER:
-                    said = "Unknown arguments found on commandline\n"
-                    raise _ending(found, found.warning + said)
-    except ValueError as error:
-        manual = f"Look at manual page `{who.program}.8' for more information.\n"
-        raise _ending(found, f"{found.warning}{error}\n{manual}") from None
-    return found
-
-
-def _ending(found: _Options, said: str) -> Exit:
-    """Return the end of a save whose words are wrong; files that it has opened are empty now."""
-    end = Exit("", said, 1)
-    end.written = dict.fromkeys(found.files, "")
-    return end
 
 
 def _opened(name: str, warning: str) -> str:
