@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 from nb_lib.cli.commandline import CommandLine
 from nb_lib.cli.personality import Exit, Personality
-from nb_lib.errors import RulesetError
+from nb_lib.errors import LimitError, RulesetError
 from nb_lib.kinds import IPV6, octets
 from nb_lib.matches import find_match
 from nb_lib.options import Extension, Option, RefusedError, Setting, Use
@@ -25,6 +26,7 @@ from nb_lib.strto import strtoul
 from nb_lib.targets import find_target
 from nb_lib.text.lexer import Word
 
+MAX_RULES = 65_536  # that one command with lists of addresses may stand for
 MAX_NAME = 29  # XT_EXTENSION_MAXNAMELEN
 _COMMANDS = "ACDEFILNPRSXZ"
 # The options of which somebody asks whether a command takes them, in the order of the complaints, and
@@ -349,6 +351,8 @@ class Arguments(CommandLine):
             self.check_rule(rule)
         if self.jumpto and not target:
             rule = rule._replace(jump=self.callee(chains), goto=self.goto)
+        if prod(map(len, self.ends.values())) > MAX_RULES:
+            raise LimitError(f"a command that stands for more than {MAX_RULES:,} rules")
         found = []
         for settings in product(*(self.ends.get(name, [None]) for name in ("-s", "-d"))):
             ends = {n: s for n, s in zip(("-s", "-d"), settings, strict=True) if s is not None}

@@ -12,7 +12,8 @@ class Case:
     """Rules, packets, facts of a host and arguments of the command; each may be empty.
 
     ``packets`` has a line a packet, ``DEVICE HEX`` (``-``: the host sends it) or ``wait SECONDS``.
-    ``facts`` are (file of a host's folder, text). ``views``: pictures and tables are made as well.
+    ``facts`` are (file of a host's folder, text). ``views``: pictures and tables are made as well;
+    ``typed``: the rules are restored and typed as commands as well.
     """
 
     family: int = 4
@@ -22,6 +23,7 @@ class Case:
     facts: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = ()
     views: bool = False
+    typed: bool = False
 
     @property
     def size(self) -> int:

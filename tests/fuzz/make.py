@@ -18,7 +18,7 @@ def make(seed: int, number: int) -> Case:
     if chance < 0.45:
         family, text = rules.dump(pick)
         return Case(family, backend, text, packets.lines(pick, family, 2) if family in packets.ENDS else "",
-                    views=pick.random() < 0.05)  # fmt: skip
+                    views=pick.random() < 0.05, typed=pick.random() < 0.05)  # fmt: skip
     if chance < 0.48:
         family, text = rules.dump(pick)
         return Case(family, backend, text, arguments=facts.arguments(pick))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nb_lib.views
 from nb_lib.__main__ import main
+from nb_lib.cli import State, iptables, run
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet
@@ -31,6 +32,8 @@ FATES = frozenset(
     {"forward", "local", "drop", "reject", "lost", "error", "queue", "stolen", "undecided", "held"}
 )
 LONGEST = 4_000  # letters of an error: it shows a line, and not all of it
+STATUSES = (0, 1, 2, 3, 4)
+TYPED, TYPED_LINES = 20_000, 30
 CHECKED = 100  # errors of one dump that are looked at
 
 
@@ -47,6 +50,8 @@ class Use:
         if self.case.arguments:
             self.command()
             return
+        if self.case.typed:
+            self.type()
         ruleset: Ruleset | None = None
         with self.words():
             ruleset = self.read()
@@ -75,6 +80,21 @@ class Use:
         assert len(text) <= LONGEST, f"an error of {len(text)} letters"
         assert _printable(text), f"an error with control characters: {text!a}"
         self.heard[type(error).__name__] += 1
+
+    # --- commands ---
+
+    def type(self) -> None:
+        """Restore the rules in the emulator, then type what a terminal has room for, line by line."""
+        program = "ip6tables" if self.case.family == 6 else "iptables"
+        program += "-legacy" if self.case.backend == "legacy" else ""
+        with self.words():
+            done = run(State(), [f"{program}-restore", "-c"], stdin=self.case.rules[:TYPED])
+            assert done.status in STATUSES, f"status {done.status}"
+            for line in self.case.rules[:TYPED].split("\n")[:TYPED_LINES]:
+                done = iptables(done, [program, *line.split(" ")])
+                assert done.status in STATUSES, f"status {done.status}"
+            assert run(done.state, [f"{program}-save", "-c"]).status == 0
+            assert _printable(str(iptables(done, [program, "-L", "-v"])))
 
     # --- rules ---
 
