@@ -13,6 +13,7 @@ from typing import Any
 
 from nb_lib.engine import Host
 from nb_lib.engine.protocols import checksum_ok
+from nb_lib.errors import NbError
 from nb_lib.headers import ACK, AH, SYN, TCP
 from nb_lib.packet import Packet
 from nb_lib.text import parse
@@ -50,8 +51,7 @@ class Difference:
     """A packet that nb_lib sees differently."""
 
     at: int  # its place among the packets
-    trace: Trace
-    seen: Seen
+    trace: Trace | None  # None: nb_lib refused what the kernel took
     text: str
 
 
@@ -64,15 +64,18 @@ def host_of(played: Played) -> Host:
     )  # fmt: skip
 
 
-def follow(played: Played) -> Iterator[tuple[Trace, Difference | None]]:
+def follow(played: Played) -> Iterator[tuple[Trace | None, Difference | None]]:
     """Let nb_lib's router meet the same packets; stop at the first difference, for it spoils what follows."""
-    host = host_of(played)
+    host: Host | None = None
     for at, (device, data, seen) in enumerate(played.packets):
-        trace, text = _follow_one(host, device, data, seen)
+        try:
+            host = host or host_of(played)
+            trace, text = _follow_one(host, device, data, seen)
+        except NbError as error:
+            trace, text = None, f"  ≠ refused   {error} | {seen.end}"
+        yield trace, Difference(at, trace, text) if text else None
         if text:
-            yield trace, Difference(at, trace, seen, text)
             return
-        yield trace, None
 
 
 def _follow_one(host: Host, device: str, data: bytes, seen: Seen) -> tuple[Trace, str]:
@@ -260,7 +263,7 @@ def blank(packet: bytes) -> bytes:
     if v4:
         data[4:6] = data[10:12] = bytes(2)
     at = 20 if v4 else 40
-    if (data[9] if v4 else data[6]) == TCP:
+    if (data[9] if v4 else data[6]) == TCP and len(data) >= at + 20:  # a copied one may be cut off
         data[at + 16 : at + 18] = bytes(2)
         if data[at + 13] == SYN | ACK and data[at + 14 : at + 16] == bytes(2):  # SYNPROXY's
             data[at + 4 : at + 8] = bytes(4)

@@ -69,7 +69,8 @@ class Tally:
     def differs(self, difference: Difference) -> None:
         """Count a mismatch, at the extensions of the last rule that both sides took, or one of them."""
         self.mismatches += 1
-        met = {use.name for use, _ in _answers(difference.trace.events)}
+        events = difference.trace.events if difference.trace else ()
+        met = {use.name for use, _ in _answers(events)}
         for name in met:
             self.row(name).mismatches += 1
 

@@ -43,7 +43,8 @@ class Mismatch:
         played = self.played
         lines = [f"seed {self.seed}, IPv{played.family}, {played.backend} ({how})", played.dump]
         lines += [f"{device}: {Packet(data=data)}" for device, data, _ in played.packets]
-        lines += ["nb_lib | kernel", self.difference.text, trace_text(self.difference.trace)]
+        lines += ["nb_lib | kernel", self.difference.text]
+        lines += [trace_text(self.difference.trace)] if self.difference.trace else []
         return "\n".join([*lines, "as a golden case:", json.dumps(to_data(played))])
 
 
@@ -129,7 +130,7 @@ def _followed(played: Played) -> tuple[list[Trace], Difference | None]:
     """Return nb_lib's traces of what was played, up to the first difference."""
     traces: list[Trace] = []
     for trace, difference in follow(played):
-        traces.append(trace)
+        traces += [trace] if trace else []
         if difference is not None:
             return traces, difference
     return traces, None
