@@ -136,6 +136,10 @@ class FileName(Word):
 
     metavar = "name"
 
+    def pattern(self, _family: int) -> str:
+        """Return the pattern of a plain name that is not too long."""
+        return rf"[A-Za-z0-9_][A-Za-z0-9_-]{{,{(self.longest or 200) - 1}}}"
+
     def read(self, word: str, family: int) -> Any:
         """Return the name; raise ValueError if no file can have it."""
         found = super().read(word, family)
@@ -150,9 +154,9 @@ class Text(Word):
     metavar = "text"
 
     def pattern(self, _family: int) -> str:
-        """Plain text in quotes, or a bare word; neither longer than the option takes."""
+        """Plain text in quotes, or a bare word; neither empty, nor longer than the option takes."""
         longest = self.longest or 200
-        return rf'"[ !#-\[\]-~]{{0,{longest}}}"|\w[\w-]{{,{longest // 4}}}'
+        return rf'"[ !#-\[\]-~]{{1,{longest}}}"|\w[\w-]{{,{longest // 4 - 1}}}'
 
     def save(self, value: Any) -> str:
         """Quote the text if iptables-save would."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from nb_lib.options import Use
     from nb_lib.rules import Rule
 
+_PLAIN = "[1-9][0-9]{0,3}|[1-5][0-9]{4}"  # the highest are left out
+
 
 class PortRange(NumberRange):
     """A port or a range of ports, by number or by the name of a service."""
@@ -39,6 +41,10 @@ class PortRange(NumberRange):
     def __init__(self, protocol: str) -> None:
         super().__init__(U16, ordered=True, backwards="invalid portrange (min > max)")
         self.protocol = protocol
+
+    def pattern(self, _family: int) -> str:
+        """One port by its number."""
+        return _PLAIN
 
     def read(self, word: str, family: int) -> Range:
         """Read one port or two."""
@@ -66,6 +72,10 @@ class ResolvedPortRange(NumberRange):
     def __init__(self, *protocols: str) -> None:
         super().__init__(U16)
         self.protocols = protocols
+
+    def pattern(self, _family: int) -> str:
+        """One port by its number."""
+        return _PLAIN
 
     def number(self, word: str) -> int:
         """Read a port's number or its service's name."""

@@ -25,7 +25,7 @@ from nb_lib.text.shapes import Shapes
 # Between two clauses: a blank before a short option, or before the "!" of one. Quoted text may hold
 # such a place too; then neither piece can be read alone, and the line is read as a whole.
 _BETWEEN = re.compile(r" (?<!! )(?=(?:! )?-[a-zA-Z](?: |$))")
-_NAME = re.compile(r" --name \S+(?= )")
+_NAME = re.compile(r" --name (\S+)(?= )")
 MEMORY = 4096  # clauses that a decoder remembers; more would cost more than they save
 
 
@@ -91,15 +91,22 @@ class Decoder:
         if rule is None:
             return called_by(self.rule(spec, line=line))
         _check(rule, line, 0)
-        clauses = [self._form(clause) for clause in _BETWEEN.split(spec)]
-        self._shapes.learn(clauses, called_by(rule))
+        self._shapes.learn([self._form(clause) for clause in _BETWEEN.split(spec)], called_by(rule))
         return called_by(rule)
 
     def _form(self, clause: str) -> tuple[str, str, str]:
-        """Return a clause, its words but the last, and the pattern of the last if it has one."""
-        prefix, _ = _last_word(clause)
+        """Return what stays of a clause, the pattern of a word that varies, and what stays behind it."""
+        text = _name_last(clause)
+        prefix, _ = _last_word(text)
         template = self._templates.get(prefix)
-        return clause, prefix, template.option.kind.pattern(self.family) if template else ""
+        pattern = template.option.kind.pattern(self.family) if template else ""
+        if not pattern:
+            return clause, "", ""
+        if text is clause:
+            return f"{prefix} ", pattern, ""
+        name = _NAME.search(clause)
+        assert name is not None
+        return clause[: name.start(1)], pattern, clause[name.end(1) :]
 
     def _quick(self, spec: str, counters: Counters) -> Rule | None:
         """Assemble the rule from remembered clauses, or return None if that is not safe."""

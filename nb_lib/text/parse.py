@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from itertools import islice, product
 from math import prod
 from typing import overload
@@ -184,6 +184,7 @@ class _Chains(Mapping[str, Chain]):
     """The chains of a table; a ``Chain`` is made when it is first asked for."""
 
     def __init__(self, source: Source, filed: Filed, decoder: Decoder) -> None:
+        self.name = filed.name
         self._source = source
         self._filed = filed
         self._decoder = decoder
@@ -213,23 +214,24 @@ class _Chains(Mapping[str, Chain]):
     def check(self) -> Iterator[RulesetError]:
         """Decode every rule, keep none of them, and yield what is wrong."""
         called: dict[str, frozenset[str]] = {}
-        for name in self._filed.spans:
-            names: set[str] = set()
-            for begin, end in self._filed.stretches(name):
-                yield from self._check(f"-A {name} ", begin, end, names)
-            called[name] = frozenset(names)
-        table = Table(self._filed.name, self)
-        family, backend = self._decoder.family, self._decoder.dialect.backend
-        for chain, index, token, reason in misplaced(table, self, called, family, backend):
+        for chain in self._filed.spans:
+            found: set[str] = set()
+            for begin, end in self._filed.stretches(chain):
+                yield from self._check(f"-A {chain} ", begin, end, found)
+            called[chain] = frozenset(found)
+        dialect = self._decoder.dialect
+        for chain, index, token, reason in misplaced(self, called, dialect.family, dialect.backend):
             yield self._rules(chain).error(index, token, reason)
-        for name, at in self._filed.late.items():
-            for chain in [
-                chain for chain in self.chains() if self.search(re.compile(re.escape(name)), chain)
-            ]:
-                rules = self._rules(chain)
-                for index in calls(table, chain, name):
-                    if rules.position(index) < at:
-                        yield rules.error(index, name, f"{name} is declared below this rule")
+        for chain, names in called.items() if self._filed.late else ():
+            for name in names & self._filed.late.keys():
+                yield from self._too_early(chain, name)
+
+    def _too_early(self, chain: str, name: str) -> Iterator[RulesetError]:
+        """Complain about calls of a chain that is declared below them."""
+        rules = self._rules(chain)
+        for index in calls(self, chain, name):
+            if rules.position(index) < self._filed.late[name]:
+                yield rules.error(index, name, f"{name} is declared below this rule")
 
     def _rules(self, name: str) -> LazyRules:
         rules = self[name].rules
@@ -257,20 +259,34 @@ class _Chains(Mapping[str, Chain]):
         """Return the table's part of the dump."""
         return self._source.text[self._filed.at : self._filed.end]
 
-    def chains(self) -> AbstractSet[str]:
-        """Return the chains that have rules."""
-        return self._filed.spans.keys()
+    def naming(self, pattern: re.Pattern[str], chain: str) -> Iterator[tuple[int, Rule]]:
+        """Yield the readable rules of a chain in which ``pattern`` is found, each with its index."""
+        spans = self._filed.stretches(chain)
+        if any(pattern.search(self._source.text, *span) for span in spans):
+            yield from _suspects(self._rules(chain), pattern)
 
-    def search(self, pattern: re.Pattern[str], chain: str) -> list[str]:
-        """Return what ``pattern`` finds in the text of a chain's rules."""
-        spans = self._filed.spans[chain]
-        if isinstance(spans, tuple):
-            return pattern.findall(self._source.text, *spans)
-        return [found for span in spans for found in pattern.findall(self._source.text, *span)]
+    def holding(self, pattern: re.Pattern[str]) -> list[str]:
+        """Return the chains in whose rules ``pattern`` is found: one look at the table, not one at each."""
+        text, at, end = self._source.text, self._filed.at, self._filed.end
+        found: list[str] = []
+        places: list[tuple[int, int, str]] = []
+        while (match := pattern.search(text, at, end)) is not None:
+            at = match.end()
+            places = places or self._places()
+            _, last, chain = places[bisect_right(places, (at,)) - 1]
+            if at <= last:
+                found.append(chain)
+                at = last
+        return list(dict.fromkeys(found))
 
-    def holds(self, pattern: re.Pattern[str]) -> bool:
-        """Tell whether ``pattern`` is found anywhere in the text, in other tables too."""
-        return pattern.search(self._source.text) is not None
+    def _places(self) -> list[tuple[int, int, str]]:
+        """Return every stretch of rules, in the order of the text: where it begins and ends, its chain.
+
+        The first is what stands before them.
+        """
+        filed, before = self._filed, (-1, -1, "")
+        spans = ((*span, chain) for chain in filed.spans for span in filed.stretches(chain))
+        return [before, *sorted(spans)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._filed.declared)
@@ -342,7 +358,7 @@ def uses(ruleset: Ruleset, feature: str) -> bool:
         if text is not None and not pattern.search(text):
             continue
         for chain in table:
-            for rule in _suspects(chain.rules, pattern):
+            for _, rule in _suspects(chain.rules, pattern):
                 target = (rule.target,) if rule.target is not None else ()
                 if any(_has(use, feature) for use in (*rule.matches, *target)):
                     return True
@@ -359,12 +375,12 @@ def _names(family: int, feature: str) -> list[str]:
     return matches + [n for n in target_names(family) if getattr(find_target(n, family), feature)]
 
 
-def _suspects(rules: Sequence[Rule], pattern: re.Pattern[str]) -> Iterator[Rule]:
-    """The rules whose text names one of the extensions; unreadable ones are not looked at."""
+def _suspects(rules: Sequence[Rule], pattern: re.Pattern[str]) -> Iterator[tuple[int, Rule]]:
+    """The rules in whose text ``pattern`` is found, with their indexes; unreadable ones are not looked at."""
     for index in range(len(rules)):
         if isinstance(rules, LazyRules) and not pattern.search(rules.raw(index)):
             continue
         try:
-            yield rules[index]
+            yield index, rules[index]
         except RulesetError:
             continue

@@ -18,12 +18,11 @@ from functools import cache
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from nb_lib.errors import RulesetError
 from nb_lib.hooks import builtin
 from nb_lib.matches import find_match
 from nb_lib.matches import known_names as match_names
 from nb_lib.options import Extension, Place, Use
-from nb_lib.rules import Rule, Table
+from nb_lib.rules import Rule
 from nb_lib.targets import find_target
 from nb_lib.targets import known_names as target_names
 from nb_lib.text.decode import called_by
@@ -37,16 +36,17 @@ Called = Mapping[str, frozenset[str]]  # chain → chains and targets that its r
 
 
 class Text(Protocol):
-    """The text of a table."""
+    """The text of a table; it yields the names of its chains."""
 
-    def chains(self) -> AbstractSet[str]:
-        """Return the chains that have rules."""
+    name: str  # the table's
 
-    def search(self, pattern: re.Pattern[str], chain: str) -> list[str]:
-        """Return what ``pattern`` finds in the rules of a chain."""
+    def __iter__(self) -> Iterator[str]: ...
 
-    def holds(self, pattern: re.Pattern[str]) -> bool:
-        """Tell whether ``pattern`` is found anywhere in the dump."""
+    def holding(self, pattern: re.Pattern[str]) -> list[str]:
+        """Return the chains in whose rules ``pattern`` is found."""
+
+    def naming(self, pattern: re.Pattern[str], chain: str) -> Iterator[tuple[int, Rule]]:
+        """Yield the readable rules of a chain in which ``pattern`` is found, each with its index."""
 
 
 class Misplaced(NamedTuple):
@@ -58,37 +58,35 @@ class Misplaced(NamedTuple):
     reason: str
 
 
-def misplaced(
-    table: Table, text: Text, called: Called, family: int, backend: str
-) -> list[Misplaced]:
+def misplaced(text: Text, called: Called, family: int, backend: str) -> list[Misplaced]:
     """Return what stands in the wrong place."""
-    bases = builtin(family, backend)[table.name]
+    bases = builtin(family, backend)[text.name]
     dialect = Dialect(family, frozenset(), backend)
-    return [*_interfaces(table, text, bases), *_calls(table, text, called, bases, dialect)]
+    return [*_interfaces(text, bases), *_calls(text, called, bases, dialect)]
 
 
 def _calls(
-    table: Table, text: Text, called: Called, bases: tuple[str, ...], dialect: Dialect
+    text: Text, called: Called, bases: tuple[str, ...], dialect: Dialect
 ) -> Iterator[Misplaced]:
     """Find what must not be called: in a circle, too deep, or from there."""
-    chains = frozenset(table.chains)
+    chains = frozenset(text)
     ways = {chain: names & chains for chain, names in called.items()}
     below, circle = visit(bases, ways)
     if circle:
         reason = f"these chains call each other without end: {' → '.join(circle)}"
-        yield from _first_call(table, circle[-2], circle[-1], reason)
+        yield from _first_call(text, circle[-2], circle[-1], reason)
         return
     for base in bases:
         if dialect.backend == "nft" and below[base] > MAX_CALLS:
             deepest = max(ways[base], key=below.__getitem__)
             reason = f"{below[base]} chains call one another below {base}: iptables-nft takes {MAX_CALLS}"
-            yield from _first_call(table, base, deepest, reason)
+            yield from _first_call(text, base, deepest, reason)
     names = frozenset[str]().union(*called.values())
-    yield from _builtin(table, called, names & frozenset(bases))
+    yield from _builtin(text, called, names & frozenset(bases))
     hooks = reached(bases, ways, [*below])
-    yield from _targets(table, called, names - chains, hooks, dialect)
+    yield from _targets(text, called, names - chains, hooks, dialect)
     if dialect.family in (4, 6):
-        yield from _uses(table, text, hooks, dialect)
+        yield from _uses(text, hooks, dialect)
 
 
 def visit(bases: tuple[str, ...], ways: Called) -> tuple[dict[str, int], list[str]]:
@@ -121,12 +119,12 @@ def visit(bases: tuple[str, ...], ways: Called) -> tuple[dict[str, int], list[st
     return below, []
 
 
-def _builtin(table: Table, called: Called, names: AbstractSet[str]) -> Iterator[Misplaced]:
+def _builtin(text: Text, called: Called, names: AbstractSet[str]) -> Iterator[Misplaced]:
     """Find calls of built-in chains."""
     for base in names:
         reason = f"{base} is a built-in chain: only the kernel calls it"
         for chain in [chain for chain in called if base in called[chain]]:
-            yield from (Misplaced(chain, at, base, reason) for at in calls(table, chain, base))
+            yield from (Misplaced(chain, at, base, reason) for at in calls(text, chain, base))
 
 
 def reached(bases: tuple[str, ...], ways: Called, order: list[str]) -> dict[str, frozenset[str]]:
@@ -143,7 +141,7 @@ def reached(bases: tuple[str, ...], ways: Called, order: list[str]) -> dict[str,
 
 
 def _targets(
-    table: Table,
+    text: Text,
     called: Called,
     names: AbstractSet[str],
     reached: Mapping[str, frozenset[str]],
@@ -158,9 +156,9 @@ def _targets(
         for name in () if mine.isdisjoint(limited) else sorted(mine & limited.keys()):
             case = name, reached.get(chain, frozenset())
             if case not in reasons:
-                reasons[case] = _refusal(table.name, limited[name], case[1], dialect.family)
+                reasons[case] = _refusal(text.name, limited[name], case[1], dialect.family)
             if reasons[case]:
-                for at in calls(table, chain, name):
+                for at in calls(text, chain, name):
                     yield Misplaced(chain, at, name, reasons[case])
 
 
@@ -181,21 +179,17 @@ def _wrong_place(table: str, name: str, place: Place, hooks: frozenset[str]) -> 
 
 
 def _uses(
-    table: Table, text: Text, reached: Mapping[str, frozenset[str]], dialect: Dialect
+    text: Text, reached: Mapping[str, frozenset[str]], dialect: Dialect
 ) -> Iterator[Misplaced]:
     """Find matches that work in other tables or chains only, and what does with some options."""
     pattern = _limited(dialect.family)
-    if not text.holds(pattern):  # one look instead of ten thousand
-        return
-    for chain in text.chains():
-        if not text.search(pattern, chain):
-            continue
+    for chain in text.holding(pattern):
         hooks = reached.get(chain, frozenset())
         # Of options iptables-nft learns only when a rule stands in a built-in chain itself.
         told = hooks if dialect.backend == "legacy" or chain in hooks else frozenset()
-        for index, rule in _rules(table, chain):
+        for index, rule in text.naming(pattern, chain):
             for use in (*rule.matches, *([rule.target] if rule.target else [])):
-                if reason := _misused(table.name, use, hooks, told):
+                if reason := _misused(text.name, use, hooks, told):
                     yield Misplaced(chain, index, use.name, reason)
 
 
@@ -230,36 +224,26 @@ def _limited(family: int) -> re.Pattern[str]:
     return re.compile(rf"(?:-[mj]|--match|--jump)[ \t]*(?:{'|'.join(names)})(?=\s|\Z)")
 
 
-def _interfaces(table: Table, text: Text, bases: tuple[str, ...]) -> Iterator[Misplaced]:
+def _interfaces(text: Text, bases: tuple[str, ...]) -> Iterator[Misplaced]:
     """Find rules of built-in chains that ask for an interface that is not known there."""
-    for chain in text.chains() & _NO_INTERFACE.keys() & set(bases):
+    for chain in _NO_INTERFACE.keys() & set(bases):
         option = _NO_INTERFACE[chain]
-        if not text.search(_INTERFACES[option], chain):
-            continue
-        for index, rule in _rules(table, chain):
+        what = "outgoing" if option == "-o" else "incoming"
+        for index, rule in text.naming(_INTERFACES[option], chain):
             if option in rule.core.settings:
-                what = "outgoing" if option == "-o" else "incoming"
                 yield Misplaced(
                     chain, index, option, f"a packet in {chain} has no {what} interface"
                 )
 
 
-def _first_call(table: Table, caller: str, callee: str, reason: str) -> Iterator[Misplaced]:
+def _first_call(text: Text, caller: str, callee: str, reason: str) -> Iterator[Misplaced]:
     """Blame the first of the rules by which one chain calls another; none if only a comment does."""
-    for index in islice(calls(table, caller, callee), 1):
+    for index in islice(calls(text, caller, callee), 1):
         yield Misplaced(caller, index, callee, reason)
 
 
-def calls(table: Table, chain: str, name: str) -> Iterator[int]:
+def calls(text: Text, chain: str, name: str) -> Iterator[int]:
     """Yield the indexes of the rules of a chain that jump to ``name``, a chain or a target."""
-    return (index for index, rule in _rules(table, chain) if called_by(rule) == name)
-
-
-def _rules(table: Table, chain: str) -> Iterator[tuple[int, Rule]]:
-    """Yield the readable rules of a chain."""
-    rules = table[chain].rules
-    for index in range(len(rules)):
-        try:
-            yield index, rules[index]
-        except RulesetError:
-            continue
+    plain = re.split(r'["\\]', name, maxsplit=1)[0]  # a quoted name is spelt as it is up to here
+    rules = text.naming(re.compile(re.escape(plain)), chain)
+    return (index for index, rule in rules if called_by(rule) == name)

@@ -52,15 +52,15 @@ class Shapes:
     def learn(self, clauses: list[tuple[str, str, str]], called: str) -> None:
         """Keep the shape of a rule that was read, and what it calls.
 
-        ``clauses`` are its clauses as (text, what stays, the pattern of the last word); the pattern
-        is empty if the whole text stays.
+        ``clauses`` are its clauses as (what stays, the pattern of a word that varies, what stays behind
+        it); the pattern is empty if the whole text stays.
         """
         pieces = []
-        for text, prefix, pattern in clauses:
+        for text, pattern, behind in clauses:
             if text.startswith("-j ") and text[3:] in self._chains:
                 pieces.append(r"-j (\S+)")
             elif pattern:
-                pieces.append(f"{re.escape(prefix)} (?:{pattern})")
+                pieces.append(f"{re.escape(text)}(?:{pattern}){re.escape(behind)}")
             else:
                 pieces.append(re.escape(text))
         form = " ".join(pieces)
