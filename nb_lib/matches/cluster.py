@@ -24,12 +24,14 @@ from nb_lib.options import (
     Settings,
     Use,
     miss,
+    of_two,
 )
 
 if TYPE_CHECKING:
     from nb_lib.connection import Connection
     from nb_lib.packet import Packet
 
+_LOCAL = ("--cluster-local-node", "--cluster-local-nodemask")
 _MOST = 32  # XT_CLUSTER_NODES_MAX
 
 
@@ -42,10 +44,8 @@ class _Hex(kinds.Number):
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Write the local node as a mask."""
-    mask = settings.get("--cluster-local-nodemask")
-    if mask is None:
-        node = settings["--cluster-local-node"]
-        mask = Setting(1 << node.value - 1, node.inverted)
+    name = next(name for name in _LOCAL if name in settings)
+    mask = _mask(name, settings[name])
     kept = {name: settings[name] for name in ("--cluster-total-nodes", "--cluster-hash-seed")}
     return {"--cluster-local-nodemask": mask, **kept}
 
@@ -54,17 +54,25 @@ def _final(settings: Settings) -> None:
     """Compare the nodes with their number. Linux user space: libxt_cluster.c cluster_check()."""
     _NEEDS_ONE(settings)
     total = settings.get("--cluster-total-nodes")
-    if total is None or "--cluster-hash-seed" not in settings:
+    if total is None:
         return
-    mask, node = settings.get("--cluster-local-nodemask"), settings.get("--cluster-local-node")
-    said = ""
-    if mask is not None and mask.value >> total.value:
+    given = [name for name in settings if name in _LOCAL]
+    if "--cluster-hash-seed" not in settings:
+        if len(given) > 1:  # the seed is missed afterwards
+            raise of_two("group", *_LOCAL)
+        return
+    name = given[-1]  # both fill one field
+    if _mask(name, settings[name]).value >> total.value:
         said = "`--cluster-local-nodemask' too big for `--cluster-total-nodes'"
-    elif node is not None and node.value > total.value:
-        said = "`--cluster-local-node' must be <= `--cluster-total-nodes'"
-    if said:
+        if "--cluster-local-node" in settings:
+            said = "`--cluster-local-node' must be <= `--cluster-total-nodes'"
         reason = f"there are only {total.value} nodes (--cluster-total-nodes)"
         raise RefusedError(reason, f"cluster match: {said}")
+
+
+def _mask(name: str, local: Setting) -> Setting:
+    """Return the local node as a mask."""
+    return Setting(1 << local.value - 1, local.inverted) if name == _LOCAL[0] else local
 
 
 def _test(use: Use, packet: Packet, ctx: Context) -> Answer:
@@ -93,7 +101,7 @@ def _node(use: Use, connection: Connection) -> int:
 
 
 _NEEDS_ONE = kinds.needs_one(
-    "--cluster-local-node", "--cluster-local-nodemask",
+    *_LOCAL,
     said="cluster match: `--cluster-local-node' or`--cluster-local-nodemask' is missing",
 )  # fmt: skip
 _NODE = kinds.Number(1, _MOST)

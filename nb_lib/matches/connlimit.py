@@ -27,7 +27,7 @@ _MOST_FORGOTTEN = 8  # at one look: CONNCOUNT_GC_MAX_NODES
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
     """Turn every form into above or upto, with its mask and side written out."""
-    name = kinds.one_of(settings, *_COUNTS, said=_NEITHER)
+    name = kinds.one_of(settings, *_COUNTS)
     limit = settings.pop(name)
     if limit.inverted:
         name = {"--connlimit-upto": "--connlimit-above"}.get(name, "--connlimit-upto")
@@ -101,7 +101,8 @@ CONNLIMIT = Extension(
         Option("--connlimit-daddr", kinds.FLAG, group="side", label="destination",
                help="count by destination"),
     ),
-    test=_test, tidy=_tidy, conntrack=True, listed=_listed,
+    test=_test, final=kinds.needs_one(*_COUNTS, said=_NEITHER), tidy=_tidy, conntrack=True,
+    listed=_listed,
     summary="how many connections an address or a network has open",
     source="net/netfilter/xt_connlimit.c connlimit_mt(); iptables-extensions(8) connlimit",
 )  # fmt: skip

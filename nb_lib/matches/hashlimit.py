@@ -12,7 +12,17 @@ from nb_lib.listed import options_listed
 from nb_lib.matches.buckets import CREDIT, SCALE, HashRate, chunk_cost, test, to_bytes, to_cost
 from nb_lib.matches.limit import parse_rate, split_rate
 from nb_lib.net import BITS
-from nb_lib.options import INVALID, Extension, Option, RefusedError, Setting, Settings, Use
+from nb_lib.options import (
+    BAD_VALUE,
+    INVALID,
+    Extension,
+    Option,
+    RefusedError,
+    Setting,
+    Settings,
+    Use,
+    of_two,
+)
 
 _GC = 1000
 _LONGEST_NAME = 254  # NAME_MAX less the final zero
@@ -21,7 +31,6 @@ _MAX_BURST = 1_000_000
 _SIZES = (("m", 1 << 20), ("k", 1 << 10), ("", 1))
 _RATES = ("--hashlimit-upto", "--hashlimit-above")
 _RANGE = f'bad value for option "--hashlimit-burst", or out of range (1-{_MAX_BURST}).'
-_BAD = '{name}: Bad value for "{option}" option: "{word}"'
 
 
 class _RateKind(kinds.Word):
@@ -38,7 +47,7 @@ class _RateKind(kinds.Word):
                 if not chunk_cost(cost):
                     raise RefusedError(f"rate too high {word!r}", kernel=INVALID)
                 return HashRate(cost, 0)
-        return HashRate(*parse_rate(word, SCALE, _BAD))
+        return HashRate(*parse_rate(word, SCALE, BAD_VALUE))
 
     def save(self, value: Any) -> str:
         if not value.bytes:
@@ -118,6 +127,8 @@ def _final(settings: Settings) -> None:
             raise RefusedError(f"the {said}", said)
     elif burst > _MAX_BURST:
         raise RefusedError(f"the burst is at most {_MAX_BURST}", _RANGE)
+    if len(rates) > 1:  # the name is missed afterwards
+        raise of_two("group", *_RATES)
 
 
 def _tidy(settings: dict[str, Setting], family: int) -> dict[str, Setting]:
@@ -220,7 +231,7 @@ def _listed(use: Use, numeric: bool) -> str:
 
 
 _TIME = kinds.TakenNumber(0, kinds.U32, least=1, most=kinds.U32, metavar="milliseconds")
-_RATE, _SAYS = _RateKind(), {"value": _BAD}
+_RATE, _SAYS = _RateKind(), {"value": BAD_VALUE}
 HASHLIMIT = Extension(
     "hashlimit",
     (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import addresses, kinds
 from nb_lib.options import (
+    BAD_VALUE,
     HIT,
     Answer,
     Context,
@@ -56,7 +57,7 @@ def _end(word: str, family: int) -> Address:
     try:
         return addresses.read_dotted(word, family)
     except ValueError as error:
-        said = f'{{name}}: Bad value for "{{option}}" option: "{word}"'
+        said = BAD_VALUE.replace("{word}", word)
         raise RefusedError(str(error), said) from None
 
 

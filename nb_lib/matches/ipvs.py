@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nb_lib import addresses, kinds, ports
 from nb_lib.matches.host import fact
 from nb_lib.options import (
+    BAD_VALUE,
     HIT,
     Answer,
     Context,
@@ -85,7 +86,7 @@ def _have(connection: Any, option: str) -> Any:
 
 _KEYS = {"--vproto": "proto", "--vaddr": "vaddr", "--vport": "vport", "--vdir": "dir",
          "--vmethod": "method", "--vportctl": "vportctl"}  # fmt: skip
-_BAD = {"value": '{name}: Bad value for "{option}" option: "{word}"'}
+_BAD = {"value": BAD_VALUE}
 IPVS = Extension(
     "ipvs",
     (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nb_lib import kinds
 from nb_lib.kinds import Range
 from nb_lib.options import (
+    BAD_VALUE,
     HIT,
     INVALID,
     Answer,
@@ -63,7 +64,7 @@ class _Ids(kinds.Word):
             last = kinds.parse_number(high, 0, _MOST) if dash else first
         except ValueError:
             reason = f"{word!r} is neither a known name nor a number or range of numbers"
-            said = f'owner: Bad value for "{{option}}" option: "{word}"'
+            said = BAD_VALUE.replace("{word}", word)
             raise RefusedError(reason, said) from None
         if first > last:
             reason = f"{word!r} is a range from the greater to the smaller"

@@ -13,7 +13,6 @@ from nb_lib import kinds
 from nb_lib.options import (
     HIT,
     INVALID,
-    SAYINGS,
     Answer,
     Context,
     Extension,
@@ -111,11 +110,7 @@ def _is_text(pattern: bytes) -> bool:
 
 def _tidy(settings: dict[str, Setting], _family: int) -> dict[str, Setting]:
     """Print bytes that are text as text, others in hexadecimal."""
-    said = "STRING match: You must specify `--string' or `--hex-string'"
-    name = kinds.one_of(settings, "--string", "--hex-string", said=said)
-    if "--algo" not in settings:
-        said = SAYINGS["missing"].replace("{option}", "--algo")
-        raise RefusedError("string: --algo is missing", said)
+    name = kinds.one_of(settings, "--string", "--hex-string")
     pattern = settings[name]
     if settings.get("--from", Setting(0)).value > settings.get("--to", Setting(kinds.U16)).value:
         raise RefusedError("--from lies behind --to", kernel=INVALID)
@@ -137,6 +132,9 @@ def _test(use: Use, packet: Packet, _ctx: Context) -> Answer:
     return miss(option) if found is setting.inverted else HIT
 
 
+_FINAL = kinds.needs_one(
+    "--string", "--hex-string", said="STRING match: You must specify `--string' or `--hex-string'"
+)
 STRING = Extension(
     "string",
     (
@@ -146,7 +144,8 @@ STRING = Extension(
         Option("--hex-string", _HexPattern(), invertible=True, group="pattern", label="found",
                listed="STRING match {!} {value}",
                help="these bytes"),
-        Option("--algo", _Algorithm(_ALGORITHMS, "bm|kmp"), label="by", listed="ALGO name {value}",
+        Option("--algo", _Algorithm(_ALGORITHMS, "bm|kmp"), required=True, label="by",
+               listed="ALGO name {value}",
                help="how to search: the answer is the same"),
         Option("--from", kinds.Number(0, 65535), hidden=0, label="from", listed="FROM {value}",
                help="search from this byte of the packet on"),
@@ -155,7 +154,7 @@ STRING = Extension(
         Option("--icase", kinds.FLAG, label="in any case", listed="ICASE",
                help="upper and lower case are the same"),
     ),
-    test=_test, tidy=_tidy,
+    test=_test, final=_FINAL, tidy=_tidy,
     summary="bytes that occur somewhere in the packet",
     source="net/netfilter/xt_string.c string_mt(); iptables-extensions(8) string",
 )  # fmt: skip
