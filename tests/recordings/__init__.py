@@ -64,3 +64,17 @@ def flows() -> Iterator[tuple[str, dict[str, Any]]]:
         held = json.loads(data)
         for flow in held if isinstance(held, list) else held["flows"]:
             yield name.rpartition("/")[0], flow
+
+
+@cache
+def nft() -> dict[str, str]:
+    """Return the recorded nft rulesets, as JSON and as text, by name."""
+    return {n: d.decode() for n, d in archive("nft.tar.xz").items() if "nft-ruleset" in n}
+
+
+def nft_flows() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the recorded connections through nftables mode, each with its folder's name."""
+    for name, data in sorted(archive("nft.tar.xz").items()):
+        if name.endswith("flows.json"):
+            for flow in json.loads(data):
+                yield name.rpartition("/")[0], flow

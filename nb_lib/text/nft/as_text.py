@@ -1,0 +1,295 @@
+"""From values to the text that ``nft list ruleset`` prints.
+
+Sources of nftables 1.0.6: src/rule.c do_list_ruleset(), src/expression.c, src/statement.c; nft(8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nb_lib.errors import RulesetError
+from nb_lib.text.nft.values import (
+    Binary,
+    Chain,
+    Concat,
+    Counter,
+    Ct,
+    Element,
+    Expression,
+    Fib,
+    Log,
+    Lookup,
+    Mangle,
+    Match,
+    Members,
+    Meta,
+    Nat,
+    NoTrack,
+    Numgen,
+    Payload,
+    Prefix,
+    Range,
+    Reject,
+    Rule,
+    Ruleset,
+    Set,
+    Several,
+    Statement,
+    Table,
+    Unknown,
+    Update,
+    Verdict,
+    Vmap,
+)
+from nb_lib.text.nft.words import (
+    BARE,
+    DEVICE,
+    MARK,
+    is_flags,
+    kind_of,
+    kinds_of,
+    priority_text,
+    span_text,
+)
+
+_BINDS = {"<<": 1, ">>": 1, "&": 2, "^": 3, "|": 4}
+DEFAULT_REJECT = {"ip": Reject("icmp", "port-unreachable"), "ip6": Reject("icmpv6", "port-unreachable"),
+                   "inet": Reject("icmpx", "port-unreachable"),
+                   "bridge": Reject("icmpx", "port-unreachable")}  # fmt: skip
+_Kinds = tuple[str, ...]
+
+
+# --- expressions ---
+
+
+def _leaf(value: int | str, kind: str) -> str:
+    if isinstance(value, bool):
+        return "exists" if value else "missing"
+    if kind == MARK and isinstance(value, int):
+        return f"{value:#010x}"
+    return f'"{value}"' if kind == DEVICE and not str(value).startswith("@") else str(value)
+
+
+def expression_text(value: Expression, kinds: _Kinds = ("",)) -> str:  # noqa: C901, PLR0912
+    """Write an expression; ``kinds`` are the types of the values in it."""
+    match value:
+        case Prefix(address, length):
+            return f"{address}/{length}"
+        case Range(low, high):
+            return f"{expression_text(low, kinds)}-{expression_text(high, kinds)}"
+        case Concat(parts):
+            every = (*kinds, *[""] * len(parts))
+            return " . ".join(expression_text(p, (k,)) for p, k in zip(parts, every, strict=False))
+        case Several(values):
+            return ",".join(_leaf(each, kinds[0]) for each in values)
+        case Payload(protocol, field):
+            return f"{protocol} {field}"
+        case Meta(key):
+            return key if key in BARE else f"meta {key}"
+        case Ct(key, direction):
+            return f"ct {direction} {key}" if direction else f"ct {key}"
+        case Fib(result, flags):
+            return f"fib {' . '.join(flags)} {result}"
+        case Numgen(mode, modulus, offset):
+            return f"numgen {mode} mod {modulus}" + (f" offset {offset}" if offset else "")
+        case Binary():
+            return _binary(value)
+        case Verdict(kind, target):
+            return f"{kind} {target}".rstrip()
+        case Members(elements):
+            return f"{{ {', '.join(element_text(e, kinds, kinds) for e in elements)} }}"
+        case Lookup(key, data):
+            return f"{expression_text(key)} map {_looked_up(key, data, kinds)}"
+    return _leaf(value, kinds[0])
+
+
+def _binary(value: Binary) -> str:
+    kinds = kind_of(value.left)
+    left, right = (_operand(value, side, kinds) for side in (value.left, value.right))
+    return f"{left} {value.operator} {right}"
+
+
+def _operand(around: Binary, value: Expression, kinds: _Kinds) -> str:
+    text = expression_text(value, kinds)
+    inside = isinstance(value, Binary) and _BINDS[around.operator] < _BINDS[value.operator]
+    return f"({text})" if inside else text
+
+
+def _looked_up(key: Expression, data: Expression, kinds: _Kinds) -> str:
+    """Write a set or a map of keys of ``key``'s types; ``kinds`` are those of what it gives."""
+    if isinstance(data, Members):
+        found = (element_text(each, kind_of(key), kinds) for each in data.elements)
+        return f"{{ {', '.join(found)} }}"
+    return str(data)
+
+
+def element_text(element: Element, keys: _Kinds, data: _Kinds) -> str:
+    """Write an element of a set or a map."""
+    parts = [expression_text(element.key, keys)]
+    if element.counter:
+        parts.append("counter packets {} bytes {}".format(*element.counter))
+    if element.timeout is not None:
+        parts.append(f"timeout {span_text(element.timeout)}")
+    if element.expires is not None:
+        parts.append(f"expires {span_text(element.expires)}")
+    if element.comment:
+        parts.append(f'comment "{element.comment}"')
+    if element.data is not None:
+        parts += [":", expression_text(element.data, data)]
+    return " ".join(parts)
+
+
+# --- statements ---
+
+
+def statement_text(statement: Statement, family: str = "ip") -> str:  # noqa: C901
+    """Write a statement. One that is kept as JSON is shown as it is; see ``write_text``."""
+    match statement:
+        case Unknown(_, raw):
+            return raw
+        case Match():
+            return _match(statement)
+        case Vmap(key, data):
+            return f"{expression_text(key)} vmap {_looked_up(key, data, ('',))}"
+        case Mangle(key, value):
+            return f"{expression_text(key)} set {expression_text(value, kind_of(key))}"
+        case Counter(packets, octets):
+            return f"counter packets {packets} bytes {octets}"
+        case Reject():
+            return _reject(statement, family)
+        case Log(prefix, level, group):
+            words = ["log", f'prefix "{prefix}"' if prefix else ""]
+            words += [f"group {group}" if group is not None else "", f"level {level}" * bool(level)]
+            return " ".join(filter(None, words))
+        case NoTrack():
+            return "notrack"
+        case Update(operation, element, name, timeout):
+            life = "" if timeout is None else f" timeout {span_text(timeout)}"
+            return f"{operation} @{name} {{ {expression_text(element)}{life} }}"
+        case Nat():
+            return _nat(statement)
+    return expression_text(statement)
+
+
+def _match(match: Match) -> str:
+    left, right = match.left, match.right
+    kinds = kind_of(left)
+    operator = match.operator
+    if isinstance(left, Binary) and left.left == Payload("tcp", "flags"):
+        unequal = "!= " if operator == "!=" else ""
+        flags = expression_text(left.left), expression_text(right), expression_text(left.right)
+        return "{} {}{} / {}".format(flags[0], unequal, *flags[1:])
+    written = isinstance(left, Binary) or (is_flags(left) and not isinstance(right, Members))
+    if operator == "in" or (operator == "==" and not written):
+        operator = ""
+    wanted = expression_text(right, kinds)
+    return " ".join(filter(None, (expression_text(left), operator, wanted)))
+
+
+def _reject(reject: Reject, family: str) -> str:
+    if reject == DEFAULT_REJECT.get(family):
+        return "reject"
+    return f"reject with {reject.kind} {reject.code}".rstrip()
+
+
+def _nat(nat: Nat) -> str:
+    words = [nat.kind, nat.family]
+    target = "" if nat.address is None else expression_text(nat.address)
+    if nat.port is not None:
+        if ":" in target:
+            target = f"[{target}]"
+        target += f":{expression_text(nat.port)}"
+    words += [f"to {target}" if target else "", ",".join(nat.flags)]
+    return " ".join(filter(None, words))
+
+
+def rule_text(rule: Rule, family: str = "ip") -> str:
+    """Write a rule as ``nft list`` does, without its handle."""
+    words = [statement_text(each, family) for each in rule.statements]
+    if rule.comment:
+        words.append(f'comment "{rule.comment}"')
+    return " ".join(words)
+
+
+# --- what holds them ---
+
+
+def _chain(chain: Chain, family: str) -> Iterator[str]:
+    yield f"\tchain {chain.name} {{"
+    if chain.comment:
+        yield f'\t\tcomment "{chain.comment}"'
+    if chain.hook:
+        priority = priority_text(family, chain.hook, chain.priority)
+        device = f' device "{chain.device}"' if chain.device else ""
+        yield (
+            f"\t\ttype {chain.kind} hook {chain.hook}{device} priority {priority};"
+            f" policy {chain.policy};"
+        )
+    yield from (f"\t\t{rule_text(rule, family)}" for rule in chain.rules)
+    yield "\t}"
+
+
+def set_lines(found: Set) -> Iterator[str]:
+    """Write a set or a map, line by line."""
+    yield f"\t{'map' if found.data else 'set'} {found.name} {{"
+    types = " . ".join(found.key)
+    yield f"\t\ttype {types} : {' . '.join(found.data)}" if found.data else f"\t\ttype {types}"
+    if found.size is not None:
+        yield f"\t\tsize {found.size}"
+    if found.flags:
+        yield f"\t\tflags {','.join(found.flags)}"
+    if found.timeout is not None:
+        yield f"\t\ttimeout {span_text(found.timeout)}"
+    if found.interval is not None:
+        yield f"\t\tgc-interval {span_text(found.interval)}"
+    if found.counter:
+        yield "\t\tcounter"
+    if found.comment:
+        yield f'\t\tcomment "{found.comment}"'
+    if found.elements:
+        yield f"\t\telements = {{ {_elements(found)} }}"
+    yield "\t}"
+
+
+# How many elements stand in a line: src/expression.c calculate_delim().
+_PER_LINE = {"ipv4_addr": 2, "ipv6_addr": 1, "ether_addr": 1, "ifname": 1}
+_FEW = 5
+_BREAK = ",\n\t\t\t     "
+
+
+def _elements(found: Set) -> str:
+    keys, data = kinds_of(found.key), kinds_of(found.data)
+    most = 1 if len(found.key) > 1 else _PER_LINE.get(found.key[0], _FEW)
+    texts = [element_text(each, keys, data or ("",)) for each in found.elements]
+    rows = (", ".join(texts[at : at + most]) for at in range(0, len(texts), most))
+    return _BREAK.join(rows)
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield f"table {table.family} {table.name} {{"
+    if table.comment:
+        yield f'\tcomment "{table.comment}"'
+    if table.flags:
+        yield f"\tflags {','.join(table.flags)}"
+    blocks = [_kept(s) if isinstance(s, Unknown) else list(set_lines(s)) for s in table.sets]
+    blocks += [list(_chain(chain, table.family)) for chain in table.chains]
+    for number, block in enumerate(blocks):
+        yield from [""] * bool(number)
+        yield from block
+    yield "}"
+
+
+def _kept(unknown: Unknown) -> list[str]:
+    if unknown.form != "text":
+        raise RulesetError(f"{unknown.raw} is kept as JSON: it has no text")
+    return unknown.raw.split("\n")
+
+
+def write_text(ruleset: Ruleset) -> str:
+    """Write what ``nft list ruleset`` prints. Raises RulesetError if some of it is kept as JSON."""
+    for table in ruleset:
+        for chain in table.chains:
+            for each in (s for rule in chain.rules for s in rule.statements):
+                if isinstance(each, Unknown):
+                    _kept(each)
+    return "".join(f"{line}\n" for table in ruleset for line in _table(table))

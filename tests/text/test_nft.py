@@ -1,0 +1,154 @@
+"""nft rulesets: every recorded one is written as it was read, and what is not understood is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from nb_lib.errors import RulesetError
+from nb_lib.text import nft
+from nb_lib.text.nft.values import (
+    Concat,
+    Ct,
+    Lookup,
+    Match,
+    Meta,
+    Nat,
+    Numgen,
+    Payload,
+    Reject,
+    Unknown,
+    Update,
+    Verdict,
+    Vmap,
+)
+from tests.recordings import nft as recorded
+
+Figure = Callable[..., None]
+
+
+def unknown(ruleset: nft.Ruleset) -> list[Unknown]:
+    """Return what is kept without being understood."""
+    things = [each for table in ruleset for each in table.sets]
+    things += [s for t in ruleset for c in t.chains for r in c.rules for s in r.statements]
+    return [each for each in things if isinstance(each, Unknown)]
+
+
+def test_json_is_written_as_it_was_read(figure: Figure) -> None:
+    texts = {name: text for name, text in recorded().items() if name.endswith(".json")}
+    same = [
+        n for n, t in texts.items() if json.loads(nft.write_json(nft.read_json(t))) == json.loads(t)
+    ]
+    figure("nft-json", len(same), len(texts), "recorded nft rulesets (JSON) written as read")
+    assert len(texts) == len(same) == 97
+    assert not [u for text in texts.values() for u in unknown(nft.read_json(text))]
+
+
+def test_text_is_written_as_it_was_read(figure: Figure) -> None:
+    texts = {name: text for name, text in recorded().items() if name.endswith(".txt")}
+    same = [name for name, text in texts.items() if nft.write_text(nft.read_text(text)) == text]
+    figure("nft-text", len(same), len(texts), "recorded nft rulesets (text) written as read")
+    assert len(texts) == len(same) == 97
+    assert not [u for text in texts.values() for u in unknown(nft.read_text(text))]
+
+
+def without_handles(objects: list[dict]) -> list[dict]:
+    return [
+        {kind: {k: v for k, v in body.items() if k != "handle"}}
+        for each in objects
+        for kind, body in each.items()
+        if kind != "metainfo"
+    ]
+
+
+def test_text_and_json_of_a_ruleset_say_the_same() -> None:
+    """Both were recorded one after the other; only what JSON leaves out may differ."""
+    compared = 0
+    for name, text in recorded().items():
+        if name.endswith(".txt") and "expires" not in text:
+            theirs = json.loads(recorded()[name.replace(".txt", ".json")])["nftables"]
+            ours = nft.objects(nft.read_text(text))
+            assert without_handles(ours) == without_handles(theirs), name
+            compared += 1
+    assert compared == 97
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("ct state new drop", [Match("in", Ct("state"), "new"), Verdict("drop")]),
+        ("ip daddr . th dport vmap @v",
+         [Vmap(Concat((Payload("ip", "daddr"), Payload("th", "dport"))), "@v")]),
+        ("meta l4proto tcp dnat to 10.0.0.1:80",
+         [Match("==", Meta("l4proto"), "tcp"), Nat("dnat", "10.0.0.1", 80)]),
+        ("dnat to [fd00::1]:80", [Nat("dnat", "fd00::1", 80)]),
+        ("dnat to fd00::1", [Nat("dnat", "fd00::1")]),
+        ("dnat ip to ip saddr map @m", [Nat("dnat", Lookup(Payload("ip", "saddr"), "@m"), family="ip")]),
+        ("update @a { ip saddr timeout 3h }", [Update("update", Payload("ip", "saddr"), "a", 10_800_000)]),
+        ("reject with tcp reset", [Reject("tcp reset")]),
+        ('iifname "eth0" goto a/b/tcp/', [Match("==", Meta("iifname"), "eth0"), Verdict("goto", "a/b/tcp/")]),
+    ],
+)  # fmt: skip
+def test_statements(text: str, statements: list[object]) -> None:
+    assert list(nft.read_rule(text).statements) == statements
+    assert nft.rule_text(nft.read_rule(text)) == text
+
+
+def test_numgen_has_its_range() -> None:
+    (rule,) = nft.read_rule("numgen random mod 2 offset 5 vmap { 5 : accept, 6 : drop }").statements
+    assert isinstance(rule, Vmap)
+    assert rule.key == Numgen("random", 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("tcp dport 80 synproxy mss 1460 wscale 7", "synproxy mss 1460 wscale 7"),
+        ("limit rate 5/minute accept", "limit rate 5/minute accept"),
+        # What does not write back as it was is kept whole: a letter more or less could mean something.
+        ("tcp dport 80  accept", "tcp dport 80  accept"),
+        ("accept {", "{"),
+        ('log prefix "a', 'log prefix "a'),
+    ],
+)
+def test_what_is_not_understood_keeps_its_words(text: str, kept: str) -> None:
+    rule = nft.read_rule(text)
+    assert rule.statements[-1] == Unknown("text", kept)
+    assert nft.rule_text(rule) == text
+
+
+def test_other_blocks_and_statements_survive() -> None:
+    text = (
+        "table inet t {\n\tflowtable f {\n\t\thook ingress priority filter\n\t\tdevices = { eth0 }\n\t}\n\n"
+        "\tchain c {\n\t\tip protocol { tcp, udp } flow add @f\n\t}\n}\n"
+    )
+    assert nft.write_text(nft.read_text(text)) == text
+    statements = [{"xt": {"type": "match", "name": "multiport"}}, {"accept": None}]
+    rule = {"family": "ip", "table": "t", "chain": "c", "handle": 4, "expr": statements}
+    given = [{"table": {"family": "ip", "name": "t", "handle": 1}},
+             {"ct helper": {"family": "ip", "name": "h", "table": "t", "handle": 2, "type": "ftp"}},
+             {"chain": {"family": "ip", "table": "t", "name": "c", "handle": 3}}, {"rule": rule}]  # fmt: skip
+    ruleset = nft.read_json(json.dumps({"nftables": given}))
+    assert nft.objects(ruleset) == given
+    assert len(unknown(ruleset)) == 2
+    with pytest.raises(RulesetError, match="kept as JSON: it has no text"):
+        nft.write_text(ruleset)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"nftables": 3}', '{"nftables": [{"rule": {}}]}', '{"nftables": [{"chain": 5}]}',
+             '{"nftables": [{"table": "x"}]}', "[" * 100_000],
+)  # fmt: skip
+def test_what_is_no_listing_is_refused(text: str) -> None:
+    with pytest.raises(RulesetError, match="no output of `nft -j list ruleset`"):
+        nft.read_json(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "table ip", "table ip t {", "table ip t {\n\tchain c {\n\t\taccept"]
+)
+def test_text_that_ends_early_is_refused(text: str) -> None:
+    with pytest.raises(RulesetError):
+        nft.read_text(text)
