@@ -61,14 +61,18 @@ class RandomRules:
             f"{self.of(mine)} . {self.of(('tcp', 'udp'))} . {self.of(PORTS)}" for _ in range(3)
         }
         return [
-            f"set addresses {{ type {kind}; {self.maybe(OF_CHANCE)}"
-            f" elements = {{ {self.some(mine)} }} }}",
+            (
+                f"set addresses {{ type {kind}; {self.maybe(OF_CHANCE)}"
+                f" elements = {{ {self.some(mine)} }} }}"
+            ),
             f"set nets {{ type {kind}; flags interval; elements = {{ {self.of(NETS[self.family])} }} }}",
-            f"set ports {{ type inet_service; flags interval; elements = {{ {self.some(PORTS)}, 100-200 }} }}",
+            f"set ports {{ type inet_service; flags interval; elements = {{ {ports}, 100-200 }} }}",
             f"set marks {{ type mark; elements = {{ {self.some(tuple(range(9)))} }} }}",
             f"set pairs {{ type {kind} . inet_proto . inet_service; elements = {{ {', '.join(pairs)} }} }}",
-            f"set recent {{ type {kind}; size {self.of((128, 65535))}; flags dynamic,timeout;"
-            f" timeout {self.of(('90s', '3h', '1d2h'))}; }}",
+            (
+                f"set recent {{ type {kind}; size {self.of((128, 65535))}; flags dynamic,timeout;"
+                f" timeout {self.of(('90s', '3h', '1d2h'))}; }}"
+            ),
             'set wires { type ifname; elements = { "r0", "lo" } }',
         ]
 
@@ -83,8 +87,10 @@ class RandomRules:
         ports = ", ".join(f"{p} : {self.verdict(0)}" for p in self.pick.sample(PORTS, 3))
         marks = ", ".join(f"{a} : {self.pick.randrange(9)}" for a in self.pick.sample(mine, 3))
         return [
-            f"map services {{ type {kind} . inet_proto . inet_service : verdict;"
-            f" {self.maybe(OF_CHANCE)} elements = {{ {verdicts} }} }}",
+            (
+                f"map services {{ type {kind} . inet_proto . inet_service : verdict;"
+                f" {self.maybe(OF_CHANCE)} elements = {{ {verdicts} }} }}"
+            ),
             f"map by_port {{ type inet_service : verdict; elements = {{ {ports} }} }}",
             f"map marked {{ type {kind} : mark; elements = {{ {marks} }} }}",
         ]

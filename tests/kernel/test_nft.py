@@ -17,41 +17,47 @@ SEEDS = range(80)
 _LIST = "nft -f - && nft list ruleset && echo ======= && nft -j list ruleset"
 
 
-def listed(text: str) -> tuple[str, str]:
+def listed(text: str) -> tuple[str, str] | None:
     """Load a ruleset into a namespace of its own; return its listing, as text and as JSON."""
     command = ["unshare", "--net", "sh", "-c", _LIST]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stderr + text
     words, _, objects = done.stdout.partition("=======\n")
-    return words, objects
+    return None if done.returncode else (words, objects)
 
 
-def difference(seed: int) -> str:
+def difference(seed: int, loaded: list[int]) -> str:
     """Return what is not as the real nft has it, for one random ruleset."""
-    words, objects = listed(ruleset(seed, ("ip", "ip6")[seed % 2]))
-    from_text, from_json = nft.read_text(words), nft.read_json(objects)
+    real = listed(ruleset(seed, ("ip", "ip6")[seed % 2]))
+    assert real is not None, f"nft refuses the random ruleset {seed}"
+    from_text, from_json = nft.read_text(real[0]), nft.read_json(real[1])
     if unknown(from_text) or unknown(from_json):
         return "not understood"
-    if nft.write_text(from_text) != words:
+    if nft.write_text(from_text) != real[0]:
         return "text"
-    if json.loads(nft.write_json(from_json)) != json.loads(objects):
+    if json.loads(nft.write_json(from_json)) != json.loads(real[1]):
         return "JSON"
     rules = [
         [r for t in each for c in t.chains for r in c.rules] for each in (from_text, from_json)
     ]
     if rules[0] != rules[1]:
         return "text and JSON do not mean the same"
-    again = listed(nft.write_text(from_json))[1]
-    theirs, ours = (without_handles(json.loads(each)["nftables"]) for each in (objects, again))
+    own = listed(real[0])
+    if own is None:
+        return ""  # nft does not take its own listing back: «tcp dport» in a concatenation, for one
+    loaded.append(seed)
+    again = listed(nft.write_text(from_json))
+    if again is None:
+        return "refused"
+    theirs, ours = (without_handles(json.loads(each)["nftables"]) for each in (own[1], again[1]))
     return "" if theirs == ours else "loaded anew"
 
 
 def test_random_rulesets_survive(figure) -> None:
-    wrong = {seed: text for seed in SEEDS if (text := difference(seed))}
+    loaded: list[int] = []
+    wrong = {seed: text for seed in SEEDS if (text := difference(seed, loaded))}
+    right = len(SEEDS) - len(wrong)
     figure(
-        "nft-random",
-        len(SEEDS) - len(wrong),
-        len(SEEDS),
-        "random nft rulesets read, written, loaded anew",
+        "nft-random", right, len(SEEDS), "random nft rulesets read and written as nft prints them"
     )
     assert not wrong
+    assert len(loaded) > len(SEEDS) // 2
