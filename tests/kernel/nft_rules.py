@@ -57,6 +57,7 @@ class RandomRules:
     def sets(self) -> list[str]:
         kind = "ipv4_addr" if self.family == "ip" else "ipv6_addr"
         mine = ADDRESSES[self.family]
+        ports = self.some(PORTS)
         pairs = {
             f"{self.of(mine)} . {self.of(('tcp', 'udp'))} . {self.of(PORTS)}" for _ in range(3)
         }
