@@ -4,7 +4,7 @@ NbError
 ├── RulesetError        a dump or a command that iptables would refuse, or that cannot be read
 ├── PacketError         bytes or arguments that are not a packet
 ├── HostError           addresses, routes, sets or settings that make no host
-├── ObjectError         a Kubernetes object that the API server would refuse
+├── ObjectError         a Kubernetes object, or a flag of kube-proxy, that would be refused
 └── LimitError          an input larger or deeper than nb_lib is willing to follow
 
 Mistakes of a reader raise one of these; mistakes of ours are assertions.
@@ -93,7 +93,7 @@ class HostError(NbError):
 
 
 class ObjectError(NbError):
-    """A Kubernetes object that the API server would refuse.
+    """A Kubernetes object that the API server would refuse, or a flag that kube-proxy would.
 
     ``what`` names the object (``Service prod/web``), ``path`` the field (``spec.ports[0].port``).
     """

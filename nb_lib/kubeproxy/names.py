@@ -49,8 +49,8 @@ def service_hash(name: PortName) -> str:
     return digest(f"{name}{name.protocol.lower()}", IPTABLES_HASH)
 
 
-def endpoint_hash(name: PortName, target: Target) -> str:
-    """Return what follows KUBE-SEP-."""
+def endpoint_hash(name: PortName, target: Target | str) -> str:
+    """Return what follows KUBE-SEP-; ``target`` may be given as it is written."""
     return digest(f"{name}{name.protocol.lower()}{target}", IPTABLES_HASH)
 
 

@@ -1,0 +1,5 @@
+"""iptables mode: chains that draw an endpoint by chance, written by iptables-restore."""
+
+from nb_lib.kubeproxy.iptables.rules import Rules, desired, prepared
+
+__all__ = ["Rules", "desired", "prepared"]

@@ -1,0 +1,115 @@
+"""What real kube-proxy wrote in iptables mode, versions 1.20 to 1.30, against what ours computes.
+
+Compared are the restore's input of the first sync, line by line, and what the emulated iptables holds
+after it, chain by chain with the recorded iptables-save. Only the order of services is free, for
+kube-proxy walks a Go map: it is taken from the recorded input, or left out of the comparison.
+"""
+
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+from itertools import pairwise, zip_longest
+
+import pytest
+
+from nb_lib.cli import State, run
+from nb_lib.kubeproxy.iptables import Rules, desired, prepared
+from nb_lib.kubeproxy.names import PortName
+from nb_lib.kubeproxy.services import Portal
+from nb_lib.kubeproxy.tracked import Tracked
+from tests.kubeproxy.recorded import PROGRAMS, Run, calls, chains, inputs, runs, unordered
+
+RUNS = [(one, family) for one in runs() for family in one.config.families(one.era)]
+IDS = [f"{one}-ipv{family}" for one, family in RUNS]
+DUMPED = [(one, family) for one, family in RUNS if one.dump(family)]
+EQUAL = {"inputs": 0, "lines": 0, "chains": 0, "rules": 0}
+TOTAL = dict(EQUAL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures(figure):
+    yield
+    figure("kube-proxy iptables mode, first restore inputs", EQUAL["inputs"], TOTAL["inputs"])
+    figure("kube-proxy iptables mode, lines of them", EQUAL["lines"], TOTAL["lines"])
+    figure("kube-proxy iptables mode, chains of the dumps", EQUAL["chains"], TOTAL["chains"])
+    figure("kube-proxy iptables mode, rules of the dumps", EQUAL["rules"], TOTAL["rules"])
+
+
+def count(what: str, equal: int, total: int) -> None:
+    EQUAL[what] += equal
+    TOTAL[what] += total
+
+
+@pytest.mark.parametrize(("one", "family"), RUNS, ids=IDS)
+def test_the_first_input_is_kube_proxys(one: Run, family: int):
+    recorded, *_ = inputs(one.text("restore-input.txt"), family)
+    tracked = Tracked(one.config, one.era, family, one.objects)
+    tracked.portals = in_order(tracked.portals, recorded)
+    mine = Rules(tracked).whole()
+    count("inputs", mine == recorded, 1)
+    pairs = zip_longest(mine.splitlines(), recorded.splitlines())
+    count("lines", sum(our == their for our, their in pairs), recorded.count("\n"))
+    assert mine.splitlines() == recorded.splitlines()
+
+
+def in_order(portals: dict[PortName, Portal], text: str) -> dict[PortName, Portal]:
+    """Return ports in the order in which an input has them: Go's map gave the same for both tables."""
+    names = {str(name): name for name in portals}
+    known = TopologicalSorter(dict.fromkeys(portals, ()))
+    for table in text.split("COMMIT\n"):
+        found = dict.fromkeys(
+            names[word] for word in table.replace('"', " ").split() if word in names
+        )
+        for before, after in pairwise(found):
+            known.add(after, before)
+    return {name: portals[name] for name in known.static_order()}
+
+
+@pytest.mark.parametrize(
+    ("one", "family"), DUMPED, ids=[f"{one}-ipv{family}" for one, family in DUMPED]
+)
+def test_the_host_then_holds_the_recorded_dump(one: Run, family: int):
+    recorded = unordered(chains(one.dump(family)))
+    state = synced(one, family)
+    program = name(one, family)
+    held = unordered(chains(run(state, [f"{program}-save"]).stdout))
+    both = recorded.keys() & held.keys()
+    count("chains", len(both), len(recorded))
+    rules = sum(map(len, recorded.values()))
+    equal = sum(len(recorded[key]) for key in both if recorded[key] == held[key])
+    count("rules", equal, rules)
+    assert held == recorded
+
+
+def name(one: Run, family: int) -> str:
+    return PROGRAMS[family] + ("-legacy" if one.legacy else "")
+
+
+def synced(one: Run, family: int) -> State:
+    """Return an empty host after kube-proxy's start: its chains and jumps, then one restore."""
+    state, program = State(), name(one, family)
+    for _, *words in prepared(one.era, family):
+        state = run(state, [program, *words]).state
+    text = desired(one.objects, one.config, one.era, family)
+    done = run(state, [f"{program}-restore", "--noflush", "--counters"], stdin=text)
+    assert (done.status, done.stderr) == (0, "")
+    return done.state
+
+
+@pytest.mark.parametrize(("one", "family"), RUNS, ids=IDS)
+def test_the_commands_before_it_are_kube_proxys(one: Run, family: int):
+    made = [
+        words
+        for words in calls(one.text("calls.txt"), PROGRAMS[family])
+        if words[1] in ("-N", "-I")
+    ]
+    first = made[: len(list(prepared(one.era)))]
+    assert list(prepared(one.era, family)) == first
+
+
+def test_a_changed_endpoint_is_all_that_a_partial_sync_writes():
+    one = next(one for one in runs() if str(one) == "kitchen-sink-8/1.30.5-iptables")
+    tracked = Tracked(one.config, one.era, 4, one.objects)
+    rules = Rules(tracked)
+    rules.whole()
+    assert "KUBE-SEP" not in rules.partial()
