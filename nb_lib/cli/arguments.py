@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from nb_lib.cli.commandline import CommandLine
 from nb_lib.cli.personality import Exit, Personality
-from nb_lib.errors import LimitError, RulesetError
+from nb_lib.errors import LimitError, RulesetError, suggest
 from nb_lib.kinds import IPV6, octets
 from nb_lib.matches import find_match
 from nb_lib.options import Extension, Option, RefusedError, Setting, Use
 from nb_lib.rules import ZERO, Counters, Rule
 from nb_lib.strto import strtoul
-from nb_lib.targets import find_target
+from nb_lib.targets import find_target, known_names
 from nb_lib.text.lexer import Word
 
 MAX_RULES = 65_536  # that one command with lists of addresses may stand for
@@ -390,11 +390,11 @@ class Arguments(CommandLine):
         name = self.jumpto.text
         if name in chains:
             return name
-        if self.personality.nft:
-            raise self.usage(f"Chain '{name}' does not exist")
-        if self.goto:
-            raise self.usage(f"goto '{name}' is not a chain")
-        raise self.usage(f"Couldn't load target `{name}':No such file or directory\n")
+        said = f"Couldn't load target `{name}':No such file or directory\n"
+        if self.personality.nft or self.goto:
+            nft = self.personality.nft
+            said = f"Chain '{name}' does not exist" if nft else f"goto '{name}' is not a chain"
+        raise self.usage(said, suggest(name, known_names(self.family)))
 
     # ── What it says ────────────────────────────────────────────────────────────────
 

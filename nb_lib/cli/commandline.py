@@ -137,12 +137,10 @@ class CommandLine(Reader):
             self.matches.append((extension, settings, [], word))
         self.option(extension, settings, extension.by_name[word.text], word)
 
-    def usage(self, said: str) -> Exit:
+    def usage(self, said: str, hint: str = "") -> Exit:
         """Return the end of a command that was written wrongly."""
-        return self.personality.usage(said, before="".join(self.warnings))
+        return self.personality.usage(said, before="".join(self.warnings), hint=hint)
 
     def unknown(self, word: Word) -> Exit:
         """Return the complaint about an option that nobody knows."""
-        found = self.usage(f'unknown option "{word.text}"')
-        found.hint = self.option_hint(word.text)
-        return found
+        return self.usage(f'unknown option "{word.text}"', self.option_hint(word.text))

@@ -89,12 +89,12 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     if not work.who.nft and any(rule.jump in work.names for rule in rules):
         raise _with(_shown(rules, request), work.who.failed(INVALID))
     if refused := request.rule.refused:
-        work.refuse(operation, refused.kernel, what)
+        work.refuse(operation, refused.kernel, what, hint=str(refused))
         return ""
     changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, rules))
     printed = _shown(rules, request)
-    if reason := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
-        work.refuse(operation, reason, what, printed)
+    if no := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
+        work.refuse(operation, no.said, what, printed, hint=no.why)
     work.put(changed)
     return printed
 
@@ -208,15 +208,17 @@ def _deleting(name: str, request: Request) -> str:
 def _removed(work: Work, chain: Chain, request: Request) -> str:
     printed = _deleting(chain.name, request)
     busy = chain.name in work.references()
+    hint = "rules jump to it: delete those first" if busy else "it has rules: -F empties it"
     if work.who.nft:
         if chain.builtin and chain.policy != "ACCEPT":
             raise _with(printed, work.who.failed("Directory not empty"))
         if busy or chain.rules:
-            work.refuse("CHAIN_DEL", BUSY, f"chain {chain.name}", printed)
+            work.refuse("CHAIN_DEL", BUSY, f"chain {chain.name}", printed, hint=hint)
     elif chain.builtin:
         raise _with(printed, work.who.failed(INVALID))
     elif busy or chain.rules:
-        raise _with(printed, work.who.failed("Too many links" if busy else "Directory not empty"))
+        reason = "Too many links" if busy else "Directory not empty"
+        raise _with(printed, work.who.failed(reason, hint))
     work.remove(chain.name)
     return printed
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable
 from itertools import takewhile
+from typing import NamedTuple
 
 from nb_lib.cli.edited import editable
 from nb_lib.cli.personality import INVALID, NO_FILE, Personality
@@ -21,49 +22,57 @@ from nb_lib.text.places import MAX_CALLS, reached, unfit, visit
 VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 
 
+class Refusal(NamedTuple):
+    """What the kernel says, in the words of strerror(3), and why it says so, in ours."""
+
+    said: str
+    why: str = ""
+
+
 def refusal(
     table: Table, chain: str, rules: Iterable[Rule], who: Personality, absent: Container[str] = ()
-) -> str:
-    """Return why the kernel refuses ``table``, into whose ``chain`` these rules came; or nothing.
+) -> Refusal | None:
+    """Return why the kernel refuses ``table``, into whose ``chain`` these rules came; or None.
 
-    ``absent`` are the built-in chains that it does not have. The words are those of strerror(3).
+    ``absent`` are the built-in chains that it does not have.
     """
     jumps = False
     for rule in rules:
-        if reason := _own(rule):
-            return reason
+        if refused := _own(rule):
+            return refused
         jumps |= bool(rule.jump)
     bases = builtin(who.family, who.backend)[table.name]
     called = [rule.jump for rule in rules if rule.jump in bases]
-    if called and who.nft:
-        return NO_FILE if called[0] in absent else "Operation not supported"
     if called:
-        return INVALID
+        why = f"{called[0]} is a built-in chain: packets come to it from its hook, no rule jumps to it"
+        unknown = NO_FILE if called[0] in absent else "Operation not supported"
+        return Refusal(unknown if who.nft else INVALID, why)
     if not jumps and not any(map(_particular, rules)):
-        return ""
+        return None
     return _misplaced(table, chain, rules, who, jumps=jumps)
 
 
 def _misplaced(
     table: Table, chain: str, rules: Iterable[Rule], who: Personality, *, jumps: bool
-) -> str:
+) -> Refusal | None:
     """Return what is wrong with the place of rules, or of those that packets now reach."""
     bases = builtin(who.family, who.backend)[table.name]
     ways = {one.name: _ways(table, one, who) for one in table}
     below, circle = visit(bases, ways)
     if circle:
-        return "Too many links" if who.nft else "Too many levels of symbolic links"
+        why = f"these chains call each other without end: {' → '.join(circle)}"
+        return Refusal("Too many links" if who.nft else "Too many levels of symbolic links", why)
     if who.nft and any(below[base] > MAX_CALLS for base in bases):
-        return "Too many links"
+        return Refusal("Too many links", f"more than {MAX_CALLS} chains call each other")
     hooks = reached(bases, ways, [*below])
     for name in _below(chain, ways) if jumps else (chain,):
         for rule in rules if name == chain else table[name].rules:
-            if unfit(table.name, name, rule, hooks.get(name, frozenset()), who.backend):
-                return INVALID
-    return ""
+            if why := unfit(table.name, name, rule, hooks.get(name, frozenset()), who.backend):
+                return Refusal(INVALID, why)
+    return None
 
 
-def _own(rule: Rule) -> str:
+def _own(rule: Rule) -> Refusal | None:
     """Return why the kernel refuses a rule wherever it stands."""
     for use in (*rule.matches, *((rule.target,) if rule.target else ())):
         if use.extension.check is None:
@@ -71,10 +80,10 @@ def _own(rule: Rule) -> str:
         try:
             reason = use.extension.check(use, rule)
         except RefusedError as error:
-            return error.kernel or INVALID
+            return Refusal(error.kernel or INVALID, str(error))
         if reason:
-            return INVALID
-    return ""
+            return Refusal(INVALID, reason)
+    return None
 
 
 def _particular(rule: Rule) -> bool:

@@ -71,10 +71,10 @@ class Personality(NamedTuple):
         upgrade = f"Perhaps {self.base} or your kernel needs to be upgraded.\n"
         return Exit("", f"{self.version}: {said}\n{upgrade}", 3)
 
-    def failed(self, said: str) -> Exit:
+    def failed(self, said: str, hint: str = "") -> Exit:
         """What the program says of a failed command in the words of the error's number."""
         more = " Run `dmesg' for more information." if said in _OF_EINVAL else ""
-        return Exit("", f"{self.base}: {said}.{more}\n", 1)
+        return Exit("", f"{self.base}: {said}.{more}\n", 1, hint)
 
     def no_table(self, name: str) -> str:
         """What the kernel says of a table that there is not; its name may be no name at all."""

@@ -114,11 +114,13 @@ class Work:
                     self.table = self.table.replace(replace(self.table[name], counters=ZERO))
         return self.before.with_table(self.who, self.table, self.absent, self.hidden)
 
-    def refuse(self, operation: str, reason: str, what: str, printed: str = "") -> None:
+    def refuse(
+        self, operation: str, reason: str, what: str, printed: str = "", *, hint: str = ""
+    ) -> None:
         """Note what the kernel refuses; a command that is no part of a restore ends with it."""
         if self.deferred is None:
             end = self.who.refused(operation, reason, what)
-            raise Exit(printed, end.stderr, end.status)
+            raise Exit(printed, end.stderr, end.status, hint)
         self.deferred.append((self.line, f"{operation} failed ({reason}): {what}"))
 
     def empty(self, *, verbose: bool) -> list[str]:
