@@ -22,7 +22,7 @@ PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = HOOKS = (
 class Stop(NamedTuple):
     """One thing registered at a hook: a table's base chain, or one of the kernel's own functions.
 
-    ``table`` is empty for ``conntrack``, ``defrag`` and ``confirm``, which have no rules.
+    ``table`` is empty for ``conntrack``, ``defrag``, ``confirm`` and IPVS's, which have no rules.
     """
 
     priority: int
@@ -83,6 +83,16 @@ _NFT_INPUT = (
     Stop(CONFIRM, "", "confirm"),
 )
 
+# Where IPVS stands, if it has virtual servers: ``answer`` puts the virtual address back, ``balance`` finds
+# a real server. Linux: net/netfilter/ipvs/ip_vs_core.c ip_vs_ops4.
+_BALANCING: dict[str, tuple[Stop, ...]] = {
+    INPUT: (Stop(SRC - 2, "", "answer"), Stop(SRC - 1, "", "balance")),
+    FORWARD: (Stop(100, "", "answer"),),
+    OUTPUT: (Stop(DST + 1, "", "answer"), Stop(DST + 2, "", "balance")),
+}
+# iptables-nft's security table has priority 150 everywhere: on FORWARD, IPVS comes before it.
+_NFT_FORWARD = (Stop(MANGLE, "mangle"), Stop(FILTER, "filter"), Stop(150, "security"))
+
 
 # A bridge's own hooks (include/uapi/linux/netfilter_bridge.h, enum nf_br_hook_priorities).
 # ``iptables`` stands for the chains of IPv4 or IPv6 at the hook of the same name, which br_netfilter
@@ -100,12 +110,17 @@ _LEGACY_BRIDGE_OUTPUT = (Stop(100, "nat"), Stop(200, "filter"))
 _ARP = (Stop(FILTER, "filter"),)
 
 
-def stops(hook: str, backend: str = "nft", family: int = 4) -> tuple[Stop, ...]:
+def stops(
+    hook: str, backend: str = "nft", family: int = 4, *, balancing: bool = False
+) -> tuple[Stop, ...]:
     """Return what a packet meets at ``hook`` of a family, in the kernel's order.
 
     ``backend`` is ``nft`` or ``legacy``; they differ in where ``security`` stands on INPUT, and in
-    where a bridge's ``filter`` stands on OUTPUT.
+    where a bridge's ``filter`` stands on OUTPUT. ``balancing``: IPVS has virtual servers.
     """
+    if balancing:
+        tables = _NFT_FORWARD if (hook, backend) == (FORWARD, "nft") else stops(hook, backend)
+        return tuple(sorted((*_BALANCING.get(hook, ()), *tables), key=lambda stop: stop.priority))
     if family == BRIDGE:
         return _LEGACY_BRIDGE_OUTPUT if (hook, backend) == (OUTPUT, "legacy") else _BRIDGE[hook]
     if family == ARP:

@@ -120,6 +120,19 @@ class Looked(Event):
 
 
 @_event
+class Balanced(Event):
+    """IPVS found the packet to be one of a virtual server's.
+
+    ``what`` is ``new`` (``server`` was picked for the connection), ``known``, ``answer`` (of ``server``)
+    or ``none`` (no real server is available). ``service`` and ``server`` are written as ipvsadm does.
+    """
+
+    what: str
+    service: str
+    server: str = ""
+
+
+@_event
 class Entered(Event):
     """The packet enters a chain: a base chain (``caller`` None) or one that a rule calls."""
 

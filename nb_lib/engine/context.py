@@ -46,6 +46,7 @@ class Meeting:
         self.packet: Packet | None = None
         self.route: Route | None = None  # by which the packet goes on, once that is known
         self.events: list[Event] = []
+        self.ipvs: dict[str, Any] | None = None  # what IPVS made of the packet: skb->ipvs_property
         self.own_mac = ""  # the bridge's, while a frame passes its chains
         self.messages: list[Packet] = []  # what a target wants to be sent at once
         self.copy: Callable[[effects.Copy, Packet], Event | None] = lambda _wish, _packet: None
@@ -95,7 +96,10 @@ class Meeting:
     def fact(self, name: str) -> Any:
         """Return a fact that no header holds: given with the packet, or with the host."""
         given = dict(self.packet.facts) if self.packet is not None else {}
-        return given.get(name, self.state.facts.get(name))
+        known = given.get(name, self.state.facts.get(name))
+        if known is None and name == "ipvs" and self.state.ipvs is not None:
+            return self.ipvs or False
+        return known
 
     def choose(self, probability: Fraction) -> bool:
         """Take a chance of ``probability``, and note how it came out."""

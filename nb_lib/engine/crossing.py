@@ -1,7 +1,8 @@
 """A packet meets one hook: conntrack, tables and translation in the kernel's order.
 
-What stops it there is returned and not acted upon: a verdict (``Ending``), or the kernel's own reason
-to drop it (``Refused``). ``engine/path.py`` strings the hooks together and deals with the ends.
+What stops it there is returned and not acted upon: a verdict (``Ending``), the kernel's own reason to
+drop it (``Refused``), or that IPVS sends it on itself (``Taken``). ``engine/path.py`` strings the hooks
+together and deals with the ends.
 
 Linux: net/netfilter/core.c nf_hook_slow(); net/ipv4/netfilter.c ip_route_me_harder().
 """
@@ -16,6 +17,8 @@ from nb_lib.engine.conntrack import confirm, track
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.defrag import Pieces, is_fragment
 from nb_lib.engine.index import ChainIndex
+from nb_lib.engine.ipvs import crossing as ipvs
+from nb_lib.engine.ipvs.crossing import Taken
 from nb_lib.engine.routing import Refused, Routing
 from nb_lib.engine.state import State
 from nb_lib.engine.walk import Ending, walk
@@ -31,7 +34,7 @@ _FRAGMENT_TIME = {
     4: ("net.ipv4.ipfrag_time", 30),
     6: ("net.netfilter.nf_conntrack_frag6_timeout", 60),
 }
-Stopped = Generator[Event, None, "Ending | Refused | None"]
+Stopped = Generator[Event, None, "Ending | Refused | Taken | None"]
 
 
 class Crossing:
@@ -69,7 +72,8 @@ class Crossing:
         """Meet everything that is registered at a hook, in order."""
         self.meeting.hook = hook
         yield AtHook(self.packet, hook)
-        for stop in stops(hook, self.ruleset.backend):
+        balancing = self.state.ipvs is not None
+        for stop in stops(hook, self.ruleset.backend, balancing=balancing):
             stopped = yield from self._stop(stop, hook)
             if stopped:
                 return stopped
@@ -86,6 +90,10 @@ class Crossing:
                 return self._confirm()
             case "nat":
                 return self._nat(hook)
+            case "balance":
+                return ipvs.balance(self, hook)
+            case "answer":
+                return ipvs.answer(self, hook)
         return self._table(stop.table, hook)
 
     def _defrag(self, hook: str) -> Stopped:
@@ -146,7 +154,7 @@ class Crossing:
         ending = yield from self._walk(name, hook)
         if ending.verdict in ("ACCEPT", "BYPASS"):
             if name == "mangle" and hook == OUTPUT and _routed_differently(before, self.packet):
-                return (yield from self._route_again(before))
+                return (yield from self.route_again(before))
             return None
         return ending
 
@@ -178,7 +186,7 @@ class Crossing:
             self.set(after)
             yield Rewritten(after, before, by, place)
             if hook == OUTPUT and after.dst != before.dst:
-                return (yield from self._route_again(before))
+                return (yield from self.route_again(before))
         return None
 
     def _settle(self, side: str) -> None:
@@ -198,7 +206,7 @@ class Crossing:
         self.set(ending.packet)
         return ending
 
-    def _route_again(self, before: Packet) -> Stopped:
+    def route_again(self, before: Packet) -> Stopped:
         """net/ipv4/netfilter.c ip_route_me_harder(): the packet changed on its way out.
 
         The chains that are left at this hook still see the device of the first route: nf_hook_state

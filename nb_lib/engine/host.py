@@ -12,6 +12,7 @@ from nb_lib.engine.chance import Chooser, Script, Seeded
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.engine.entry import Entry
 from nb_lib.engine.index import ChainIndex
+from nb_lib.engine.ipvs.connections import Balancer
 from nb_lib.engine.link import layer_name, make_links
 from nb_lib.engine.path import Events
 from nb_lib.engine.propose import propose
@@ -23,6 +24,7 @@ from nb_lib.packet import Packet
 from nb_lib.rules import Counters, Ruleset, Table
 from nb_lib.text import uses
 from nb_lib.text.ipset import IpSet
+from nb_lib.text.ipvs import VirtualServer
 from nb_lib.trace import Event, Exploration, Fate, Place, Trace
 
 MAX_WAYS = 4096
@@ -45,7 +47,7 @@ class Host:
     ports' own addresses), ``neighbours`` an IP address to an Ethernet address. ``sysctls`` are named as
     sysctl(8) does. ``facts`` are what no header holds: ``uid`` of the sender, ``mtu`` (1500 unless
     given), ``listening`` (``("tcp:80", "udp:10.0.0.1:53")``: the host then answers as its stack does) and
-    the like.
+    the like. ``virtual_servers`` are IPVS's, as ``parse_ipvs`` reads them.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
     Raises HostError for facts that do not fit together.
@@ -59,6 +61,7 @@ class Host:
         routes: Mapping[str, str] | Iterable[RouteEntry] = (),
         sysctls: Mapping[str, str | int] | None = None,
         ipsets: Mapping[str, IpSet] | None = None,
+        virtual_servers: Iterable[VirtualServer] = (),
         bridges: Mapping[str, Mapping[str, Any]] | None = None,
         neighbours: Mapping[str, str] | None = None,
         facts: Mapping[str, Any] | None = None,
@@ -72,7 +75,7 @@ class Host:
         settings = {**SYSCTLS, **{name: str(value) for name, value in (sysctls or {}).items()}}
         self.routing = Routing(_interfaces(addresses), _routes(routes), settings)
         self.state = State(sets=dict(ipsets or {}), facts={**FACTS, **(facts or {})}, now=now,
-                           random=random.Random(seed))  # fmt: skip
+                           random=random.Random(seed), ipvs=_balancer(virtual_servers))  # fmt: skip
         self.links = make_links(bridges or {}, neighbours or {})
         self._indexes: dict[int, dict[tuple[str, str], ChainIndex]] = {}
         self._needs: dict[tuple[int, str], bool] = {}
@@ -106,6 +109,8 @@ class Host:
         """Let time pass."""
         self.state.now += seconds
         self.state.conntrack.expire(self.state.now)
+        if self.state.ipvs is not None:
+            self.state.ipvs.expire(self.state.now)
 
     def with_ruleset(self, ruleset: Ruleset) -> Host:
         """Return this host with another ruleset and the same memory: what a restore does."""
@@ -119,6 +124,14 @@ class Host:
         other = self.with_ruleset(self.ruleset)
         named = {name.replace("__", "."): str(value) for name, value in changes.items()}
         other.routing = replace(self.routing, sysctls={**self.routing.sysctls, **named})
+        return other
+
+    def with_virtual_servers(self, servers: Iterable[VirtualServer]) -> Host:
+        """Return this host with other virtual servers; the connections that IPVS knows stay."""
+        other = self.with_ruleset(self.ruleset)
+        held = self.state.ipvs
+        ipvs = _balancer(servers) if held is None else held.with_services(servers)
+        other.state = replace(self.state, ipvs=ipvs)
         return other
 
     def tracks(self, family: int) -> bool:
@@ -193,6 +206,12 @@ class Host:
         events, fate = _collect(way)
         assert fate is not None
         return Trace(packet, events, fate, assumed=assumed, origin=interface)
+
+
+def _balancer(servers: Iterable[VirtualServer]) -> Balancer | None:
+    """IPVS stands at its hooks only where it has virtual servers: ip_vs_ctl.c ip_vs_register_hooks()."""
+    given = tuple(servers)
+    return Balancer(given) if given else None
 
 
 def _collect(way: Events) -> tuple[tuple[Event, ...], Fate | None]:

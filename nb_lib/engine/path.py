@@ -23,6 +23,7 @@ from nb_lib.engine.conntrack import UNTRACKED
 from nb_lib.engine.context import Meeting
 from nb_lib.engine.crossing import Crossing
 from nb_lib.engine.fragment import cut, too_big
+from nb_lib.engine.ipvs.crossing import Taken
 from nb_lib.engine.routing import LOOPBACK_MTU, Refused
 from nb_lib.engine.walk import Ending
 from nb_lib.errors import LimitError
@@ -240,9 +241,11 @@ class Path(Crossing):
         stopped = yield from self.meet(hook)
         return (yield from self._ended(stopped, hook)) if stopped else None
 
-    def _ended(self, stopped: Ending | Refused | None, hook: str) -> Events:
+    def _ended(self, stopped: Ending | Refused | Taken | None, hook: str) -> Events:
         if isinstance(stopped, Refused):
             return (yield from self._lose(stopped, hook))
+        if isinstance(stopped, Taken):
+            return (yield from self.go(stopped.route))  # ip_vs_xmit.c ip_vs_nat_send_or_cont()
         return (yield from self._end(stopped)) if stopped else None
 
     def _lose(self, refused: Refused, hook: str) -> Events:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.engine.defrag import Fragments
+from nb_lib.engine.ipvs.connections import Balancer
 from nb_lib.engine.sockets import Socket
 from nb_lib.text.ipset import IpSet
 from nb_lib.trace import Place
@@ -24,6 +25,7 @@ class State:
     fragments: Fragments = field(default_factory=Fragments)
     memory: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     sets: dict[str, IpSet] = field(default_factory=dict)
+    ipvs: Balancer | None = None
     sockets: frozenset[Socket] = frozenset()  # those that the host has sent from
     counters: dict[Place, tuple[int, int]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -34,7 +36,8 @@ class State:
         """Return a copy for a look at what might happen."""
         generator = random.Random()
         generator.setstate(self.random.getstate())
-        return State(self.conntrack.fork(), self.fragments.fork(), dict(self.memory), dict(self.sets),
+        ipvs = self.ipvs.fork() if self.ipvs is not None else None
+        return State(self.conntrack.fork(), self.fragments.fork(), dict(self.memory), dict(self.sets), ipvs,
                      self.sockets, dict(self.counters), dict(self.facts), self.now, generator)  # fmt: skip
 
     def count(self, place: Place, size: int) -> None:

@@ -11,6 +11,7 @@ from nb_lib.packet import Packet, endpoint
 from nb_lib.trace import (
     Answered,
     AtHook,
+    Balanced,
     Chance,
     Copied,
     Entered,
@@ -46,6 +47,12 @@ GATHERED = {
     "kept": "It is a fragment: it is kept until the others of its datagram have come.",
     "whole": "It was the last fragment to come: the datagram goes on whole.",
     "passed": "It is a fragment that fits no datagram: it goes on alone.",
+}
+BALANCED = {
+    "new": "IPVS gives this new connection to {server}: {service}.",
+    "known": "IPVS knows this connection, it is {server}'s: {service}.",
+    "answer": "IPVS knows this answer of {server}: {service}.",
+    "none": "IPVS has no real server to give it to: {service}.",
 }
 FATES = {
     "forward": "It leaves by {device} as {packet}.",
@@ -87,6 +94,8 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
             )
         case Looked():
             return _looked(event)
+        case Balanced():
+            return BALANCED[event.what].format(service=event.service, server=event.server)
         case Entered():
             return _entered(event)
         case Missed():

@@ -12,6 +12,7 @@ from nb_lib.rules import Rule
 from nb_lib.trace import (
     Answered,
     AtHook,
+    Balanced,
     Chance,
     Copied,
     Entered,
@@ -143,7 +144,7 @@ class _Teller:
                 lane = nat_lane(self.hook) if moved else "route"
                 step = self.make("rewrite", said, event, lane="" if event.place else lane)
                 return replace(step, changes=changed, place=event.place)
-            case Routed():
+            case Routed() | Balanced():
                 return self.make("route", said, event, lane="route")
             case Lost():
                 return replace(self.make("lost", said, event, lane="route"), verdict="LOST")

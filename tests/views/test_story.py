@@ -12,6 +12,7 @@ from nb_lib.connection import Tracked
 from nb_lib.trace import (
     Answered,
     AtHook,
+    Balanced,
     Chance,
     Copied,
     Entered,
@@ -117,6 +118,10 @@ SAID = [
     (
         Routed(P, Route("FORWARD", "eth1", rule="10.0.0.0/8 dev eth1"), again=True),
         "Routing again: forward it out of eth1, says the route “10.0.0.0/8 dev eth1”.",
+    ),
+    (
+        Balanced(P, "new", "TCP 10.0.0.2:80 rr", "10.0.0.3:8080"),
+        "IPVS gives this new connection to 10.0.0.3:8080: TCP 10.0.0.2:80 rr.",
     ),
     (Gone(P, "p1"), "It leaves the bridge by p1."),
     (

@@ -1,0 +1,58 @@
+"""ipvsadm's texts: read and written as they were recorded, and refused with a reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from nb_lib.errors import RulesetError
+from nb_lib.text.ipvs import list_ipvs, parse_ipvs, save_ipvs
+from tests.recordings import archive
+
+VERSIONS = ("1.21.1", "1.30.5")
+
+
+def text(version: str, name: str) -> str:
+    return archive("ipvs.tar.xz")[f"kp{version}-default/{name}.txt"].decode()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_recorded_texts_come_back(version):
+    saved = text(version, "ipvsadm-Sn")
+    assert save_ipvs(parse_ipvs(saved)) == saved
+    assert list_ipvs(parse_ipvs(saved)) == text(version, "ipvsadm-Ln")
+
+
+@pytest.mark.parametrize("line", [
+    "-A -t 10.0.0.1:80 -s sh -p 360 -M 255.255.255.0 -b sh-port,sh-fallback",
+    "-A -u [fd00::1]:53 -s wlc -p 60 -M 64",
+    "-A -f 7 -s rr -o",
+    "-A -f 7 -6 -s rr",
+    "-A --sctp-service 10.0.0.1:80 -s rr",
+])  # fmt: skip
+def test_options_come_back(line):
+    assert save_ipvs(parse_ipvs(line)) == line + "\n"
+
+
+def test_persistence_has_a_default():
+    assert parse_ipvs("-A -t 10.0.0.1:80 -p -s rr")[0].persistence == 360
+
+
+@pytest.mark.parametrize(("given", "reason"), [
+    ("-A -t 10.0.0.1:80 -s rr -q", "'-q' is no option"),
+    ("-A -s rr", "a virtual server is wanted"),
+    ("-A -t 10.0.0.1:99999 -s rr", "is no ADDRESS:PORT"),
+    ("-A -t 10.0.0:80 -s rr", "10.0.0"),
+    ("-D -t 10.0.0.1:80", "is no command of"),
+    ("-a -t 10.0.0.1:80 -r 10.0.0.2:80 -m", "there is no virtual server"),
+    ("-A -t 10.0.0.1:80\n-A -t 10.0.0.1:80", "is there already"),
+    ("-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -m", "a real server is wanted"),
+    ("-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -r 10.0.0.2 -w 70000", "no weight from 0 to 65535"),
+    ("-A -f 99999999999 -s rr", "no mark"),
+    ("-A -t 10.0.0.1:80 -t 10.0.0.1:81", "-t is given twice"),
+    ("-A -t", "lacks its value"),
+])  # fmt: skip
+def test_what_is_refused(given, reason):
+    with pytest.raises(RulesetError) as caught:
+        parse_ipvs(given)
+    assert reason in str(caught.value)
+    assert caught.value.lineno == given.count("\n") + 1
