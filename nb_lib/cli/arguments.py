@@ -13,10 +13,10 @@ import re
 from collections.abc import Container, Mapping
 from itertools import product
 from math import prod
-from typing import NamedTuple
 
 from nb_lib.cli.commandline import CommandLine
-from nb_lib.cli.personality import Exit, Personality
+from nb_lib.cli.personality import INVALID, NO_NAME, Exit, Personality
+from nb_lib.cli.request import Finished, Request
 from nb_lib.errors import LimitError, RulesetError, suggest
 from nb_lib.kinds import IPV6, octets
 from nb_lib.matches import find_match
@@ -47,34 +47,8 @@ _NO_DROP = (
 )
 
 
-class Request(NamedTuple):
-    """What a command line asks for.
-
-    ``command`` is a letter, with ``#`` if it names rules by number (``D#``), or two of them (``LZ``).
-    ``seen`` are the letters of the options that were given.
-    """
-
-    command: str
-    table: str
-    chain: str
-    named: bool  # whether it names a chain
-    number: int
-    name: str  # the new name of -E, the policy of -P
-    seen: str
-    verbose: int
-    rule: Arguments
-
-
 Sets = Mapping[str, tuple[str, int]]  # names of ipsets → type, family
 _OF_SETS = ("--match-set", "--add-set", "--del-set", "--map-set")
-
-
-class Finished(Exception):  # noqa: N818 - not an error: -h and -V end the command at once
-    """The command has printed what was asked for: ``-h``, ``-V``."""
-
-    def __init__(self, letter: str, *, inverted: bool = False, rule: Arguments) -> None:
-        super().__init__(letter)
-        self.letter, self.inverted, self.rule = letter, inverted, rule
 
 
 class Arguments(CommandLine):
@@ -289,11 +263,11 @@ class Arguments(CommandLine):
     def read(self) -> None:
         """Read everything, and complain about what does not go together, in iptables' order."""
         self.take_words()
-        if self.wait_interval and "w" not in self.seen:
-            raise self.usage("--wait-interval only makes sense with --wait\n")
         jumpto = self.jumpto.text if self.jumpto else ""
         if self.table == "nat" and "DROP" in (jumpto, self.name if "P" in self.command else ""):
             raise self.usage(_NO_DROP)
+        if self.wait_interval and "w" not in self.seen:
+            raise self.usage("--wait-interval only makes sense with --wait\n")
         self.finish_uses()
         if not self.command:
             raise self.usage("no command specified")
@@ -339,17 +313,15 @@ class Arguments(CommandLine):
             self.read()
         except RulesetError as error:
             raise self.exit(error) from None
+        if {*self.command} & {*"ACDIR"} and "#" not in self.command and not self.refused:
+            self.check_rule(self.plain_rule())
         return Request(self.command, self.table, self.chain, self.named_chain, self.rulenum, self.name,
                        self.seen, self.verbose, self)  # fmt: skip
 
     def rules(self, chains: Container[str]) -> list[Rule]:
         """Return the rules that the words stand for: one for each source and destination."""
-        target = self.target_use()
-        rule = Rule(self.family, Use(self.every, self.core), self.uses(), target,
-                    counters=self.kept() or ZERO)  # fmt: skip
-        if not self.refused:
-            self.check_rule(rule)
-        if self.jumpto and not target:
+        rule = self.plain_rule()
+        if self.jumpto and not rule.target:
             rule = rule._replace(jump=self.callee(chains), goto=self.goto)
         if prod(map(len, self.ends.values())) > MAX_RULES:
             raise LimitError(f"a command that stands for more than {MAX_RULES:,} rules")
@@ -363,6 +335,11 @@ class Arguments(CommandLine):
                 raise self.exit(error) from None
             found.append(rule._replace(core=Use(self.every, core)))
         return found
+
+    def plain_rule(self) -> Rule:
+        """Return the rule without its addresses, and without the chain that it calls."""
+        return Rule(self.family, Use(self.every, self.core), self.uses(), self.target_use(),
+                    counters=self.kept() or ZERO)  # fmt: skip
 
     def kept(self) -> Counters | None:
         """Return the counters that ``-c`` gives; ip6tables-nft forgets a rule's."""
@@ -390,6 +367,9 @@ class Arguments(CommandLine):
         name = self.jumpto.text
         if name in chains:
             return name
+        if name == "standard" and not self.goto:  # a target of iptables' own, which no rule names
+            reason = INVALID if self.personality.nft else NO_NAME
+            raise self.personality.refused("RULE_APPEND", reason, f"rule in chain {self.chain}")
         said = f"Couldn't load target `{name}':No such file or directory\n"
         if self.personality.nft or self.goto:
             nft = self.personality.nft

@@ -12,10 +12,11 @@ import re
 from dataclasses import replace
 from typing import NamedTuple
 
-from nb_lib.cli.arguments import Arguments, Finished, Request
+from nb_lib.cli.arguments import Arguments
 from nb_lib.cli.commands import perform
 from nb_lib.cli.kernel import VERDICTS
 from nb_lib.cli.personality import Exit, Personality
+from nb_lib.cli.request import Finished, Request
 from nb_lib.cli.state import State, Work
 from nb_lib.cli.told import told
 from nb_lib.errors import RulesetError
@@ -81,8 +82,8 @@ class Batch:
             self.inside(line)
         elif line.startswith("*"):
             self.begin(line)
-        elif self.who.nft or self.options.table in (None, self.latest):
-            raise self.failed()  # legacy leaves out everything that is not of the table it is asked for
+        elif self.options.table in (None, self.latest) or (self.who.nft and not self.latest):
+            raise self.failed()  # what is not of the table that is asked for is left out
 
     def inside(self, line: str) -> None:
         """Take a line of a table; those of a table that is not asked for only up to its COMMIT."""
@@ -105,7 +106,6 @@ class Batch:
             raise self.usage(f"line {self.who.line} table name invalid")
         self.latest = name
         if self.options.table is not None and name != self.options.table:
-            self.table = name if self.who.nft else ""
             return
         self.table = name
         if name not in builtin(self.who.family, self.who.backend):
@@ -179,6 +179,8 @@ class Batch:
             work.put(Chain(line.name))
         elif line.policy == "-":
             work.opened(line.name)
+            if self.who.nft:
+                work.put(replace(work.table[line.name], counters=ZERO))
         else:
             work.counted.add(line.name)
             chain = work.table[line.name]

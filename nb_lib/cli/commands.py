@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from nb_lib.cli.arguments import Request
 from nb_lib.cli.edited import Rules, editable
 from nb_lib.cli.kernel import VERDICTS, refusal
 from nb_lib.cli.listing import rule_listed
@@ -23,8 +22,10 @@ from nb_lib.cli.personality import (
     NO_NAME,
     Exit,
 )
+from nb_lib.cli.request import Request
 from nb_lib.cli.state import Work
 from nb_lib.cli.tables import Style, table_listed
+from nb_lib.kinds import octets
 from nb_lib.rules import ZERO, Chain, Counters, Rule
 from nb_lib.text import rule_text
 
@@ -206,7 +207,8 @@ def _deleting(name: str, request: Request) -> str:
 
 
 def _removed(work: Work, chain: Chain, request: Request) -> str:
-    printed = _deleting(chain.name, request)
+    silent = chain.builtin and work.who.nft
+    printed = "" if silent else _deleting(chain.name, request)
     busy = chain.name in work.references()
     hint = "rules jump to it: delete those first" if busy else "it has rules: -F empties it"
     if work.who.nft:
@@ -226,6 +228,8 @@ def _removed(work: Work, chain: Chain, request: Request) -> str:
 def _flush(work: Work, request: Request) -> str:
     if request.named and request.chain not in work.table and request.verbose and not work.who.nft:
         raise _with(f"Flushing chain `{request.chain}'\n", work.who.failed(NO_NAME))
+    if not request.named and not work.knows_table():
+        return ""
     every = bool(request.verbose) and work.who.nft  # to name them all, it makes them all
     chains = [work.opened(request.chain)] if request.named else work.listed(every=every)
     for chain in chains:
@@ -242,7 +246,7 @@ def _rename(work: Work, request: Request) -> str:
     if chain.builtin and not work.who.nft:
         raise work.who.failed(NO_NAME)
     if work.who.nft and work.deferred is not None:
-        if not work.was_there(chain.name):
+        if not work.was_there(chain.name) or chain.name in work.declared:
             work.refuse("CHAIN_RENAME", NO_FILE, f"chain {request.name}")
         work.renames.append((chain.name, request.name))  # the rest of the batch does not know it
     else:
@@ -289,7 +293,10 @@ def _zeroed(chain: Chain) -> Chain:
 def _zero_number(work: Work, request: Request) -> str:
     at = request.number - 1
     if work.who.nft and (request.chain not in work.table or request.chain in work.absent):
-        raise work.who.failed(BAD_RULE)
+        # The errno of its last look for a chain: it asks for these in the order of their names.
+        last = max((*work.names, request.chain), key=octets)
+        there = work.made and last in work.table and last not in work.absent
+        raise work.who.failed("Incompatible with this kernel" if there else BAD_RULE)
     chain = work.found(request.chain)
     if at >= len(chain.rules):
         if work.who.nft:  # it says nothing

@@ -12,10 +12,11 @@ from errno import ENOENT
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib import present
-from nb_lib.cli.arguments import Arguments, Finished
+from nb_lib.cli.arguments import Arguments
 from nb_lib.cli.commands import perform
 from nb_lib.cli.machine import machine
 from nb_lib.cli.personality import Exit, Personality
+from nb_lib.cli.request import Finished
 from nb_lib.cli.restore import restore
 from nb_lib.cli.save import save
 from nb_lib.cli.state import Place, State, Work
@@ -141,6 +142,8 @@ def _command(state: State, words: Sequence[str], who: Personality) -> Result:
         warned += _of_legacy(state, who)
     try:
         printed = perform(work, request)
+        if not who.nft and {*request.command} & {"F", "Z"}:
+            work.changed = True  # legacy hands the table to the kernel, changed or not
         warned += listing_warning(work.shown)
     except Exit as end:
         # A legacy table is made as soon as it is named.

@@ -95,6 +95,7 @@ class Work:
             self.absent = self.names if who.nft else ()
         self.hidden = state.hidden.get((who.family, name), ()) if who.nft else ()
         self.changed = not self.made and not who.nft
+        self.emptied = False  # by a restore, before it begins
         self.declared: set[str] = set()  # chains that a restore has made
         self.deferred: list[tuple[int, str]] | None = None  # what the kernel will refuse at COMMIT
         self.renames: list[tuple[str, str]] = []  # nft: what COMMIT will rename
@@ -132,6 +133,7 @@ class Work:
             kept = replace(self.table[name], rules=())
             chains[name] = Chain(name, (), "ACCEPT") if self.who.nft else kept
         self.table, self.changed = replace(self.table, chains=chains), True
+        self.emptied = True
         if self.who.nft:
             self.made, self.absent, self.hidden = False, self.names, ()
         return printed if verbose else []
@@ -149,9 +151,16 @@ class Work:
         return [chain for chain in self.table if chain.name not in self.absent]
 
     def was_there(self, name: str) -> bool:
-        """Whether a chain was there before the command, or before the restore that it is part of."""
+        """Whether a chain was there before the restore that the command is part of, and still is."""
         old = self.before.ruleset(self.who.family, self.who.backend).tables.get(self.table.name)
-        return old is not None and name in old
+        return old is not None and name in old and not self.emptied
+
+    def knows_table(self) -> bool:
+        """Whether -F means something: a restore of iptables-nft flushes only what was there before it."""
+        if self.deferred is None or not self.who.nft:
+            return True
+        old = self.before.ruleset(self.who.family, self.who.backend)
+        return self.table.name in old and not self.emptied
 
     def found(self, name: str) -> Chain:
         """Return a chain. Raise Exit if it is not there."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nb_lib.cli.arguments import Finished
 from nb_lib.cli.help import help_text
 from nb_lib.cli.personality import VERSION, Personality
+from nb_lib.cli.request import Finished
 
 
 def told(finished: Finished, who: Personality) -> str:

@@ -8,7 +8,7 @@ observed with iptables 1.8.9.
 
 from __future__ import annotations
 
-from nb_lib.kinds import Masked
+from nb_lib.kinds import U16, Masked, Range
 from nb_lib.options import Extension, Setting, Use
 from nb_lib.text.lexer import Word
 
@@ -19,7 +19,9 @@ def read_back(matches: tuple[Use, ...]) -> tuple[Use, ...]:
     """Return the matches of a rule as ``-S``, ``-L`` and iptables-save tell them."""
     found: dict[str | int, Use] = {}
     for place, use in enumerate(matches):
-        key = use.name if _is_native(use) else place
+        native = _is_native(use)
+        key = use.name if native else place
+        use = _turned(use) if native else use  # noqa: PLW2901 - as it is read back
         found[key] = _both(found[key], use) if key in found else use
     return tuple(found.values())
 
@@ -30,6 +32,18 @@ def _is_native(use: Use) -> bool:
         one for option, one in use.settings.items() if not use.extension.by_name[option].hides(one)
     ]
     return use.extension.native and bool(asked) and "--tcp-option" not in use.settings
+
+
+def _turned(use: Use) -> Use:
+    """Write ``! --sport 0:1023`` as ``--sport 1024:65535``, the comparison that it becomes."""
+    turned = {
+        name: Setting(Range(setting.value.high + 1, U16))
+        for name, setting in use.settings.items()
+        if setting.inverted
+        and isinstance(setting.value, Range)
+        and setting.value.low == 0 < setting.value.high < U16
+    }
+    return Use(use.extension, {**use.settings, **turned}) if turned else use
 
 
 def _both(first: Use, other: Use) -> Use:

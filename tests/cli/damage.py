@@ -8,7 +8,7 @@ from random import Random
 _WRONG = (
     "", "-1", "x", "!", "-", "--", "99999999999", "--nosuch", "-q", "-j", "ACCEPT", "-A", "-p", "-v", "-n",
     "--dport", "-f", "-t", "-4", "-6", "-L", "-x", "--line-numbers", "-w", "-c", "é", "-i", "-vv", "-m", "80",
-    "--jump=DROP", "-X", "--protocol", "-bc", "-#", "-?", "\\", "-nv", "-5", "--log-prefix",
+    "--jump=DROP", "-X", "--protocol", "-#", "-?", "\\", "-nv", "-5", "--log-prefix",
 )  # fmt: skip
 
 

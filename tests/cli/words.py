@@ -133,7 +133,7 @@ STRANGE_LINES = (
     ":", ":INPUT FOO [0:0]", ":INPUT - [0:0]", ":INPUT ACCEPT [x:y]", ":INPUT ACCEPT [5:6", ":INPUT", ": - [0:0]",
     f":{'x' * 40} - [0:0]", ":web DROP [0:0]", ":PREROUTING ACCEPT [0:0]", "-A", "-A INPUT", "-N web", "-N new",
     "-X web", "-F", "-F web", "-Z", "-P INPUT DROP", "-P FORWARD ACCEPT", "-D INPUT 1", "-I INPUT -j ACCEPT",
-    "-I INPUT 2 -j DROP", "-R INPUT 1 -j DROP", "-E web newer", "-L", "-S", "-C INPUT -j ACCEPT", "-t nat -A INPUT",
+    "-I INPUT 2 -j DROP", "-R INPUT 1 -j DROP", "-E web newer", "-C INPUT -j ACCEPT", "-t nat -A INPUT",
     "-A INPUT -t nat -j ACCEPT", "-A INPUT -j nope", "-A nope -j ACCEPT", "[5:6] -A INPUT -j ACCEPT", "[5:6 -A INPUT",
     "[5] -A INPUT -j ACCEPT", "[x:y] -A INPUT -j ACCEPT", "[5:6]", "[5:6]-A INPUT -j ACCEPT", "garbage",
     "-A INPUT -j", '-A INPUT -m comment --comment "open', '-A INPUT -m comment --comment "a\\"b" -j ACCEPT',
