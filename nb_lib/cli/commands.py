@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from nb_lib.cli.edited import Rules, editable
-from nb_lib.cli.kernel import VERDICTS, refusal
+from nb_lib.cli.kernel import NOT_CALLED, VERDICTS, refusal
 from nb_lib.cli.listing import rule_listed
 from nb_lib.cli.personality import (
     BAD_POLICY,
@@ -88,7 +88,7 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     )  # where iptables-nft appends, even for -I
     operation = _OPERATIONS["A" if last else request.command]
     if not work.who.nft and any(rule.jump in work.names for rule in rules):
-        raise _with(_shown(rules, request), work.who.failed(INVALID))
+        raise _with(_shown(rules, request), work.who.failed(INVALID, NOT_CALLED))
     if refused := request.rule.refused:
         work.refuse(operation, refused.kernel, what, hint=str(refused))
         return ""

@@ -19,6 +19,7 @@ from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text.decode import called_by
 from nb_lib.text.places import MAX_CALLS, reached, unfit, visit
 
+NOT_CALLED = "packets come to a built-in chain from its hook: no rule jumps to one"
 VERDICTS = ("ACCEPT", "DROP", "QUEUE", "RETURN")
 
 
@@ -43,10 +44,8 @@ def refusal(
         jumps |= bool(rule.jump)
     bases = builtin(who.family, who.backend)[table.name]
     called = [rule.jump for rule in rules if rule.jump in bases]
-    if called:
-        why = f"{called[0]} is a built-in chain: packets come to it from its hook, no rule jumps to it"
-        unknown = NO_FILE if called[0] in absent else "Operation not supported"
-        return Refusal(unknown if who.nft else INVALID, why)
+    if called:  # libiptc does not let it come so far
+        return Refusal(NO_FILE if called[0] in absent else "Operation not supported", NOT_CALLED)
     if not jumps and not any(map(_particular, rules)):
         return None
     return _misplaced(table, chain, rules, who, jumps=jumps)

@@ -20,7 +20,7 @@ HINTS = {
     "-A INPUT -j ACEPT": "did you mean ACCEPT?",
     "-A INPUT -j DNAT --to-destination 10.0.0.1": "DNAT stands in table nat, not in filter",
     "-A blue -j red": "these chains call each other without end: red → blue → red",
-    "-A blue -j INPUT": "INPUT is a built-in chain: packets come to it from its hook, no rule jumps to it",
+    "-A blue -j INPUT": "packets come to a built-in chain from its hook: no rule jumps to one",
     "-X blue": "rules jump to it: delete those first",
     "-A blue -j DROP": "",
 }
