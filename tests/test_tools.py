@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import book, constraints, outputs
+from tools import book, constraints, outputs, restore_times
 
 
 def stored(*results, **metadata):
@@ -63,3 +65,19 @@ def test_constraints_carry_a_marker_only_where_pythons_differ():
         'other==2; python_version >= "3.13"',
         "same==1",
     ]
+
+
+def test_what_was_measured_is_whole_and_says_where():
+    found = json.loads(restore_times.FILE.read_text(encoding="utf-8"))
+    assert found["kernel"][0].isdigit()
+    assert found["fastest_of"] == restore_times.RUNS
+    for backend in restore_times.BACKENDS:
+        assert backend.replace("nft", "nf_tables") in found["iptables"][backend]
+        rows = found["loading"][backend]
+        assert [row["rules"] for row in rows] == list(restore_times.SIZES)
+        assert all(row["loop_s"] > row["restore_s"] > 0 for row in rows)
+        assert [row["rules"] for row in found["appending"][backend]] == list(restore_times.LONG)
+
+
+def test_each_rule_that_is_measured_differs():
+    assert len(set(restore_times.rules(70_000))) == 70_000
