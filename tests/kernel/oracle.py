@@ -2,7 +2,7 @@
 
 Packets of a batch are told apart by their IPv4 identification or IPv6 flow label; the trace's own
 ids repeat. What the router sends by itself (REJECT's answers) is traced while its cause is on its
-way. A sentinel packet ends the batch: when its event has been read, all others have been.
+way. A sentinel packet ends the batch: when one comes with nothing before it, all others have come.
 """
 
 from __future__ import annotations
@@ -110,7 +110,6 @@ class Oracle:
                     self.lab.inject(device, packet)
             except OSError as error:
                 seen.error = error.errno or -1
-        self.lab.inject("c0", udp("10.1.0.2:1", "10.1.0.2:1", ident=SENTINEL).data)
         sorting = _Sorting(self, zip((packet for _, packet in batch), found, strict=True))
         sorting.events(self._events())
         if self._log:
@@ -119,15 +118,31 @@ class Oracle:
         return found
 
     def _events(self) -> list[TraceEvent]:
-        """Read trace events up to the sentinel's. Raises TimeoutError if it does not come."""
+        """Read trace events until nothing more comes.
+
+        On a busy machine a packet may be worked on after its sender has gone on; what it sends by lo then
+        comes behind the sentinel. It has been queued by then, so another sentinel comes behind it in turn.
+        """
         events: list[TraceEvent] = []
         until = time.monotonic() + MAX_WAIT
-        while self._trace.wait(until - time.monotonic()):
-            new = [event for datagram in self._trace.drain() for event in trace_events(datagram)]
+        while new := self._up_to_sentinel(until):
             events += new
-            if any(e.header[:1] == b"E" and identity(e.header) == SENTINEL for e in new):
-                return events
-        raise TimeoutError("the sentinel's trace event did not come")
+        return events
+
+    def _up_to_sentinel(self, until: float) -> list[TraceEvent]:
+        """Send a sentinel, read what comes before it. Raises TimeoutError if it does not come."""
+        self.lab.inject("c0", udp("10.1.0.2:1", "10.1.0.2:1", ident=SENTINEL).data)
+        events: list[TraceEvent] = []
+        came: bytes | None = None  # the sentinel's trace id
+        while came is None:
+            if not self._trace.wait(until - time.monotonic()):
+                raise TimeoutError("the sentinel's trace event did not come")
+            for event in (e for datagram in self._trace.drain() for e in trace_events(datagram)):
+                if event.header[:1] == b"E" and identity(event.header) == SENTINEL:
+                    came = event.id
+                elif event.header or event.chain != "pre" or event.id != came:
+                    events.append(event)
+        return events
 
     def _guards_rule_for_answers(self) -> int:
         """Return the handle of the guard's rule that only the router's own packets meet."""

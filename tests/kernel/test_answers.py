@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
@@ -127,6 +128,8 @@ def oracle() -> Iterator[Oracle]:
             lines += [f"route add {kind} {nets[4]}", f"-6 route add {kind} {nets[6]}"]
         for line in lines:
             run("ip", "-n", lab.router, *line.split())
+        # On a busy machine a second passes between two packets: nothing may come by itself then.
+        run("sysctl", "-qw", "net.ipv4.tcp_synack_retries=0", namespace=lab.router)
         with inside(lab.router):
             for kind, port in ((socket.SOCK_STREAM, 80), (socket.SOCK_DGRAM, 53)):
                 held = open_sockets.enter_context(socket.socket(socket.AF_INET6, kind))
@@ -156,26 +159,33 @@ def alike(trace: Trace, seen: Seen) -> None:
                 theirs.out[:] = left
 
 
+def differs(oracle: Oracle, seed: int, family: int, met: Counter[str]) -> str:
+    """Send a seed's packets through its rules; say which nb_lib's router first answers otherwise, and how."""
+    text = dump(seed, family)
+    oracle.load(text, family)
+    rules = "flush chain inet guard inp\nadd rule inet guard inp accept\n"
+    run("nft", "-f", "-", text=rules, namespace=oracle.lab.router)
+    pick = random.Random(f"{seed} {family}")
+    host = router(text, family)
+    for wire, sent in packets(pick, family):
+        (seen,) = oracle.send([(wire, sent.data)])
+        trace = host.receive(sent, PEERS[wire])
+        alike(trace, seen)
+        met["packets"] += 1
+        met["answers"] += len(seen.answers)
+        if found := difference(trace, seen):
+            return f"seed {seed}\n{text}{wire} {sent}\n{found}\n{trace}"
+    return ""
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_the_router_answers_as_the_kernel_does(oracle: Oracle, family: int, figure) -> None:
-    wrong, total, answers = [], 0, 0
-    for seed in range(RULESETS):
-        text = dump(seed, family)
-        oracle.load(text, family)
-        rules = "flush chain inet guard inp\nadd rule inet guard inp accept\n"
-        run("nft", "-f", "-", text=rules, namespace=oracle.lab.router)
-        pick = random.Random(f"{seed} {family}")
-        host = router(text, family)
-        for wire, sent in packets(pick, family):
-            (seen,) = oracle.send([(wire, sent.data)])
-            trace = host.receive(sent, PEERS[wire])
-            alike(trace, seen)
-            total += 1
-            answers += len(seen.answers)
-            if text_ := difference(trace, seen):
-                wrong.append(f"seed {seed}\n{text}{wire} {sent}\n{text_}\n{trace}")
-                break
-        oracle.forget()
+    """What differs once, and not again, was seen wrongly: it may happen to one ruleset."""
+    met: Counter[str] = Counter()
+    once = [seed for seed in range(RULESETS) if differs(oracle, seed, family, met)]
+    wrong = [found for seed in once if (found := differs(oracle, seed, family, met))]
+    oracle.forget()
     figure(f"answers of the router, IPv{family}", RULESETS - len(wrong), RULESETS,
-           f"rulesets, {total:,} packets, {answers:,} answers")  # fmt: skip
+           f"rulesets, {met['packets']:,} packets, {met['answers']:,} answers")  # fmt: skip
     assert not wrong, "\n\n".join(wrong[:2])
+    assert len(once) <= 1, f"the lab sees too much that is not so: seeds {once}"
