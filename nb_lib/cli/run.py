@@ -102,7 +102,7 @@ def run(
     try:
         if action == "save":
             after, text, warning, files = save(state, program, words[1:], who, now)
-            done = Result(after, text, _of_legacy(state, who) + warning, written=files)
+            done = Result(after, text, warning + _of_legacy(state, who), written=files)
         elif action == "restore":
             done = Result(*restore(state, program, words[1:], who, source))
         else:
