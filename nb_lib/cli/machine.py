@@ -26,7 +26,7 @@ def machine(thing: State | Ruleset | Host | None) -> State:
         if family in (IPV4, IPV6)
     ]
     sets = {
-        one.name: (f"{one.method}:{','.join(one.parts)}", one.family)
+        one.name: (f"{one.method}:{','.join(one.parts)}", one.bound)
         for one in thing.state.sets.values()
     }
     return State({(one.family, one.backend): one for one in rulesets}, sets=sets)

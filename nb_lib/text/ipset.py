@@ -1,4 +1,4 @@
-"""``ipset save``: sets and their members.
+"""``ipset save``: sets and their members, read and written.
 
 Grammar (ipset(8), SAVE)::
 
@@ -8,7 +8,7 @@ Grammar (ipset(8), SAVE)::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -41,6 +41,11 @@ class IpSet:
     members: Mapping[Member, float | None] = field(default_factory=dict)
     excluded: frozenset[Member] = frozenset()
     timeout: int | None = None
+
+    @property
+    def bound(self) -> int:
+        """The family whose rules alone may ask for it: 0 where it holds no addresses, but ports."""
+        return self.family if {"ip", "net"} & set(self.parts) else 0
 
     @cached_property
     def filed(self) -> Mapping[tuple[int | str, ...], Mapping[tuple[object, ...], Member]]:
@@ -141,3 +146,23 @@ def _member(text: str, found: IpSet, lineno: int, line: str) -> Member:
                            lineno=lineno, col=line.find(text) + 1, token=text,
                            line=line) from None  # fmt: skip
     return member
+
+
+def save_ipsets(sets: Iterable[IpSet]) -> str:
+    """Write sets as ``ipset restore`` takes them.
+
+    What the kernel draws or chooses itself (``initval``, ``bucketsize``) is left to it.
+    """
+    return "".join(f"{line}\n" for one in sets for line in _saved(one))
+
+
+def _saved(one: IpSet) -> Iterator[str]:
+    words = ["create", one.name, f"{one.method}:{','.join(one.parts)}"]
+    if one.method == "bitmap":
+        words.append("range 0-65535")
+    elif one.method == "hash":
+        words.append(f"family {'inet' if one.family == 4 else 'inet6'} hashsize 1024 maxelem 65536")
+    words += [f"timeout {one.timeout}"] if one.timeout is not None else []
+    yield " ".join(words)
+    for member in one.members:
+        yield f"add {one.name} {','.join(member)}" + " nomatch" * (member in one.excluded)

@@ -1,0 +1,5 @@
+"""IPVS mode: virtual servers in the kernel, sets of addresses and ports, and rules that never grow."""
+
+from nb_lib.kubeproxy.ipvs.mode import Desired, desired, prepared, sysctls
+
+__all__ = ["Desired", "desired", "prepared", "sysctls"]
