@@ -78,6 +78,11 @@ class Connection:
     )  # TCP's windows, SCTP's tags: engine/tcp.py, sctp.py
     labels: int = 0
 
+    @property
+    def is_template(self) -> bool:
+        """Whether it is no connection yet: it has neither counters nor labels."""
+        return "TEMPLATE" in self.status
+
 
 class Tracked(NamedTuple):
     """What a packet carries of its connection: ``skb->_nfct`` and ``ctinfo``.

@@ -221,7 +221,7 @@ class Packet:
         """Whether conntrack need not look at the packet any more; a template does not count."""
         if self.ct is None or self.ct.connection is None:
             return self.ct is not None and self.ct.state == "UNTRACKED"
-        return "TEMPLATE" not in self.ct.connection.status
+        return not self.ct.connection.is_template
 
     @property
     def protocol_name(self) -> str:

@@ -64,7 +64,7 @@ def _test_connbytes(use: Use, packet: Packet, ctx: Context) -> Answer:
     ct = tracked(packet, ctx)
     if ct is None:
         return no_tracking("--connbytes")
-    if ct.connection is None:
+    if ct.connection is None or ct.connection.is_template:
         return miss("no conntrack entry", f"({ct.state})")
     setting = use.settings["--connbytes"]
     have = _counted(ct.connection, use.value("--connbytes-mode"), use.value("--connbytes-dir"))
@@ -111,9 +111,7 @@ def _test_connlabel(use: Use, packet: Packet, ctx: Context) -> Answer:
         return no_tracking("--label")
     setting = use.settings["--label"]
     labels = 0
-    if (
-        ct.connection is not None and "TEMPLATE" not in ct.connection.status
-    ):  # it has no room for labels
+    if ct.connection is not None and not ct.connection.is_template:
         key = ("connlabel", ct.connection.id)
         labels = ct.connection.labels | ctx.recall(key, 0)
         if "--set" in use.settings:
