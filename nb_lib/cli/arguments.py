@@ -15,7 +15,7 @@ from itertools import product
 from math import prod
 
 from nb_lib.cli.commandline import CommandLine
-from nb_lib.cli.personality import INVALID, NO_NAME, Exit, Personality
+from nb_lib.cli.personality import Exit, Personality
 from nb_lib.cli.request import Finished, Request
 from nb_lib.errors import LimitError, RulesetError, suggest
 from nb_lib.kinds import IPV6, octets
@@ -32,6 +32,7 @@ _COMMANDS = "ACDEFILNPRSXZ"
 # The options of which somebody asks whether a command takes them, in the order of the complaints, and
 # those that each command takes: iptables/xshared.c commands_v_options.
 _ASKED = "nsdpjvxio0cf"
+_OF_RULES = ("A", "C", "D", "I", "R")  # commands that are followed by a rule
 _RULE = "sdpjviof"
 _TAKEN = {
     "A": _RULE + "c", "C": _RULE, "D": _RULE, "I": _RULE + "c", "R": _RULE + "c", "L": "nvx0", "P": "vc",
@@ -106,7 +107,7 @@ class Arguments(CommandLine):
         if letter in "hV" or (letter != str(self.family) and self.restoring):
             raise Finished(letter, inverted=self.inverted is not None, rule=self)
         if letter != str(self.family):  # the other family's program gives up without a word
-            raise Exit("", self.personality.try_help(), 2)
+            raise Exit("", "".join(self.warnings) + self.personality.try_help(), 2)
 
     def core_option(self, letter: str, word: Word) -> None:
         """Read an option of the rule itself; addresses, which may be several, are kept for later."""
@@ -214,7 +215,7 @@ class Arguments(CommandLine):
         number = bool(_INTEGER.match(value))
         if letter == "W" and not number:
             raise self.usage(f"wait interval {'not numeric' if value else 'value required'}")
-        if value and not number:
+        if (value or joined) and not number:
             raise self.usage("wait seconds not numeric")
         if letter == "W":
             self.wait_interval = True
@@ -313,8 +314,6 @@ class Arguments(CommandLine):
             self.read()
         except RulesetError as error:
             raise self.exit(error) from None
-        if {*self.command} & {*"ACDIR"} and "#" not in self.command and not self.refused:
-            self.check_rule(self.plain_rule())
         return Request(self.command, self.table, self.chain, self.named_chain, self.rulenum, self.name,
                        self.seen, self.verbose, self)  # fmt: skip
 
@@ -351,8 +350,11 @@ class Arguments(CommandLine):
             raise self.usage(f"-c {which} counter not numeric")
         return strtoul(word.text, 10)[0]
 
-    def check_rule(self, rule: Rule) -> None:
+    def check_rule(self) -> None:
         """Complain about what iptables itself refuses in a rule as a whole."""
+        if "#" in self.command or self.command not in _OF_RULES or self.refused:
+            return
+        rule = self.plain_rule()
         for use in (*rule.matches, *((rule.target,) if rule.target else ())):
             try:
                 if use.extension.check is not None:
@@ -367,9 +369,6 @@ class Arguments(CommandLine):
         name = self.jumpto.text
         if name in chains:
             return name
-        if name == "standard" and not self.goto:  # a target of iptables' own, which no rule names
-            reason = INVALID if self.personality.nft else NO_NAME
-            raise self.personality.refused("RULE_APPEND", reason, f"rule in chain {self.chain}")
         said = f"Couldn't load target `{name}':No such file or directory\n"
         if self.personality.nft or self.goto:
             nft = self.personality.nft

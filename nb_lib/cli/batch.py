@@ -214,6 +214,7 @@ class Batch:
             if finished.letter in "46":  # the line is meant for the other family
                 return
             raise Exit(told(finished, self.who), "", 0) from None
+        arguments.check_rule()
         self.warned += arguments.warnings
         if self.who.nft:
             self.later.append((self.who.line, request))

@@ -28,6 +28,9 @@ _MAYBE_JOINED = "FLSXZhwW"
 _WITHOUT = "nvxfV46"
 
 
+_INSIDE = -1  # the column of a word that was cut out of another
+
+
 class CommandLine(Reader):
     """The words of a command line; what an option means is ``letter()``'s business."""
 
@@ -60,15 +63,17 @@ class CommandLine(Reader):
         letter, rest = word.text[at], word.text[at + 1 :]
         if letter in _WITH_VALUE:
             if letter in "psdioj" and rest:
-                self.words.insert(self.at, word)  # iptables takes the whole word: -s10.0.0.1
+                self.words.insert(
+                    self.at, word._replace(col=_INSIDE)
+                )  # iptables takes the whole word: -s10.0.0.1
             elif rest:
-                self.words.insert(self.at, Word(rest, word.col + at + 1))
+                self.words.insert(self.at, Word(rest, _INSIDE))
             elif self.at >= len(self.words):
                 raise self.usage(f'option "{word.text}" requires an argument')
             self.letter(letter, word, joined=bool(rest))
         elif letter in _MAYBE_JOINED:
             if rest:
-                self.words.insert(self.at, Word(rest, word.col + at + 1))
+                self.words.insert(self.at, Word(rest, _INSIDE))
             self.letter(letter, word, joined=bool(rest))
         elif letter in _WITHOUT:
             self.letter(letter, word)
@@ -77,8 +82,12 @@ class CommandLine(Reader):
         elif letter == "b":  # arptables' and ebtables'
             raise self.usage('Unknown arg "(null)"')
         else:  # getopt(3) has gone on from the word only if this was its last letter
-            before = self.words[self.at - 2].text if self.at > 1 else self.personality.called
-            raise self.usage(f'unknown option "{before if rest else word.text}"')
+            raise self.usage(f'unknown option "{self.before() if rest else word.text}"')
+
+    def before(self) -> str:
+        """Return the word before the one that is being read, as it was typed."""
+        typed = [word.text for word in self.words[: self.at - 1] if word.col != _INSIDE]
+        return typed[-1] if typed else self.personality.called
 
     def long(self, word: Word) -> None:
         """Read a long option, perhaps cut short or joined to its value by ``=``."""
@@ -90,7 +99,7 @@ class CommandLine(Reader):
             if equals and found in _WITHOUT + "0":
                 raise self.unknown(word)
             if equals:
-                whole = word if found in "psdioj" else Word(value, word.col + len(name) + 3)
+                whole = word._replace(col=_INSIDE) if found in "psdioj" else Word(value, _INSIDE)
                 self.words.insert(self.at, whole)
             elif found in _WITH_VALUE and self.at >= len(self.words):
                 raise self.usage(f'option "{word.text}" requires an argument')
@@ -101,7 +110,7 @@ class CommandLine(Reader):
         if equals and option.kind.arity < 1:
             raise self.unknown(word)
         if equals:
-            self.words.insert(self.at, Word(value, word.col + len(name) + 3))
+            self.words.insert(self.at, Word(value, _INSIDE))
         spelt = word._replace(text=full)
         if option.kind.arity > 0 and self.at >= len(self.words):
             raise self.usage(f'option "{word.text}" requires an argument')

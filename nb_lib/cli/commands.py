@@ -6,7 +6,7 @@ libiptc/libiptc.c; iptables(8) COMMANDS. Where the two backends differ, the real
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
 from nb_lib.cli.edited import Rules, editable
@@ -54,8 +54,7 @@ def _insert(work: Work, request: Request) -> str:
     at = request.number - 1
     if at > len(_opened(work, request, rules).rules):
         raise _with(_early(work, rules, request), work.who.failed("Index of insertion too big"))
-    # Several rules are inserted one by one, each at the same place.
-    return _changed(work, request, rules[::-1], slice(at, at))
+    return _changed(work, request, rules, slice(at, at))
 
 
 def _replace(work: Work, request: Request) -> str:
@@ -83,19 +82,21 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     """Exchange the rules at ``place``, if the kernel takes the new ones."""
     chain = work.table[request.chain]
     what = f"rule in chain {chain.name}"
-    last = (
-        0 < place.start == place.stop == len(chain.rules)
-    )  # where iptables-nft appends, even for -I
-    operation = _OPERATIONS["A" if last else request.command]
+    behind = 0 < place.start == place.stop == len(chain.rules)  # iptables-nft appends then
+    operation = _OPERATIONS["A" if behind else request.command]
     if not work.who.nft and any(rule.jump in work.names for rule in rules):
         raise _with(_shown(rules, request), work.who.failed(INVALID, NOT_CALLED))
     if refused := request.rule.refused:
         work.refuse(operation, refused.kernel, what, hint=str(refused))
         return ""
-    changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, rules))
+    # Several rules are inserted one by one, each at the same place.
+    placed = rules[::-1] if request.command == "I" else rules
+    changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, placed))
     printed = _shown(rules, request)
     if no := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
-        work.refuse(operation, no.said, what, printed, hint=no.why)
+        for _ in rules:  # a restore goes on, and names each of them
+            work.refuse(operation, no.said, what, printed, hint=no.why)
+        return printed
     work.put(changed)
     return printed
 
@@ -197,7 +198,7 @@ def _remove(work: Work, request: Request) -> str:
         raise _with(printed, end)
     if work.who.nft:
         for chain in work.listed():
-            if chain.builtin and not chain.rules and chain.policy == "ACCEPT":
+            if chain.builtin and not chain.rules and work.as_before(chain).policy == "ACCEPT":
                 work.forget(chain.name)
     return printed
 
@@ -228,7 +229,7 @@ def _removed(work: Work, chain: Chain, request: Request) -> str:
 def _flush(work: Work, request: Request) -> str:
     if request.named and request.chain not in work.table and request.verbose and not work.who.nft:
         raise _with(f"Flushing chain `{request.chain}'\n", work.who.failed(NO_NAME))
-    if not request.named and not work.knows_table():
+    if not request.named and not request.verbose and not work.knows_table():
         return ""
     every = bool(request.verbose) and work.who.nft  # to name them all, it makes them all
     chains = [work.opened(request.chain)] if request.named else work.listed(every=every)
@@ -278,15 +279,18 @@ def _zero(work: Work, request: Request, *, every: bool = False) -> str:
         chains = [work.opened(request.chain) if every else work.found(request.chain)]
     for chain in chains:
         if work.who.nft or chain.name not in work.counted:  # what a restore of legacy has set stays
-            work.put(work.as_before(_zeroed(chain)))
+            work.put(work.as_before(_zeroed(chain, work.newly_counted(chain))))
     shown = chains if request.verbose else []
     return "".join(f"Zeroing chain `{chain.name}'\n" for chain in shown)
 
 
-def _zeroed(chain: Chain) -> Chain:
+def _zeroed(chain: Chain, kept: Container[int]) -> Chain:
+    """Return a chain without its counters, but for those of rules whose id is in ``kept``."""
     if all(rule.counters == ZERO for rule in chain.rules):
         return replace(chain, counters=ZERO)
-    rules = tuple(rule._replace(counters=ZERO) for rule in chain.rules)
+    rules = tuple(
+        rule if id(rule) in kept else rule._replace(counters=ZERO) for rule in chain.rules
+    )
     return replace(chain, rules=Rules(rules), counters=ZERO)
 
 

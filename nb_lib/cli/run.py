@@ -135,6 +135,7 @@ def _command(state: State, words: Sequence[str], who: Personality) -> Result:
         end = _no_table(request.table, who)
         end.stderr = "".join(arguments.warnings) + end.stderr
         raise end
+    arguments.check_rule()
     work = Work(state, who, request.table)
     warned = "".join(arguments.warnings)
     arguments.warnings.clear()  # they are said once

@@ -144,7 +144,11 @@ class Work:
 
     def listed(self, *, every: bool = False) -> list[Chain]:
         """Return the chains that are there, in iptables' order; ``every``: those too that are only shown."""
-        return [chain for chain in ordered(self.table) if every or chain.name not in self.absent]
+        chains = ordered(self.table)
+        if self.who.nft and self.deferred is not None:  # in a batch new ones stand where they came
+            builtin_chains = [chain for chain in chains if chain.builtin]
+            chains = builtin_chains + [chain for chain in self.table if not chain.builtin]
+        return [chain for chain in chains if every or chain.name not in self.absent]
 
     def made_order(self) -> list[Chain]:
         """Return the chains that are there, in the order in which they were made."""
@@ -193,7 +197,16 @@ class Work:
         if not (self.who.nft and self.deferred is not None and chain.builtin):
             return chain
         old = self.before.ruleset(self.who.family, self.who.backend).tables.get(self.table.name)
-        return replace(chain, policy=old[chain.name].policy) if old and chain.name in old else chain
+        there = old is not None and chain.name in old and not self.emptied
+        return replace(chain, policy=old[chain.name].policy if old and there else "ACCEPT")
+
+    def newly_counted(self, chain: Chain) -> set[int]:
+        """Return the ids of rules whose counters a restore of legacy has set: its -Z leaves them alone."""
+        if self.who.nft or self.deferred is None:
+            return set()
+        old = self.before.ruleset(self.who.family, self.who.backend).tables.get(self.table.name)
+        known = {id(rule) for rule in old[chain.name].rules} if old and chain.name in old else set()
+        return {id(rule) for rule in chain.rules} - known
 
     def forget(self, name: str) -> None:
         """Remove a built-in chain, which is shown nevertheless."""

@@ -6,6 +6,7 @@ and counters; then come commands of every kind, and at last what the programs sa
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from nb_lib.hooks import BUILTIN
@@ -44,6 +45,15 @@ def sequence(seed: int, backend: str, family: int) -> list[Command]:
     """Return the commands of a seed, a save of either family last."""
     chance = Random(f"{seed} {backend} {family}")
     return Maker(chance, backend, family).sequence()
+
+
+def _odd(word: str) -> bool:
+    """Whether a word is left out: nothing, as a chain's new name, and a dash among short options.
+
+    A chain without a name is none for ``-j``; and which word getopt(3) complains of when it meets a dash
+    depends on what was read before.
+    """
+    return not word or re.match(r"-[a-zA-Z0-9]+-", word) is not None
 
 
 class Maker:
@@ -86,7 +96,8 @@ class Maker:
         made = getattr(self, self.chance.choices(kinds, weights)[0])()
         command = made if isinstance(made, Command) else Command(self.line(made))
         if self.chance.random() < 0.12:
-            command = command._replace(words=damaged(command.words, self.chance))
+            words = damaged(command.words, self.chance)
+            command = command if any(map(_odd, words)) else command._replace(words=words)
         return command
 
     def line(self, words: list[str]) -> tuple[str, ...]:
@@ -208,6 +219,8 @@ class Maker:
     def rename(self) -> list[str]:
         table, named = self.table()
         names = [self.rules.own_chain(table) for _ in range(self.chance.choice((2, 2, 2, 2, 1)))]
+        # A chain that is called like a target, or not at all, is taken for something else.
+        names = [name if name in w.CHAINS or name.islower() else "renamed" for name in names]
         return self.place(["-E", *names], named)
 
     def policy(self) -> list[str]:

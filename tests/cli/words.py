@@ -17,7 +17,7 @@ NO_TABLES = ("foo", "NAT", "", "filte", "broute", "filter ", "averyveryverylongn
 CHAINS = ("web", "ssh-in", "LOGDROP", "a", "b", "DOCKER-USER", "f2b_sshd", "x" * 28)
 NO_CHAINS = (
     "nope", "ACCEPT", "DNAT", "-web", "a b", "", "!web", "x" * 29, "x" * 40, "é", "input", "MASQUERADE",
-    "web,a", "QUEUE", "RETURN", "LOG", "-", "--web", "tab\there", "web:", "[web]", "0", "standard", "icmp",
+    "web,a", "QUEUE", "RETURN", "LOG", "-", "--web", "tab\there", "web:", "[web]", "0", "icmp",
 )  # fmt: skip
 NUMBERS = ("1", "1", "1", "2", "2", "3", "4", "5", "7", "99")
 NO_NUMBERS = (
