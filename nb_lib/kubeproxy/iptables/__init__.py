@@ -1,5 +1,5 @@
 """iptables mode: chains that draw an endpoint by chance, written by iptables-restore."""
 
-from nb_lib.kubeproxy.iptables.rules import Rules, desired, prepared
+from nb_lib.kubeproxy.iptables.rules import Rules, desired, loaded, prepared
 
-__all__ = ["Rules", "desired", "prepared"]
+__all__ = ["Rules", "desired", "loaded", "prepared"]

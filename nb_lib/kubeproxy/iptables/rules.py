@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from nb_lib.hooks import builtin
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era, Jump
 from nb_lib.kubeproxy.iptables import classic, modern
@@ -24,6 +25,8 @@ from nb_lib.kubeproxy.iptables.site import (
 from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.objects import Key, KubeObject
 from nb_lib.kubeproxy.tracked import Tracked
+from nb_lib.rules import Ruleset
+from nb_lib.text import parse
 
 CANARY = "KUBE-PROXY-CANARY"
 CANARY_TABLES = ("mangle", "nat", "filter")
@@ -66,6 +69,25 @@ def desired(
     ``existing`` are the chains that nat holds already: those of services that are gone get deleted.
     """
     return Rules(Tracked(config, era, family, objects)).whole(existing)
+
+
+def loaded(text: str, era: Era, family: int = 4, backend: str = "nft") -> Ruleset:
+    """Return what an empty host holds after ``prepared()`` and a restore of this input."""
+    pieces = [piece.partition("\n") for piece in text.split("COMMIT\n") if piece]
+    tables = {"*mangle": ""} | {first: rest for first, _, rest in pieces}
+    names, dump = builtin(family, backend), ""
+    for first, rest in tables.items():
+        table = first[1:]
+        bases = "".join(f":{chain} ACCEPT [0:0]\n" for chain in names[table])
+        jumps = [jump for jump in era.jumps if jump.table == table]
+        ours = [CANARY, *(chain for where, chain in era.ensured if where == table)]
+        ours += [jump.target for jump in jumps]
+        ahead = [f"-A {jump.source} {_quoted(jump_words(jump))}" for jump in reversed(jumps)]
+        written = rest.splitlines()
+        ours += [line[1:].partition(" ")[0] for line in written if line.startswith(":")]
+        rules = lines([line for line in written if not line.startswith(":")] + ahead)
+        dump += f"{first}\n{bases}{declared(dict.fromkeys(ours))}{rules}COMMIT\n"
+    return parse(dump, family=family, backend=backend)
 
 
 class Rules:
@@ -143,6 +165,11 @@ class Rules:
 def declared(chains: Iterable[str]) -> str:
     """Return the lines that make chains, or empty them."""
     return "".join([f":{chain} - [0:0]\n" for chain in chains])
+
+
+def _quoted(words: Iterable[str]) -> str:
+    """Return words as a restore reads them, which knows double quotes only."""
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 
 # ── Rules that no service has part in ───────────────────────────────────────────────
