@@ -29,7 +29,8 @@ class Rule(NamedTuple):
 
     ``core`` holds the options that every rule may have (``-s -d -i -o -p -f``); ``matches`` are
     tried in order after it. Then either ``target`` (an extension: ACCEPT, DNAT …) or ``jump``
-    (a user chain, entered by ``-j``, or by ``-g`` if ``goto``); a rule may have neither.
+    (a user chain, entered by ``-j``, or by ``-g`` if ``goto``); a rule may have neither. ``words`` is
+    the text of a rule of another language than iptables': nft's, whose statements stand in ``matches``.
     """
 
     family: int
@@ -39,6 +40,7 @@ class Rule(NamedTuple):
     jump: str = ""
     goto: bool = False
     counters: Counters = ZERO
+    words: str = ""
 
 
 class _Shown:

@@ -47,6 +47,7 @@ class Meeting:
         self.route: Route | None = None  # by which the packet goes on, once that is known
         self.events: list[Event] = []
         self.ipvs: dict[str, Any] | None = None  # what IPVS made of the packet: skb->ipvs_property
+        self.translates = False  # the chain is one of nat: only there connections get translations
         self.own_mac = ""  # the bridge's, while a frame passes its chains
         self.messages: list[Packet] = []  # what a target wants to be sent at once
         self.copy: Callable[[effects.Copy, Packet], Event | None] = lambda _wish, _packet: None
@@ -194,8 +195,8 @@ class Meeting:
 
     def _translate(self, wish: effects.Nat, packet: Packet) -> Packet:
         """Settle the connection's translation; the bytes change when the nat hook is left."""
-        if self.table != "nat":
-            raise RulesetError(f"{self.place}: only rules of the table nat translate")
+        if not self.translates:
+            raise RulesetError(f"{self.place}: only rules of nat translate")
         tracked = packet.ct
         assert tracked is not None
         assert tracked.connection is not None

@@ -19,6 +19,8 @@ from nb_lib.engine.defrag import Pieces, is_fragment
 from nb_lib.engine.index import ChainIndex
 from nb_lib.engine.ipvs import crossing as ipvs
 from nb_lib.engine.ipvs.crossing import Taken
+from nb_lib.engine.nft.tables import Base, Nftables
+from nb_lib.engine.nft.walk import walk as nft_walk
 from nb_lib.engine.routing import Refused, Routing
 from nb_lib.engine.state import State
 from nb_lib.engine.walk import Ending, walk
@@ -41,7 +43,8 @@ class Crossing:
     """A packet and the host that it crosses. ``packet`` is always its present form."""
 
     def __init__(self, ruleset: Ruleset, routing: Routing, state: State, meeting: Meeting, *, tracking: bool,
-                 gathering: bool, indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
+                 gathering: bool, indexes: dict[tuple[str, str], ChainIndex],
+                 nftables: Nftables | None = None) -> None:  # fmt: skip
         self.ruleset = ruleset
         self.routing = routing
         self.state = state
@@ -50,6 +53,7 @@ class Crossing:
         self.tracking = tracking
         self.gathering = gathering
         self.indexes = indexes
+        self.nftables = nftables
         self.packet: Packet
         self.route: Route
         self.pieces: Pieces | None = None  # how the packet came, if it came in fragments
@@ -73,11 +77,24 @@ class Crossing:
         self.meeting.hook = hook
         yield AtHook(self.packet, hook)
         balancing = self.state.ipvs is not None
+        waiting = list(self._bases(hook, nat=False))
         for stop in stops(hook, self.ruleset.backend, balancing=balancing):
+            while waiting and waiting[0].priority < stop.priority:
+                stopped = yield from self._base(waiting.pop(0), hook)
+                if stopped:
+                    return stopped
             stopped = yield from self._stop(stop, hook)
             if stopped:
                 return stopped
+        for base in waiting:
+            stopped = yield from self._base(base, hook)
+            if stopped:
+                return stopped
         return None
+
+    def _bases(self, hook: str, *, nat: bool) -> tuple[Base, ...]:
+        """Return nft's base chains at a hook."""
+        return self.nftables.at(self.packet.family, hook, nat=nat) if self.nftables else ()
 
     def _stop(self, stop: Stop, hook: str) -> Stopped:
         match stop.function or stop.table:
@@ -158,6 +175,22 @@ class Crossing:
             return None
         return ending
 
+    def _base(self, base: Base, hook: str) -> Stopped:
+        """Walk a base chain of nft; one of type route has the packet routed anew: nft_chain_route.c."""
+        before = self.packet
+        ending = yield from self._walk_base(base)
+        if ending.verdict not in ("ACCEPT", "BYPASS"):
+            return ending
+        if base.kind == "route" and hook == OUTPUT and _routed_differently(before, self.packet):
+            return (yield from self.route_again(before))
+        return None
+
+    def _walk_base(self, base: Base) -> Generator[Event, None, Ending]:
+        self.last = base.chain
+        ending = yield from nft_walk(base, self.packet, self.meeting)
+        self.set(ending.packet)
+        return ending
+
     def _nat(self, hook: str) -> Stopped:
         """net/netfilter/nf_nat_core.c nf_nat_inet_fn(): rules for the first packet, the record for all."""
         tracked = self.packet.ct
@@ -170,8 +203,8 @@ class Crossing:
             and not error
             and not nat.initialised(tracked.connection, side)
         ):
-            if "nat" in self.ruleset and hook in self.ruleset["nat"]:
-                ending = yield from self._walk("nat", hook)
+            ending = yield from self._nat_chains(hook, side)
+            if ending is not None:
                 if ending.verdict == "BYPASS":
                     return None  # nothing is settled: the next packet asks again
                 if ending.verdict != "ACCEPT":
@@ -188,6 +221,24 @@ class Crossing:
             if hook == OUTPUT and after.dst != before.dst:
                 return (yield from self.route_again(before))
         return None
+
+    def _nat_chains(self, hook: str, side: str) -> Generator[Event, None, Ending | None]:
+        """Walk the chains of type nat, iptables' and nft's by priority, until one has translated."""
+        ending: Ending | None = None
+        mine = next(s.priority for s in stops(hook, self.ruleset.backend) if s.table == "nat")
+        bases: list[Base | None] = [*self._bases(hook, nat=True)]
+        if "nat" in self.ruleset and hook in self.ruleset["nat"]:
+            bases.append(None)
+        for base in sorted(bases, key=lambda b: b.priority if b else mine):
+            self.meeting.translates = True
+            ending = yield from self._walk_base(base) if base else self._walk("nat", hook)
+            self.meeting.translates = False
+            tracked = self.packet.ct
+            assert tracked is not None
+            settled = tracked.connection is None or nat.initialised(tracked.connection, side)
+            if ending.verdict != "ACCEPT" or settled:
+                break
+        return ending
 
     def _settle(self, side: str) -> None:
         """Bind a side that no rule translated."""

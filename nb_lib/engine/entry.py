@@ -86,7 +86,7 @@ class Entry:
         ruleset = self.host.family(family)
         path = Path(ruleset, self.routing, self.state, self._meeting(family),
                     tracking=self.host.tracks(family), gathering=self.host.gathers(family),
-                    indexes=self.host.indexes(family))  # fmt: skip
+                    indexes=self.host.indexes(family), nftables=self.host.nftables)  # fmt: skip
         path.onward = self._onward if self.links.bridges else None
         return path
 

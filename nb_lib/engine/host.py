@@ -14,6 +14,7 @@ from nb_lib.engine.entry import Entry
 from nb_lib.engine.index import ChainIndex
 from nb_lib.engine.ipvs.connections import Balancer
 from nb_lib.engine.link import layer_name, make_links
+from nb_lib.engine.nft.tables import Nftables
 from nb_lib.engine.path import Events
 from nb_lib.engine.propose import propose
 from nb_lib.engine.routing import Interface, RouteEntry, Routing, make_interface, make_route
@@ -22,7 +23,7 @@ from nb_lib.errors import HostError, LimitError
 from nb_lib.net import BITS
 from nb_lib.packet import Packet
 from nb_lib.rules import Counters, Ruleset, Table
-from nb_lib.text import uses
+from nb_lib.text import nft, uses
 from nb_lib.text.ipset import IpSet
 from nb_lib.text.ipvs import VirtualServer
 from nb_lib.trace import Event, Exploration, Fate, Place, Trace
@@ -38,7 +39,8 @@ SYSCTLS = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
 class Host:
     """One machine that packets come to, pass through, or start from.
 
-    ``rulesets`` is a Ruleset or several, at most one a family. ``addresses`` maps a device to its
+    ``rulesets`` is a Ruleset or several, at most one a family, and what nft lists
+    (``text.nft.read_json``) beside them. ``addresses`` maps a device to its
     addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what ``read_addresses`` returned; ``routes`` maps
     a network to a device, ``"DEVICE"`` or ``"DEVICE via GATEWAY"``, or is what ``read_routes``
     returned. Where no address is given, addresses and routes are proposed from the rules and the
@@ -55,7 +57,7 @@ class Host:
 
     def __init__(
         self,
-        rulesets: Ruleset | Iterable[Ruleset] = (),
+        rulesets: Ruleset | nft.Ruleset | Iterable[Ruleset | nft.Ruleset] = (),
         *,
         addresses: Mapping[str, Iterable[str] | str] | Iterable[Interface] = (),
         routes: Mapping[str, str] | Iterable[RouteEntry] = (),
@@ -68,10 +70,13 @@ class Host:
         seed: int = 0,
         now: float = 1_700_000_000.0,
     ) -> None:
-        given = (rulesets,) if isinstance(rulesets, Ruleset) else tuple(rulesets)
-        self.rulesets = {ruleset.family: ruleset for ruleset in given}
-        if len(self.rulesets) < len(given):
+        given = (rulesets,) if isinstance(rulesets, Ruleset | nft.Ruleset) else tuple(rulesets)
+        mine = [ruleset for ruleset in given if isinstance(ruleset, Ruleset)]
+        self.rulesets = {ruleset.family: ruleset for ruleset in mine}
+        if len(self.rulesets) < len(mine):
             raise HostError("two rulesets of one family: a host has one IPv4 and one IPv6 ruleset")
+        tables = [t for ruleset in given if isinstance(ruleset, nft.Ruleset) for t in ruleset]
+        self.nftables = Nftables(nft.Ruleset(tuple(tables)), now) if tables else None
         settings = {**SYSCTLS, **{name: str(value) for name, value in (sysctls or {}).items()}}
         self.routing = Routing(_interfaces(addresses), _routes(routes), settings)
         self.state = State(sets=dict(ipsets or {}), facts={**FACTS, **(facts or {})}, now=now,
@@ -119,6 +124,12 @@ class Host:
         other.__dict__ |= {"_indexes": {}, "_needs": {}}  # they know the old rules
         return other
 
+    def with_nftables(self, ruleset: nft.Ruleset) -> Host:
+        """Return this host with another nft ruleset and the same memory."""
+        other = self.with_ruleset(self.ruleset)
+        other.nftables = Nftables(ruleset, self.now)
+        return other
+
     def with_sysctls(self, **changes: str | int) -> Host:
         """Return this host with other settings; ``__`` in a name stands for a dot."""
         other = self.with_ruleset(self.ruleset)
@@ -146,7 +157,9 @@ class Host:
         known = self._needs.get((family, feature))
         if known is None:
             ruleset = self.rulesets.get(family)
-            known = self._needs[family, feature] = ruleset is not None and uses(ruleset, feature)
+            known = ruleset is not None and uses(ruleset, feature)
+            known = known or (self.nftables is not None and self.nftables.tracks(family))
+            self._needs[family, feature] = known
         return known
 
     def counted(self, family: int = 4) -> Ruleset:

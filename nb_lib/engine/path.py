@@ -355,7 +355,7 @@ class Path(Crossing):
         family, backend = self.packet.family, self.ruleset.backend
         meeting = Meeting(family, backend, self.routing, self.state, self.meeting.chooser)
         way = Path(self.ruleset, self.routing, self.state, meeting, tracking=self.tracking,
-                   gathering=self.gathering, indexes=self.indexes)  # fmt: skip
+                   gathering=self.gathering, indexes=self.indexes, nftables=self.nftables)  # fmt: skip
         way.onward, way.copying, way.copies = self.onward, self.copying, self.copies
         return way
 

@@ -10,7 +10,7 @@ Linux: net/ipv4/netfilter/ip_tables.c ipt_do_table(), net/netfilter/nf_tables_co
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import NamedTuple
 
 from nb_lib.effects import Nat, Reject
@@ -18,7 +18,7 @@ from nb_lib.engine.context import Meeting
 from nb_lib.engine.index import SHORT, ChainIndex
 from nb_lib.errors import LimitError
 from nb_lib.net import ARP
-from nb_lib.options import HIT, Answer, Outcome, Use
+from nb_lib.options import HIT, Action, Answer, Outcome, Use
 from nb_lib.packet import Packet
 from nb_lib.rules import Chain, Rule, Table
 from nb_lib.trace import (
@@ -40,7 +40,7 @@ MAX_DEPTH = 256  # chains on the stack; a real ruleset has no loop and stays far
 
 _MISS = Outcome.MISS
 Walk = Generator[Event, None, "Ending"]
-_Decided = tuple[Use, Answer]  # the part of a rule that does not hold, and its answer
+Decided = tuple[Use, Answer]  # the part of a rule that does not hold, and its answer
 
 
 class Ending(NamedTuple):
@@ -68,11 +68,28 @@ def walk(
     indexes: dict[tuple[str, str], ChainIndex],
 ) -> Walk:
     """Yield what happens to ``packet`` from ``base`` on; return how it ended."""
-    return _Walker(table, base, packet, meeting, indexes).run()
+    return Walker(table, base, packet, meeting, indexes).run()
 
 
-class _Walker:
+def meet(rule: Rule, packet: Packet, meeting: Meeting) -> Decided | None:
+    """Test a rule's parts in order, each once; return the first that does not hold and why, or None."""
+    core = rule.core
+    if core.settings or rule.family == ARP:  # each rule of arptables asks for Ethernet and IPv4
+        answer = core.extension.test(core, packet, meeting)  # type: ignore[misc]
+        if answer is not HIT and answer.outcome is not Outcome.HIT:
+            return core, answer
+    for part, use in enumerate(rule.matches):
+        meeting.part = part
+        answer = use.extension.test(use, packet, meeting)  # type: ignore[misc]
+        if answer is not HIT and answer.outcome is not Outcome.HIT:
+            return use, answer
+    return None
+
+
+class Walker:
     """The state of one walk: the chain, the next rule, the stack of callers."""
+
+    decide: Callable[[Rule, Packet, Meeting], Decided | None] = staticmethod(meet)
 
     def __init__(self, table: Table, base: Chain, packet: Packet, meeting: Meeting,
                  indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
@@ -113,7 +130,8 @@ class _Walker:
 
     # --- trying rules ---
 
-    def _candidates(self) -> Iterable[int]:
+    def candidates(self) -> Iterable[int]:
+        """Return the rules (counted from 0) that have to be tried, from the next one on."""
         rules = self.chain.rules
         if len(rules) < SHORT:
             return range(self.index, len(rules))
@@ -127,16 +145,18 @@ class _Walker:
         """Try rules until one matches or cannot be decided; rules that miss become one event."""
         rules, packet, meeting = self.chain.rules, self.packet, self.meeting
         first = self.index
-        known: dict[int, _Decided] = {}
-        for number in self._candidates():
+        known: dict[int, Decided] = {}
+        decide = self.decide
+        for number in self.candidates():
             rule = rules[number]
             meeting.number = number + 1
-            decided = meet(rule, packet, meeting)
+            decided = decide(rule, packet, meeting)
             if meeting.events:  # a draw was made: tell of the rules before it, then of the draw
                 if number > first:
                     yield self._missed(first, number, known)
                 first, known = number, {}
                 yield from self._flush()
+                packet = self.packet  # a statement of nft may have changed it
             missing = ""
             if decided:
                 outcome = decided[1].outcome
@@ -152,7 +172,7 @@ class _Walker:
             yield self._missed(first, len(rules), known)
         return None
 
-    def _missed(self, first: int, behind: int, known: dict[int, _Decided]) -> Missed:
+    def _missed(self, first: int, behind: int, known: dict[int, Decided]) -> Missed:
         return Missed(self.packet, self.table.name, self.chain.name, first + 1, behind, self.depth,
                       self.chain.rules, known)  # fmt: skip
 
@@ -171,28 +191,38 @@ class _Walker:
             yield Unsure(self.packet, place, rule, missing, self.depth)
             return Ending("UNDECIDED", self.packet, place, by=missing)
         self.meeting.state.count(place, self.packet.length)
+        return (yield from self.act(place, rule))
+
+    def act(self, place: Place, rule: Rule) -> Generator[Event, None, Ending | None]:
+        """Do what a rule says whose tests all passed."""
         if rule.jump:
-            yield from self._jump(place, rule)
+            yield from self.jump(place, rule, rule.jump, goto=rule.goto)
             return None
         if rule.target is None:
             yield Matched(self.packet, place, rule, "CONTINUE", self.depth)
             return None
-        return (yield from self._target(place, rule, rule.target))
+        meaning = rule.target.extension.act
+        assert meaning is not None
+        action = meaning(rule.target, self.packet, self.meeting)
+        return (yield from self.carry_out(place, rule, rule.target, action))
 
-    def _jump(self, place: Place, rule: Rule) -> Generator[Event, None, None]:
-        verdict = f"{'GOTO' if rule.goto else 'JUMP'} {rule.jump}"
+    def jump(
+        self, place: Place, rule: Rule, chain: str, *, goto: bool
+    ) -> Generator[Event, None, None]:
+        """Go on in another chain; without ``goto``, come back."""
+        verdict = f"{'GOTO' if goto else 'JUMP'} {chain}"
         yield Matched(self.packet, place, rule, verdict, self.depth)
-        if not rule.goto:
+        if not goto:
             self.frames.append(_Frame(self.chain, self.index))
             if len(self.frames) > MAX_DEPTH:
                 raise LimitError(
                     f"{place}: more than {MAX_DEPTH} chains call each other: a loop of rules"
                 )
         self._bound(place)
-        self.chain, self.index = self.table[rule.jump], 0
+        self.chain, self.index = self.table[chain], 0
         self.depth += 1
         yield Entered(
-            self.packet, self.table.name, rule.jump, self.depth, place, length=len(self.chain.rules)
+            self.packet, self.table.name, chain, self.depth, place, length=len(self.chain.rules)
         )
 
     def _bound(self, place: Place) -> None:
@@ -205,12 +235,10 @@ class _Walker:
                 f"{place}: more than {MAX_JUMPS:,} jumps on one way through {self.base.name}"
             )
 
-    def _target(
-        self, place: Place, rule: Rule, target: Use
+    def carry_out(
+        self, place: Place, rule: Rule, target: Use, action: Action
     ) -> Generator[Event, None, Ending | None]:
-        act = target.extension.act
-        assert act is not None
-        action = act(target, self.packet, self.meeting)
+        """Do what a target asks for; return how the walk ended if it did."""
         if action.verdict == "UNDECIDED":
             yield Unsure(self.packet, place, rule, action.missing, self.depth)
             return Ending("UNDECIDED", self.packet, place, by=action.missing)
@@ -265,21 +293,6 @@ class _Walker:
         self.meeting.state.count(place, self.packet.length)
         yield PolicyApplied(self.packet, self.table.name, self.base.name, policy)
         return Ending(policy, self.packet, place)
-
-
-def meet(rule: Rule, packet: Packet, meeting: Meeting) -> _Decided | None:
-    """Test a rule's parts in order, each once; return the first that does not hold and why, or None."""
-    core = rule.core
-    if core.settings or rule.family == ARP:  # each rule of arptables asks for Ethernet and IPv4
-        answer = core.extension.test(core, packet, meeting)  # type: ignore[misc]
-        if answer is not HIT and answer.outcome is not Outcome.HIT:
-            return core, answer
-    for part, use in enumerate(rule.matches):
-        meeting.part = part
-        answer = use.extension.test(use, packet, meeting)  # type: ignore[misc]
-        if answer is not HIT and answer.outcome is not Outcome.HIT:
-            return use, answer
-    return None
 
 
 def _missing(use: Use, answer: Answer) -> str:

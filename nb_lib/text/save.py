@@ -20,6 +20,8 @@ _ORDER = {hook: place for place, hook in enumerate(HOOKS)}
 
 def rule_text(rule: Rule) -> str:
     """Write a rule in the words of its family's save command, without ``-A CHAIN``."""
+    if rule.words:
+        return rule.words
     if rule.family == BRIDGE:
         return _bridge_rule(rule)
     if rule.family == ARP:
