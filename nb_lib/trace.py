@@ -134,7 +134,10 @@ class Balanced(Event):
 
 @_event
 class Entered(Event):
-    """The packet enters a chain: a base chain (``caller`` None) or one that a rule calls."""
+    """The packet enters a chain: a base chain (``caller`` None) or one that a rule calls.
+
+    ``priority`` is that of a base chain of nft; iptables' are those of their tables (``nb_lib.hooks``).
+    """
 
     table: str
     chain: str
@@ -142,6 +145,7 @@ class Entered(Event):
     caller: Place | None = None
     policy: str | None = None
     length: int = 0
+    priority: int | None = None
 
 
 @_event

@@ -90,6 +90,7 @@ class Walker:
     """The state of one walk: the chain, the next rule, the stack of callers."""
 
     decide: Callable[[Rule, Packet, Meeting], Decided | None] = staticmethod(meet)
+    priority: int | None = None  # of the base chain, if its table does not say it
 
     def __init__(self, table: Table, base: Chain, packet: Packet, meeting: Meeting,
                  indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
@@ -107,9 +108,8 @@ class Walker:
     def run(self) -> Walk:
         """Walk until something decides."""
         base = self.base
-        yield Entered(
-            self.packet, self.table.name, base.name, policy=base.policy, length=len(base.rules)
-        )
+        yield Entered(self.packet, self.table.name, base.name, policy=base.policy,
+                      length=len(base.rules), priority=self.priority)  # fmt: skip
         while True:
             self.meeting.table, self.meeting.chain, self.meeting.depth = (
                 self.table.name,

@@ -127,13 +127,18 @@ def _stops(hook: str, layer: str, backend: str = "nft") -> list[Stop]:
     return [s for s in stops(hook, backend, _LAYERS[layer]) if s.function != "iptables"]
 
 
-def lanes(layers: Iterable[str] = ("",)) -> tuple[tuple[str, int], ...]:
-    """Return every lane of some layers with its priority, in the order of priorities."""
+def lanes(layers: Iterable[str] = ("",), named: Iterable[str] = ()) -> tuple[tuple[str, int], ...]:
+    """Return every lane of some layers with its priority, in the order of priorities.
+
+    ``named`` are lanes that are drawn; those of nft's tables, ``TABLE.PRIORITY``, are drawn only then.
+    """
     found: dict[str, int] = {}
     for layer in sorted(layers, reverse=True):
         for hook in HOOKS:
             for stop in _stops(hook, layer, "nft" if layer else "legacy"):
                 found[lane(stop, layer)] = stop.priority
+    for name in sorted(set(named) - found.keys()):
+        found[name] = int(name.rpartition(".")[2])
     return tuple(sorted(found.items(), key=lambda pair: pair[1]))
 
 
@@ -148,7 +153,7 @@ def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float
         at += size + GUTTER
     total = at - GUTTER + EDGE + 26
     rows, down = {}, float(TOP)
-    for name, _ in lanes(layers):
+    for name, _ in lanes(layers, (where for _, where in lines)):
         most = max((n for (_, where), n in lines.items() if where == name), default=0)
         height = PAD + LINE * most if most else THIN
         rows[name] = Box(0, down, total, height)
@@ -159,4 +164,7 @@ def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float
             for stop in _stops(hook, layer):
                 row, column = rows[lane(stop, layer)], columns[hook]
                 cells[hook, lane(stop, layer)] = Box(column.x, row.y, column.w, row.h)
+    for hook, name in lines.keys() - cells.keys():
+        row, column = rows[name], columns[hook]
+        cells[hook, name] = Box(column.x, row.y, column.w, row.h)
     return Grid(columns, rows, cells, down + 6, total)

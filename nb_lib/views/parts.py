@@ -33,8 +33,14 @@ def hue(table: str) -> Shade:
 
 
 def hue_of(lane: str) -> str:
-    """Return the table whose hue a lane has: nat's for ``nat.src``, conntrack's for what serves it."""
-    name = lane.partition(".")[0].rpartition(" ")[2]
+    """Return the table whose hue a lane has: nat's for ``nat.src``, conntrack's for what serves it.
+
+    All tables of nft have one: their names may be any.
+    """
+    lane, _, which = lane.partition(".")
+    if which not in ("", "src"):
+        return "nft"
+    name = lane.rpartition(" ")[2]
     return "conntrack" if name in ("confirm", "defrag") else name
 
 

@@ -85,7 +85,7 @@ def draw_map(ruleset: Ruleset | None = None) -> Drawing:
 
 
 def _lanes(plan: Grid, layers: Sequence[str], used: set[str]) -> Markup:
-    return tag("g", [_lane(plan, name, prio, name in used) for name, prio in grid.lanes(layers)],
+    return tag("g", [_lane(plan, name, prio, name in used) for name, prio in grid.lanes(layers, used)],
                font_size=10.5)  # fmt: skip
 
 

@@ -76,6 +76,7 @@ class _Teller:
 
     def __init__(self) -> None:
         self.hook = self.table = self.chain = ""
+        self.priority: int | None = None  # of the base chain, if it is nft's
         self.waiting: list[Event] = []
 
     def tell(self, events: Sequence[Event]) -> list[Step]:
@@ -117,6 +118,7 @@ class _Teller:
                 return self.make("look", said, event, lane="conntrack")
             case Entered(caller=None):
                 self.table, self.chain = event.table, event.chain
+                self.priority = event.priority
             case Entered() | Left():
                 self.chain = event.chain
                 if isinstance(event, Left) and event.caller:
@@ -159,7 +161,7 @@ class _Teller:
         for one in waited:
             if isinstance(one, Chance) and one.taken:
                 chance = one.probability
-        lane = lane or _lane(self.table, self.hook)
+        lane = lane or _lane(self.table, self.hook, self.priority)
         return Step(kind, said, event.packet, hook=self.hook, lane=lane, table=self.table,
                     chain=self.chain, before=waited, events=(event,), chance=chance)  # fmt: skip
 
@@ -169,8 +171,10 @@ def moves(story: Sequence[Step]) -> list[dict[str, dict[str, str]] | None]:
     return [{"o": {n: old for n, old, _ in s.changes}} if s.changes else None for s in story]
 
 
-def _lane(table: str, hook: str) -> str:
-    """Return the lane of a table's chain at a hook."""
+def _lane(table: str, hook: str, priority: int | None) -> str:
+    """Return the lane of a table's chain at a hook; a table of nft has one for each priority."""
+    if priority is not None:
+        return f"{table.rpartition(' ')[2]}.{priority}"
     if table == "bridge nat":
         return table if hook == PREROUTING else f"{table}.src"
     return nat_lane(hook) if table == "nat" else table

@@ -118,7 +118,12 @@ def test_flows_take_the_recorded_way(figure: Figure) -> None:
         if difference:
             where = f"{folder} {flow['client']} → {flow['dst']}:{flow['port']} {flow['result']}"
             wrong.append(f"{where}\n  {difference}")
-    figure("nft-flows", results[True], results.total(), "equal in chains, rules, fate, endpoint, source")
+    figure(
+        "nft-flows",
+        results[True],
+        results.total(),
+        "equal in chains, rules, fate, endpoint, source",
+    )
     assert results.total() == 318
     assert not wrong, "\n".join(wrong[:8])
 
