@@ -9,7 +9,8 @@ Linux: net/netfilter/core.c nf_hook_slow(); net/ipv4/netfilter.c ip_route_me_har
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from heapq import merge
 
 from nb_lib.effects import Copy
 from nb_lib.engine import nat
@@ -76,21 +77,18 @@ class Crossing:
         """Meet everything that is registered at a hook, in order."""
         self.meeting.hook = hook
         yield AtHook(self.packet, hook)
-        balancing = self.state.ipvs is not None
-        waiting = list(self._bases(hook, nat=False))
-        for stop in stops(hook, self.ruleset.backend, balancing=balancing):
-            while waiting and waiting[0].priority < stop.priority:
-                stopped = yield from self._base(waiting.pop(0), hook)
-                if stopped:
-                    return stopped
-            stopped = yield from self._stop(stop, hook)
-            if stopped:
-                return stopped
-        for base in waiting:
-            stopped = yield from self._base(base, hook)
+        for each in self._registered(hook):
+            way = self._base(each, hook) if isinstance(each, Base) else self._stop(each, hook)
+            stopped = yield from way
             if stopped:
                 return stopped
         return None
+
+    def _registered(self, hook: str) -> Iterable[Stop | Base]:
+        """Return what is registered at a hook, nft's base chains among it, by priority."""
+        own = stops(hook, self.ruleset.backend, balancing=self.state.ipvs is not None)
+        bases = self._bases(hook, nat=False)
+        return merge(own, bases, key=lambda each: each.priority) if bases else own
 
     def _bases(self, hook: str, *, nat: bool) -> tuple[Base, ...]:
         """Return nft's base chains at a hook."""

@@ -40,7 +40,10 @@ TABLE = """table ip t {{
 def host(*rules: str, kind: str = "filter", priority: str = "filter", iptables: str = "") -> Host:
     """Return a router with one base chain at PREROUTING."""
     text = TABLE.format(
-        kind=kind, priority=priority, rules="\n".join(f"\t\t{rule}" for rule in rules)
+        wide="\n\t\t\t     ",
+        kind=kind,
+        priority=priority,
+        rules="\n".join(f"\t\t{rule}" for rule in rules),
     )
     rulesets = [nft.read_text(text), *([parse(iptables)] if iptables else [])]
     return Host(rulesets, addresses={"eth0": "10.0.0.1/24", "eth1": "10.1.0.1/24"},
