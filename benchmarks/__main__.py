@@ -16,7 +16,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from benchmarks import appends, chains
+from benchmarks import appends, chains, proxy
 from benchmarks.kube import Service, dump
 from nb_lib.engine import Host
 from nb_lib.packet import tcp
@@ -176,6 +176,13 @@ def main() -> int:
     print()
     row("trace to the last of 10,000 Services, warm", warm(10_000), 5.0, "ms")
     row("trace through ten chains, 50 rules tried", tried(), 250.0, "µs")
+    print()
+    for version in proxy.VERSIONS:
+        whole, change, held = proxy.measured(version)
+        what = f"kube-proxy {version}, 10,000 Services × 2"
+        row(f"{what}: all rules", whole, 1.5, "s", "from objects in memory")
+        row(f"{what}: one endpoint", change, 50.0, "ms", "changed; the next restore's whole input")
+        row(f"{what}: memory", held, 400.0, "MB", "the process at its largest")
     for kind, took in appends.measured().items():
         row(f"1,000 × -A on 10,000 rules, {kind}", took, 0.25, "s")
     return failed

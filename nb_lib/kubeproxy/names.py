@@ -40,8 +40,8 @@ class Target(NamedTuple):
 
 
 def digest(text: str, length: int) -> str:
-    """Return the first letters of a text's SHA-256, in base 32."""
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:length]
+    """Return the first letters of a text's SHA-256 in base 32: eight letters are five bytes."""
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[: length // 8 * 5]).decode()
 
 
 def service_hash(name: PortName) -> str:
