@@ -104,6 +104,10 @@ class Era:
     """The values of the annotation that switch hints on; empty for every one but none and disabled."""
     partial: bool = False
     """A sync writes the chains of changed services only, and reads nothing but nat's chains before."""
+    clears_opened_ports: bool = False
+    """Connections to a UDP nodePort are cleared when its socket is opened, not with the first endpoint."""
+    serving_counts: bool = False
+    """Only endpoints that serve make, or end, a UDP service's life."""
     udp_load_balancers: bool = False
     """A UDP service's first endpoint clears the connections to its load balancer's addresses too."""
 
@@ -128,6 +132,7 @@ ERAS: Mapping[str, Era] = {
             jumps=(*_OUTSIDE, *_INSIDE, *_NAT),
             filter_chains=_FILTER_CHAINS,
             external_on_device=True,
+            clears_opened_ports=True,
             health_ports=False,
         ),
         _V1_21,
@@ -155,6 +160,7 @@ ERAS: Mapping[str, Era] = {
             policy_needs_node_port=False,
             bind_address=False,
             partial=True,
+            serving_counts=True,
             udp_load_balancers=True,
         ),
     )

@@ -6,6 +6,7 @@ Sources: pkg/proxy/service.go ServiceChangeTracker; pkg/proxy/endpoints.go Endpo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
@@ -15,11 +16,18 @@ from nb_lib.kubeproxy.services import Portal, portals
 from nb_lib.kubeproxy.topology import Backends, Reachable, backends, reachable
 
 
+class Before(NamedTuple):
+    """What a port was at the last sync; None if there was none."""
+
+    portal: Portal | None
+    backends: Backends
+
+
 class Tracked:
     """Services and endpoints by port, kept as objects come and go.
 
     ``portals`` and ``backends`` are in the order in which their Services were first seen. ``changed``
-    holds the Services of which either differs since it was last cleared.
+    holds the Services of which either differs since ``synced()``, ``before`` what their ports were then.
     """
 
     def __init__(
@@ -30,6 +38,7 @@ class Tracked:
         self.portals: dict[PortName, Portal] = {}
         self.backends: dict[PortName, Backends] = {}
         self.changed: set[Key] = set()
+        self.before: dict[PortName, Before] = {}
         self._slices: dict[Key, dict[Key, EndpointSlice]] = {}
         self._names: dict[Key, list[PortName]] = {}
         self._endpoints: dict[Key, list[PortName]] = {}
@@ -51,6 +60,17 @@ class Tracked:
         for key in sliced:
             self._sliced(key)
 
+    def synced(self) -> None:
+        """Forget what has changed: the rules are written."""
+        self.changed, self.before = set(), {}
+
+    def _changes(self, key: Key, names: Iterable[PortName]) -> None:
+        """Note what a Service's ports are, before they change."""
+        self.changed.add(key)
+        for name in names:
+            held = Before(self.portals.get(name), self.backends.get(name, ()))
+            self.before.setdefault(name, held)
+
     def _service(self, service: Service, *, gone: bool) -> None:
         key = service.key
         old = {name: self.portals[name] for name in self._names.pop(key, ())}
@@ -59,7 +79,7 @@ class Tracked:
         if new == old:
             self._names[key] = list(old)
             return
-        self.changed.add(key)
+        self._changes(key, old.keys() | new.keys())
         for name in old.keys() - new.keys():
             del self.portals[name]
         self.portals.update(new)
@@ -72,7 +92,7 @@ class Tracked:
             del self._slices[key]
         self._endpoints[key] = list(new)
         if new != old:
-            self.changed.add(key)
+            self._changes(key, old.keys() | new.keys())
             for name in old:
                 del self.backends[name]
             self.backends.update(new)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
+from itertools import pairwise
 from typing import NamedTuple
 
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era, era
 from nb_lib.kubeproxy.manifests import load
+from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.objects import KubeObject
+from nb_lib.kubeproxy.services import Portal
 from tests.recordings import archive, dumps
 
 NODE = ("192.168.99.10", "fd00:99::10", "10.20.0.10", "10.244.1.1")
@@ -137,3 +141,16 @@ def unordered(found: dict[tuple[str, str], list[str]]) -> dict[tuple[str, str], 
         else rules
         for (table, chain), rules in found.items()
     }
+
+
+def in_order(portals: dict[PortName, Portal], text: str) -> dict[PortName, Portal]:
+    """Return ports in the order in which an input has them: Go's map gave the same for both tables."""
+    names = {str(name): name for name in portals}
+    known = TopologicalSorter(dict.fromkeys(portals, ()))
+    for table in text.split("COMMIT\n"):
+        found = dict.fromkeys(
+            names[word] for word in table.replace('"', " ").split() if word in names
+        )
+        for before, after in pairwise(found):
+            known.add(after, before)
+    return {name: portals[name] for name in known.static_order()}

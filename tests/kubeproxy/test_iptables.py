@@ -7,18 +7,15 @@ kube-proxy walks a Go map: it is taken from the recorded input, or left out of t
 
 from __future__ import annotations
 
-from graphlib import TopologicalSorter
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 
 import pytest
 
 from nb_lib.cli import State, run
 from nb_lib.kubeproxy.iptables import Rules, desired, loaded, prepared
-from nb_lib.kubeproxy.names import PortName
-from nb_lib.kubeproxy.services import Portal
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.text import save
-from tests.kubeproxy.recorded import PROGRAMS, Run, calls, chains, inputs, runs, unordered
+from tests.kubeproxy.recorded import PROGRAMS, Run, calls, chains, in_order, inputs, runs, unordered
 
 RUNS = [(one, family) for one in runs() for family in one.config.families(one.era)]
 IDS = [f"{one}-ipv{family}" for one, family in RUNS]
@@ -58,19 +55,6 @@ def test_the_first_input_is_kube_proxys(one: Run, family: int):
     pairs = zip_longest(mine.splitlines(), recorded.splitlines())
     count("lines", sum(our == their for our, their in pairs), recorded.count("\n"))
     assert mine.splitlines() == recorded.splitlines()
-
-
-def in_order(portals: dict[PortName, Portal], text: str) -> dict[PortName, Portal]:
-    """Return ports in the order in which an input has them: Go's map gave the same for both tables."""
-    names = {str(name): name for name in portals}
-    known = TopologicalSorter(dict.fromkeys(portals, ()))
-    for table in text.split("COMMIT\n"):
-        found = dict.fromkeys(
-            names[word] for word in table.replace('"', " ").split() if word in names
-        )
-        for before, after in pairwise(found):
-            known.add(after, before)
-    return {name: portals[name] for name in known.static_order()}
 
 
 def agree(what: str, mine: str, recorded: str) -> None:
@@ -130,4 +114,5 @@ def test_a_changed_endpoint_is_all_that_a_partial_sync_writes():
     tracked = Tracked(one.config, one.era, 4, one.objects)
     rules = Rules(tracked)
     rules.whole()
+    tracked.synced()
     assert "KUBE-SEP" not in rules.partial()

@@ -93,7 +93,7 @@ def loaded(text: str, era: Era, family: int = 4, backend: str = "nft") -> Rulese
 class Rules:
     """The rules of what a proxier tracks; a service is computed again only when it has changed.
 
-    ``tracked.changed`` is read and cleared by each sync.
+    Whoever has written what ``whole()`` or ``partial()`` return says so by ``tracked.synced()``.
     """
 
     def __init__(self, tracked: Tracked) -> None:
@@ -117,17 +117,12 @@ class Rules:
 
     def _input(self, existing: Iterable[str], only: set[Key] | None) -> str:
         site = self._computed()
-        kept = [
-            block for name, block in self._blocks.items() if only is None or name.service in only
-        ]
+        blocks = self._blocks.values()
+        kept = [one for name, one in self._blocks.items() if only is None or name.service in only]
         chains = [chain for block in kept for chain in block.chains]
         stale = self._stale(existing)
-        blocks = self._blocks.values()
-        if only is None:
-            nat = "".join(block.shared + block.own for block in blocks)
-        else:
-            names = self._blocks.items()
-            nat = "".join(b.shared + b.own * (name.service in only) for name, b in names)
+        own = {id(block): block.own for block in kept}
+        nat = "".join([block.shared + own.get(id(block), "") for block in blocks])
         return "".join((
             "*filter\n", declared(site.era.filter_chains), *_localnet(site),
             *(block.filter for block in blocks), lines(_forward(site)), "COMMIT\n",
@@ -150,15 +145,10 @@ class Rules:
             node, large = self._known = known
             self._site = Site(tracked.config, tracked.era, tracked.family, node, large=large)
             self._blocks.clear()
-            changed: set[Key] | None = None
-        else:
-            changed = tracked.changed
-        for name in [name for name in self._blocks if name not in tracked.portals]:
-            del self._blocks[name]
+        old, self._blocks = self._blocks, {}
         for name, portal in tracked.portals.items():
-            if changed is None or name.service in changed:
-                self._blocks[name] = self._write(self._site, portal, tracked.reachable(portal))
-        tracked.changed = set()
+            block = None if name.service in tracked.changed else old.get(name)
+            self._blocks[name] = block or self._write(self._site, portal, tracked.reachable(portal))
         return self._site
 
 
