@@ -5,7 +5,7 @@ what they carry, of the packet, and of what it remembered last time; it returns 
 available) and what to remember. A server of weight 0 gets no new connection.
 
 Linux: net/netfilter/ipvs/ip_vs_rr.c, ip_vs_wrr.c, ip_vs_lc.c, ip_vs_wlc.c, ip_vs_sh.c, ip_vs_dh.c,
-ip_vs_sed.c, ip_vs_nq.c, ip_vs_lblc.c, ip_vs_lblcr.c.
+ip_vs_sed.c, ip_vs_nq.c, ip_vs_mh.c, ip_vs_lblc.c, ip_vs_lblcr.c.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import gcd
 from typing import Any, NamedTuple
 
+from nb_lib.engine.ipvs import maglev
 from nb_lib.packet import Packet
 from nb_lib.text.ipvs import Address, RealServer, VirtualServer
 
@@ -203,6 +204,40 @@ def _by_destination(asked: Asked) -> Pick:
     return (pick if pick in asked.open else None), None
 
 
+class _Heaviest(NamedTuple):
+    """mh's memory: the weight of each server, the last one above 0 if it has none now."""
+
+    weights: Mapping[tuple[Address, int], int]
+
+
+def _by_maglev(asked: Asked) -> Pick:
+    """mh: the client's address names a place of a table that the servers share by weight.
+
+    A server that lost its weight keeps its places, so that the others' clients stay where they are.
+    """
+    before = asked.memory.weights if asked.memory else {}
+    weights = {
+        (one.address, one.port): one.weight or before.get((one.address, one.port), 0)
+        for one in asked.servers
+    }
+    setup = tuple((_folded(ip) + port, weight) for (ip, port), weight in weights.items())
+    table = maglev.places(setup) if setup else []
+    flags, packet, open_ones = asked.service.flags, asked.packet, asked.open
+    start = _folded(packet.src) + (packet.sport or 0 if "mh-port" in flags else 0)
+    first = maglev.hashed(start) % maglev.SIZE
+    tries = [first]
+    if "mh-fallback" in flags:
+        offsets = ((first + step) % maglev.SIZE for step in range(maglev.SIZE))
+        tries += [maglev.hashed(start + offset) % maglev.SIZE for offset in offsets]
+    pick = None
+    for place in tries:
+        number = table[place] if table else None
+        if number is not None and asked.servers[number] in open_ones:
+            pick = asked.servers[number]
+            break
+    return pick, _Heaviest(weights)
+
+
 # ── By locality ─────────────────────────────────────────────────────────────────────
 
 
@@ -265,6 +300,7 @@ SCHEDULERS: dict[str, Callable[[Asked], Pick]] = {
     "wlc": _weighted_least_connections,
     "sh": _by_source,
     "dh": _by_destination,
+    "mh": _by_maglev,
     "sed": _shortest_delay,
     "nq": _never_queue,
     "lblc": _by_locality,
