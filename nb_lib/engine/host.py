@@ -98,6 +98,11 @@ class Host:
         return self.state.conntrack
 
     @property
+    def ipvs(self) -> Balancer | None:
+        """The load balancer, None without virtual servers; its text is what ``ipvsadm -Ln`` prints."""
+        return self.state.ipvs
+
+    @property
     def now(self) -> float:
         """The host's clock, in seconds since the epoch."""
         return self.state.now

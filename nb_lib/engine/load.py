@@ -13,6 +13,7 @@ from nb_lib.net import ARP, BRIDGE
 from nb_lib.rules import Ruleset
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
+from nb_lib.text.ipvs import parse_ipvs
 
 # What each file of a host's folder holds, and the command that writes it.
 FILES = {
@@ -24,6 +25,7 @@ FILES = {
     "ip-route.json": "ip -j route",
     "ip6-route.json": "ip -6 -j route",
     "ipset-save.txt": "ipset save",
+    "ipvsadm-Sn.txt": "ipvsadm -Sn",
     "sysctl.txt": "sysctl -a",
 }
 
@@ -74,6 +76,8 @@ def _facts(path: Path) -> dict[str, Any]:
             found["routes"] = routes
     if file := _nearest(path, "ipset-save.txt"):
         found["ipsets"] = parse_ipsets(_read(file))
+    if file := _nearest(path, "ipvsadm-Sn.txt"):
+        found["virtual_servers"] = parse_ipvs(_read(file))
     if file := _nearest(path, "sysctl.txt"):
         found["sysctls"] = read_sysctls(_read(file))
     return found

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from nb_lib.engine import Host
+from nb_lib.engine import Host, load
 from nb_lib.engine.ipvs.schedulers import SCHEDULERS
 from nb_lib.errors import HostError
 from nb_lib.packet import icmp, tcp, udp
-from nb_lib.text.ipvs import list_ipvs, parse_ipvs
+from nb_lib.text.ipvs import parse_ipvs
 from nb_lib.trace import Answered, Balanced, Lost, Trace
 from nb_lib.views.sentences import sentence
 from tests.engine.router import WIRES, router, show, wire
@@ -59,8 +59,7 @@ def picks(name: str) -> tuple[list[int | None], list[int | None], str, str]:
     for i in range(len(case["picked"])):
         client = f"10.1.0.{2 + i % 27}" if "27" in case["clients"] else "10.1.0.2"
         found.append(connect(host, client, 20000 + i, port, case["state"]))
-    state = host.state.ipvs
-    return found, case["picked"], list_ipvs(state.services.values(), state.counts), case["stats"]
+    return found, case["picked"], str(host.ipvs), case["stats"]
 
 
 def connect(host: Host, client: str, sport: int, port: int, state: str) -> int | None:
@@ -112,7 +111,7 @@ def test_servers_that_change_between_connections(name, before, after):
     assert [
         connect(host, "10.1.0.2", 20000 + i, 80, "established") for i in range(len(first))
     ] == first
-    changed = balancer(80, "rr", after).state.ipvs.services.values()
+    changed = balancer(80, "rr", after).ipvs.services.values()
     host = host.with_virtual_servers(changed)
     assert [
         connect(host, "10.1.0.2", 30000 + i, 80, "established") for i in range(len(then))
@@ -243,9 +242,9 @@ def test_udp_counts_as_inactive():
     text = f"-A -u {VIP}:53 -s rr\n-a -u {VIP}:53 -r 10.2.0.10:53 -m -w 1\n"
     host = Host(addresses=ADDRESSES, virtual_servers=parse_ipvs(text))
     assert str(host.receive(udp("10.1.0.2:999", f"{VIP}:53"), "r0").packet.dst) == "10.2.0.10"
-    assert list(host.state.ipvs.counts.values()) == [(0, 1)]
+    assert list(host.ipvs.counts.values()) == [(0, 1)]
     host.wait(301)
-    assert len(host.state.ipvs) == 0
+    assert len(host.ipvs) == 0
 
 
 @pytest.mark.parametrize(("setting", "fate"), [(0, "lost"), (1, "local")])
@@ -254,7 +253,7 @@ def test_a_real_server_that_is_gone(setting, fate):
         80, sysctls={"net.ipv4.vs.expire_nodest_conn": setting}, facts={"listening": ()}
     )
     connect(host, "10.1.0.2", 20000, 80, "established")
-    host = host.with_virtual_servers(balancer(80, weights=(1, 1)).state.ipvs.services.values())
+    host = host.with_virtual_servers(balancer(80, weights=(1, 1)).ipvs.services.values())
     trace = host.receive(tcp("10.1.0.2:20000", f"{VIP}:80", flags="ACK"), "r0")
     assert trace.fate.kind == fate
     assert any(isinstance(e, Lost) for e in trace.events) == (fate == "lost")
@@ -277,11 +276,17 @@ def test_a_tunnel_and_a_quoted_packet_are_left_undecided():
     assert host.receive(error, "r1").fate.kind == "undecided"
 
 
+def test_a_folder_with_virtual_servers(tmp_path):
+    (tmp_path / "iptables-save.txt").write_text("*filter\nCOMMIT\n")
+    (tmp_path / "ipvsadm-Sn.txt").write_text(f"-A -t {VIP}:80 -s rr\n")
+    assert [str(one) for one in load(tmp_path).ipvs.services.values()] == [f"TCP {VIP}:80"]
+
+
 def test_looking_ahead_changes_nothing():
     host = balancer(80)
     ways = host.explore(tcp("10.1.0.2:1", f"{VIP}:80"), "r0")
     assert [str(w.packet.dst) for w in ways] == ["10.2.0.12"]
-    assert len(host.state.ipvs) == 0
+    assert len(host.ipvs) == 0
     trace = host.receive(tcp("10.1.0.2:1", f"{VIP}:80"), "r0")
     assert [e.what for e in trace.events if isinstance(e, Balanced)] == ["new"]
     said = [sentence(event) for event in trace.events]

@@ -18,7 +18,7 @@ from nb_lib.engine import Host
 from nb_lib.errors import ObjectError
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era, era
-from nb_lib.kubeproxy.ipvs import Desired, desired, prepared, sysctls
+from nb_lib.kubeproxy.ipvs import Desired, desired, prepared, settled, sysctls
 from nb_lib.kubeproxy.manifests import load
 from nb_lib.packet import Packet, tcp
 from nb_lib.text import parse
@@ -229,6 +229,49 @@ def test_a_pod_that_reaches_itself_sees_another_source():
         if str(trace.packet.dst) == pod:
             hits.append(trace.packet)
     assert [str(one.src) for one in hits] == ["10.244.1.1"]
+
+
+# ── Endpoints that leave ────────────────────────────────────────────────────────────
+
+
+def test_an_endpoint_leaves_under_traffic():
+    """Its connection goes on, no new one comes to it, and it is gone when the last has ended."""
+    host = node("1.30.5")
+    opened = host.receive(tcp("10.244.1.20:1000", "10.96.0.10:80"), "cni0")
+    server = str(opened.packet.dst)
+    wanted = tuple(
+        one.with_servers(*(s for s in one.servers if str(s.address) != server))
+        for one in ours("1.30.5", 4).virtual_servers
+    )
+    host = host.with_virtual_servers(settled(host.ipvs.services.values(), wanted, host.ipvs.counts))
+    weights = {str(s.address): s.weight for s in host.ipvs.services[WEB].servers}
+    assert weights == {one: int(one != server) for one in weights}
+    assert len(weights) == 3
+    again = host.receive(tcp("10.244.1.20:1000", "10.96.0.10:80", flags="ACK"), "cni0")
+    assert str(again.packet.dst) == server
+    new = {str(host.receive(tcp(f"10.244.1.20:{n}", "10.96.0.10:80"), "cni0").packet.dst)
+           for n in range(2000, 2006)}  # fmt: skip
+    assert len(new) == 2
+    assert server not in new
+    host.wait(1000)
+    after = settled(host.ipvs.services.values(), wanted, host.ipvs.counts)
+    assert {one.key: len(one.servers) for one in after}[WEB] == 2
+
+
+WEB = next(one.key for one in ours("1.30.5", 4).virtual_servers if one.where == "10.96.0.10:80")
+
+
+def test_an_endpoint_comes_back_before_it_is_gone():
+    wanted = ours("1.30.5", 4).virtual_servers
+    service = next(one for one in wanted if one.key == WEB)
+    leaving = [replace(service.servers[0], weight=0), *service.servers[1:]]
+    assert settled([service.with_servers(*leaving)], [service], {}) == (service,)
+
+
+def test_udp_leaves_at_once():
+    service = next(one for one in ours("1.30.5", 4).virtual_servers if one.protocol == 17)
+    counts = {(service.key, one): (0, 5) for one in service.servers}
+    assert settled([service], [service.with_servers()], counts)[0].servers == ()
 
 
 # ── Flags ───────────────────────────────────────────────────────────────────────────

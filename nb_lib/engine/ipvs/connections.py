@@ -14,7 +14,7 @@ from nb_lib.engine.ipvs import tcp
 from nb_lib.engine.ipvs.schedulers import SCHEDULERS, Asked, Load
 from nb_lib.errors import HostError, LimitError, suggest
 from nb_lib.packet import Packet
-from nb_lib.text.ipvs import MASQ, Address, RealServer, VirtualServer
+from nb_lib.text.ipvs import MASQ, Address, RealServer, VirtualServer, list_ipvs
 
 Key = tuple[int, Address | None, int, int, int]  # of a virtual server
 Ends = tuple[int, Address, int, Address, int]  # protocol, from, port, to, port
@@ -90,6 +90,9 @@ class Balancer:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __str__(self) -> str:
+        return list_ipvs(self.services.values(), self.counts)
 
     @property
     def counts(self) -> dict[tuple[object, RealServer], tuple[int, int]]:

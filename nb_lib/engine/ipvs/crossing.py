@@ -147,7 +147,7 @@ def _send(way: Crossing, held: Held) -> Stopped:
     if new:
         way.set(before.change(**new))
         yield Rewritten(way.packet, before, _BY)
-    return None if here else Taken(route)
+    return None if here else Taken(route._replace(source=None))  # the client stays the source
 
 
 # ── Back to the client ──────────────────────────────────────────────────────────────
