@@ -15,6 +15,7 @@ from typing import NamedTuple
 from nb_lib.kubeproxy.objects import Address, Key
 
 IPTABLES_HASH, NFTABLES_HASH = 16, 8
+LONGEST = 240  # of a name in nftables mode, without its kind: the kernel takes 256 bytes
 
 
 class PortName(NamedTuple):
@@ -70,4 +71,5 @@ def _base(name: PortName) -> str:
 
 
 def _nft(kind: str, base: str) -> str:
-    return f"{kind}-{digest(base, NFTABLES_HASH)}-{base}"
+    name = f"{digest(base, NFTABLES_HASH)}-{base}"
+    return f"{kind}-{name if len(name) <= LONGEST else name[: LONGEST - 3] + '...'}"
