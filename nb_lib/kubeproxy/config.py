@@ -177,6 +177,7 @@ def _places(name: str, value: str) -> tuple[Network | str, ...]:
 
 
 def _detection(name: str, value: str) -> str:
+    value = value or DETECTIONS[0]
     if value not in DETECTIONS:
         raise _error(name, f"{value!r} is none of {', '.join(DETECTIONS)}")
     return value

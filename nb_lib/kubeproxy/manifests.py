@@ -65,7 +65,8 @@ def _yaml(text: str) -> list[KubeObject]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
-        raise _misread(str(reason), mark.line + 1 if mark else 0) from None
+        last = text.count("\n", 0, len(text.rstrip())) + 1  # the end of a text is a line too far
+        raise _misread(str(reason), min(mark.line + 1, last) if mark else 0) from None
     try:
         return read(_flat(documents))
     except ObjectError as error:
@@ -103,7 +104,8 @@ def _placed(error: ObjectError, documents: Iterator[Any]) -> ObjectError:
     """Return the error with the line of its field, found by walking the text's nodes once more."""
     for document in documents:
         for node in _objects(document):
-            if (named := _name(node)) and error.what in (named, "object", f"object {named}"):
+            named = _name(node)
+            if error.what == (named if named[-1:].isalnum() else "object"):
                 line = _line(node, re.findall(r"[^.\[\]]+", error.path))
                 what = f"line {line}: {error.what}"
                 return ObjectError(error.reason, what=what, path=error.path)
@@ -111,15 +113,16 @@ def _placed(error: ObjectError, documents: Iterator[Any]) -> ObjectError:
 
 
 def _objects(node: Any) -> Iterator[Any]:
-    """Yield a document, and the items of a list."""
-    yield node
-    items = _field(node, "items")
-    for item in getattr(items, "value", ()) if _field(node, "kind") else ():
+    """Yield the objects of a document: the items of a list, or itself."""
+    items = node if node.id == "sequence" else _field(node, "items")
+    if items is None:
+        yield node
+    for item in getattr(items, "value", ()):
         yield from _objects(item)
 
 
 def _name(node: Any) -> str:
-    """Return what an error calls an object: ``Service prod/web``."""
+    """Return what an error calls an object: ``Service prod/web``; nothing if it has no kind."""
     kind, meta = _field(node, "kind"), _field(node, "metadata")
     if kind is None:
         return ""
