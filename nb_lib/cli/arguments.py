@@ -154,8 +154,8 @@ class Arguments(CommandLine):
         """Read what else a command takes: a number, a new name, a policy."""
         if letter in "DLSZ" and self.has_word():
             self.rulenum = self.rule_number(self.next_word())
-            if letter in "DZ":
-                self.command += "#"
+            if letter in "DZ":  # a -L before -Z with a number is forgotten
+                self.command = f"{letter}#"
         elif letter == "R" and not self.has_word():
             raise self.usage("-R requires a rule number")
         elif letter in "IR":

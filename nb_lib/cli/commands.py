@@ -12,11 +12,11 @@ from dataclasses import replace
 from nb_lib.cli.edited import Rules, editable
 from nb_lib.cli.kernel import NOT_CALLED, VERDICTS, refusal
 from nb_lib.cli.listing import rule_listed
+from nb_lib.cli.lists import list_rules, list_table
 from nb_lib.cli.personality import (
     BAD_POLICY,
     BAD_RULE,
     BUSY,
-    HIDDEN,
     INVALID,
     NO_FILE,
     NO_NAME,
@@ -24,10 +24,11 @@ from nb_lib.cli.personality import (
 )
 from nb_lib.cli.request import Request
 from nb_lib.cli.state import Work
-from nb_lib.cli.tables import Style, table_listed
 from nb_lib.kinds import octets
-from nb_lib.rules import ZERO, Chain, Counters, Rule
+from nb_lib.rules import ZERO, Chain, Rule
 from nb_lib.text import rule_text
+
+MAX_LABEL, MAX_KEPT = 31, 29  # legacy, octets: ipt_chainlabel in libiptc.h, XT_FUNCTION_MAXNAMELEN
 
 
 def perform(work: Work, request: Request) -> str:
@@ -244,14 +245,17 @@ def _rename(work: Work, request: Request) -> str:
     if request.name in work.table or (not work.who.nft and request.name in VERDICTS):
         raise work.who.failed("File exists")
     chain = work.found(request.chain)
-    if chain.builtin and not work.who.nft:
-        raise work.who.failed(NO_NAME)
+    if not work.who.nft:
+        if chain.builtin:
+            raise work.who.failed(NO_NAME)
+        if len(octets(request.name)) > MAX_LABEL:
+            raise work.who.failed(INVALID)
     if work.who.nft and work.deferred is not None:
         if not work.was_there(chain.name) or chain.name in work.declared:
             work.refuse("CHAIN_RENAME", NO_FILE, f"chain {request.name}")
         work.renames.append((chain.name, request.name))  # the rest of the batch does not know it
     else:
-        work.rename(chain, request.name)
+        work.rename(chain, request.name if work.who.nft else request.name[:MAX_KEPT])
     return ""
 
 
@@ -269,12 +273,14 @@ def _policy(work: Work, request: Request) -> str:
     return ""
 
 
-# ── Counters and lists ──────────────────────────────────────────────────────────────
+# ── Counters ──────────────────────────────────────────────────────────────
 
 
 def _zero(work: Work, request: Request, *, every: bool = False) -> str:
     """-Z; ``every``: with built-in chains that iptables-nft has only shown so far."""
     chains = work.listed(every=every)
+    if request.named and request.chain not in work.table and request.verbose and not work.who.nft:
+        raise _with(f"Zeroing chain `{request.chain}'\n", work.who.failed(NO_NAME))
     if request.named:
         chains = [work.opened(request.chain) if every else work.found(request.chain)]
     for chain in chains:
@@ -311,75 +317,9 @@ def _zero_number(work: Work, request: Request) -> str:
     return ""
 
 
-def _list(work: Work, request: Request) -> str:
-    _must_exist(work, request)
-    work.shown = _chains(work, request)
-    return _of_hidden(work, request) + table_listed(
-        work.table,
-        work.references(),
-        Style("n" in request.seen, bool(request.verbose), "x" in request.seen, "0" in request.seen),
-        chain=request.chain if request.named else None,
-        number=request.number,
-    )
-
-
-def _list_rules(work: Work, request: Request) -> str:
-    _must_exist(work, request)
-    chains = work.shown = _chains(work, request)
-    lines = []
-    if not request.number:
-        lines = [_chain_line(chain, request.verbose) for chain in chains]
-    for chain in chains:
-        only = [chain.rules[request.number - 1]] if 0 < request.number <= len(chain.rules) else []
-        for rule in only if request.number else chain.rules:
-            lines.append(_rule_line(chain.name, rule, request.verbose))
-    return _of_hidden(work, request) + "".join(f"{line}\n" for line in lines)
-
-
-def _chains(work: Work, request: Request) -> list[Chain]:
-    """Return the chains to be listed."""
-    return [work.table[request.chain]] if request.named else work.listed(every=True)
-
-
-def _of_hidden(work: Work, request: Request) -> str:
-    """Return what is said before a table is listed of which iptables-nft does not know all."""
-    return "" if request.named or not work.hidden else HIDDEN.format(table=work.table.name)
-
-
-def _must_exist(work: Work, request: Request) -> None:
-    name = request.chain
-    if not request.named or name in work.table:
-        return
-    if not work.who.nft:
-        raise work.who.failed(NO_NAME)
-    table = work.table.name
-    raise work.who.trouble(f"chain `{name}' in table `{table}' is incompatible, use 'nft' tool.")
-
-
-def _chain_line(chain: Chain, verbose: int) -> str:
-    if not chain.builtin:
-        return f"-N {chain.name}"
-    return f"-P {chain.name} {chain.policy}{_counted(chain.counters, verbose)}"
-
-
-def _rule_line(chain: str, rule: Rule, verbose: int) -> str:
-    """``-A CHAIN …``, with ``-v`` the counters before the target."""
-    if not verbose:
-        return f"-A {chain} {rule_text(rule)}".rstrip()
-    conditions = rule_text(rule._replace(target=None, jump=""))
-    target = rule_text(rule)[len(conditions) :].strip()
-    return " ".join(
-        filter(None, (f"-A {chain}", conditions, _counted(rule.counters, verbose).strip(), target))
-    )
-
-
-def _counted(counters: Counters, verbose: int) -> str:
-    return f" -c {counters.packets} {counters.bytes}" if verbose else ""
-
-
 def _list_and_zero(work: Work, request: Request) -> str:
     """-L -Z and -S -Z: what is shown is what was counted before."""
-    show = _list if "L" in request.command else _list_rules
+    show = list_table if "L" in request.command else list_rules
     printed = show(work, request)
     if request.command.endswith("#"):
         return printed + _zero_number(work, request)
@@ -406,8 +346,8 @@ _COMMANDS: dict[str, _Command] = {
     "P": _policy,
     "Z": _zero,
     "Z#": _zero_number,
-    "L": _list,
-    "S": _list_rules,
+    "L": list_table,
+    "S": list_rules,
     "LZ": _list_and_zero,
     "LZ#": _list_and_zero,
     "SZ": _list_and_zero,

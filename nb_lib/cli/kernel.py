@@ -44,7 +44,11 @@ def refusal(
         jumps |= bool(rule.jump)
     bases = builtin(who.family, who.backend)[table.name]
     called = [rule.jump for rule in rules if rule.jump in bases]
-    if called:  # libiptc does not let it come so far
+    if called:  # libiptc does not let it come so far; nftables looks at the rule's matches first
+        hooks = frozenset({chain}) & set(bases)
+        unfitting = (unfit(table.name, chain, rule, hooks, who.backend) for rule in rules)
+        if why := next(filter(None, unfitting), ""):
+            return Refusal(INVALID, why)
         return Refusal(NO_FILE if called[0] in absent else "Operation not supported", NOT_CALLED)
     if not jumps and not any(map(_particular, rules)):
         return None

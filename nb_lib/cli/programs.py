@@ -97,24 +97,21 @@ def _input(words: Sequence[str]) -> str:
     """Return what a restore is to read; a file that cannot be read is left for it to complain of.
 
     It is read before any lock is taken: what comes down a pipe may be a save, which waits for the lock.
-    Whether that is a file, the standard input, or with ``-h`` neither, a restore tells that is given
-    nonsense: its first line fails if it reads the input.
+    Whether that is a file, the standard input, or with ``-h`` neither, is asked of a restore on no host.
     """
     named: list[str] = []
 
-    def note(name: str) -> str:
+    def note(name: str = "") -> str:
         named.append(name)
         return ""
 
-    asked = run(State(), words, stdin="?\n", read=note)
-    if named:
-        try:
-            return _read(named[0])
-        except OSError:
-            return ""
-    if not asked.stderr.endswith("line 1 failed\n"):
+    run(State(), words, stdin=note, read=note)
+    if named == [""]:
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    try:
+        return _read(named[0]) if named else ""
+    except OSError:
         return ""
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 
 def _store() -> Store:

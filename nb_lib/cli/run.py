@@ -82,22 +82,25 @@ def run(
     state: State,
     words: Sequence[str],
     *,
-    stdin: str = "",
+    stdin: str | Callable[[], str] = "",
     now: float = 0.0,
     read: Callable[[str], str] | None = None,
 ) -> Result:
     """Run one command: ``words`` begin with the program's name, ``iptables`` or ``ip6tables-legacy-save``.
 
-    ``stdin`` is what a restore reads, ``now`` the clock that a save prints (seconds since the epoch, UTC),
-    ``read`` returns the text of a file that a restore names; without it there are no files.
+    ``stdin`` is what a restore reads, or what fetches that, ``now`` the clock that a save prints (seconds
+    since the epoch, UTC), ``read`` returns the text of a file that a restore names; without it there are
+    no files.
     """
     program = words[0].rpartition("/")[2]
     who, action = _program(program)
 
     def source(name: str) -> str:
-        if name and read is None:
+        if not name:
+            return stdin if isinstance(stdin, str) else stdin()
+        if read is None:
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
-        return read(name) if name and read else stdin
+        return read(name)
 
     try:
         if action == "save":

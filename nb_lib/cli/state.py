@@ -126,8 +126,8 @@ class Work:
 
     def empty(self, *, verbose: bool) -> list[str]:
         """Flush the table as a restore does; return what that prints."""
-        printed = [f"Flushing chain `{chain.name}'\n" for chain in self.listed(every=True)]
-        printed += [f"Deleting chain `{c.name}'\n" for c in self.listed() if not c.builtin]
+        printed = [f"Flushing chain `{chain.name}'\n" for chain in ordered(self.table)]
+        printed += [f"Deleting chain `{c.name}'\n" for c in ordered(self.table) if not c.builtin]
         chains = {}
         for name in self.names:
             kept = replace(self.table[name], rules=())

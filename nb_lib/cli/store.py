@@ -1,9 +1,9 @@
 """What a host holds, kept in a file between two commands.
 
 The file is JSON: for each family and backend the text that its ``-save -c`` prints (``family``, ``backend``,
-``dump``), ``absent``, the built-in chains that iptables-nft shows but has not made, and ``sets``, the ipsets:
-name → [type, family]. It is written beside itself and renamed, so a
-reader finds the old state or the new one and nothing between.
+``dump``), ``absent`` and ``hidden``, the built-in chains that iptables-nft shows but has not made, and those
+that it has renamed (see State), and ``sets``, the ipsets: name → [type, family]. It is written beside itself
+and renamed, so a reader finds the old state or the new one and nothing between.
 
 Two locks keep commands apart, both in files beside the state, both flock(2)'s. The state's own is held from
 reading to writing and stands for the kernel, which carries out one command at a time. xtables.lock is what
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,8 +77,12 @@ def dumps(state: State) -> str:
         {"family": family, "backend": backend, "dump": save(ruleset, counters=True)}
         for (family, backend), ruleset in state.rulesets.items()
     ]
-    absent = [[family, table, chains] for (family, table), chains in state.absent.items()]
-    whole = {"rulesets": rulesets, "absent": absent, "sets": dict(state.sets)}
+    whole = {
+        "rulesets": rulesets,
+        "absent": _listed(state.absent),
+        "hidden": _listed(state.hidden),
+        "sets": dict(state.sets),
+    }
     return json.dumps(whole, indent=1) + "\n"
 
 
@@ -87,11 +91,22 @@ def loads(text: str, where: str = "the state") -> State:
     try:
         found = json.loads(text)
         rulesets = {(one["family"], one["backend"]): _ruleset(**one) for one in found["rulesets"]}
-        absent = {(family, table): tuple(chains) for family, table, chains in found["absent"]}
+        absent, hidden = _chains(found["absent"]), _chains(found["hidden"])
         sets = {name: (kind, family) for name, (kind, family) in found["sets"].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise NbError(f"{where} holds no state of nb_lib.cli: {error}") from error
-    return State(rulesets, absent, sets)
+    return State(rulesets, absent=absent, hidden=hidden, sets=sets)
+
+
+_Chains = Mapping[tuple[int, str], tuple[str, ...]]  # those of a family and a table
+
+
+def _listed(chains: _Chains) -> list[list[object]]:
+    return [[family, table, names] for (family, table), names in chains.items()]
+
+
+def _chains(listed: list[tuple[int, str, list[str]]]) -> _Chains:
+    return {(family, table): tuple(names) for family, table, names in listed}
 
 
 def _ruleset(family: int, backend: str, dump: str) -> Ruleset:
