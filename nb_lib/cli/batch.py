@@ -39,6 +39,7 @@ class Options(NamedTuple):
     table: str | None = None
     file: str = ""
     warning: str = ""
+    wrong: str = ""  # what is complained of once the file is open
 
 
 class Declared(NamedTuple):

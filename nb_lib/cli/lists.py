@@ -6,6 +6,8 @@ iptables(8) COMMANDS.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nb_lib.cli.personality import HIDDEN, NO_NAME
 from nb_lib.cli.request import Request
 from nb_lib.cli.state import Work
@@ -35,15 +37,18 @@ def list_rules(work: Work, request: Request) -> str:
     if not request.number:
         lines = [_chain_line(chain, request.verbose) for chain in chains]
     for chain in chains:
-        only = [chain.rules[request.number - 1]] if 0 < request.number <= len(chain.rules) else []
-        for rule in only if request.number else chain.rules:
-            lines.append(_rule_line(chain.name, rule, request.verbose))
+        lines += [_rule_line(chain.name, rule, request.verbose) for rule in chain.rules]
     return _of_hidden(work, request) + "".join(f"{line}\n" for line in lines)
 
 
 def _chains(work: Work, request: Request) -> list[Chain]:
-    """Return the chains to be listed."""
-    return [work.table[request.chain]] if request.named else work.listed(every=True)
+    """Return the chains to be listed, with the rules that are asked for."""
+    if not request.named:
+        return work.listed(every=True)
+    chain = work.table[request.chain]
+    if not request.number:
+        return [chain]
+    return [replace(chain, rules=chain.rules[request.number - 1 : request.number])]
 
 
 def _of_hidden(work: Work, request: Request) -> str:

@@ -45,6 +45,8 @@ def restore(
     except OSError as error:
         said = f"{options.warning}Can't open {options.file}: {error.strerror}\n"
         raise Exit("", said, 1) from None
+    if options.wrong:
+        raise Exit("", options.warning + options.wrong, 1)
     restoring = Batch(state, who, options)
     restoring.warned.append(options.warning)
     try:
@@ -74,12 +76,12 @@ def _options(program: str, given: Sequence[str], who: Personality) -> Options:
         raise Exit("", f"{said}{error}\n{_try_help(who)}", 1) from None
     if len(files) > 1:
         raise Exit("", f"{said}Unknown arguments found on commandline\n", 1)
-    if "W" in seen and "w" not in seen and not who.nft:
-        raise Exit("", f"{said}Option --wait-interval requires option --wait\n", 1)
     if files == [""]:
         raise Exit("", f"{said}Can't open : No such file or directory\n", 1)
     flags = ("c" in seen, "v" in seen, "t" in seen, "n" not in seen)
-    return Options(*flags, table, "".join(files), said)
+    alone = "W" in seen and "w" not in seen and not who.nft
+    wrong = "Option --wait-interval requires option --wait\n" if alone else ""
+    return Options(*flags, table, "".join(files), said, wrong)
 
 
 def _spoken(letter: str, value: str | None, who: Personality, said: str) -> str:
