@@ -35,19 +35,29 @@ PROGRAMS = {4: "iptables", 6: "ip6tables"}
 LAST = said("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
 
 
-def prepared(era: Era, family: int = 4) -> Iterator[list[str]]:
-    """Yield the commands that make canaries, chains and the jumps to them, where none is there yet.
+def canaries(family: int = 4) -> Iterator[list[str]]:
+    """Yield the commands that make the chains by which a flush is noticed."""
+    for table in CANARY_TABLES:
+        yield [PROGRAMS[family], "-N", CANARY, "-t", table]
 
-    A jump is put before what the chain holds; kube-proxy asks with ``-C`` first whether it is there.
+
+def jumps(era: Era, family: int = 4) -> Iterator[list[str]]:
+    """Yield the commands that make chains and the jumps to them; each jump is put before what is there.
+
+    kube-proxy asks with ``-C`` first whether a jump is there.
     """
     program = PROGRAMS[family]
-    for table in CANARY_TABLES:
-        yield [program, "-N", CANARY, "-t", table]
     for jump in era.jumps:
         yield [program, "-N", jump.target, "-t", jump.table]
         yield [program, "-I", jump.source, "-t", jump.table, *jump_words(jump)]
     for table, chain in era.ensured:
         yield [program, "-N", chain, "-t", table]
+
+
+def prepared(era: Era, family: int = 4) -> Iterator[list[str]]:
+    """Yield the commands that a start runs on an empty host, before its first restore."""
+    yield from canaries(family)
+    yield from jumps(era, family)
 
 
 def jump_words(jump: Jump) -> list[str]:

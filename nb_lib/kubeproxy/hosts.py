@@ -1,0 +1,85 @@
+"""Where kube-proxy's commands run: on an emulated host, or on the machine's own, in its network namespace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import NamedTuple, Protocol
+
+from nb_lib.cli import State, run
+from nb_lib.kubeproxy.objects import Address
+
+_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+_WAITING = ("-w", "5")  # for iptables' lock
+_NOT_RUN = 127  # as a shell says it
+_PATIENCE = 120  # seconds for one command: 10,000 services take iptables-nft half a minute
+
+
+class Done(NamedTuple):
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Place(Protocol):
+    """What can run iptables' programs and conntrack."""
+
+    def run(self, words: Sequence[str], stdin: str = "") -> Done:
+        """Run one command and wait for its end."""
+        ...
+
+
+class Emulated:
+    """A host that is not there: ``state`` is what its iptables holds, ``ran`` the conntrack commands."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state or State()
+        self.ran: list[list[str]] = []
+
+    def run(self, words: Sequence[str], stdin: str = "") -> Done:
+        """Run iptables or one of its kin; of conntrack, note what was asked."""
+        if words[0] == "conntrack":
+            self.ran.append(list(words))
+            return Done(1, "", "0 flow entries have been deleted.\n")
+        done = run(self.state, words, stdin=stdin)
+        self.state = done.state
+        return Done(done.status, done.stdout, done.stderr)
+
+
+class Real:
+    """This machine, in the network namespace that the program runs in. It needs root.
+
+    ``backend`` is ``nft`` or ``legacy``; empty for what the machine calls iptables. A program that is
+    missing, or does not end, has the status 127 and says so.
+    """
+
+    def __init__(self, backend: str = "") -> None:
+        self.suffix = f"-{backend}" if backend else ""
+
+    def run(self, words: Sequence[str], stdin: str = "") -> Done:
+        """Run a program of the machine's."""
+        program, *rest = words
+        base, dash, action = program.partition("-")
+        if base in ("iptables", "ip6tables"):
+            program = f"{base}{self.suffix}{dash}{action}"
+            rest = [*(() if action == "save" else _WAITING), *rest]
+        found = {**os.environ, "PATH": _PATH}
+        try:
+            done = subprocess.run(
+                [program, *rest], input=stdin, capture_output=True, text=True, check=False,
+                timeout=_PATIENCE, env=found,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Done(_NOT_RUN, "", f"{program}: {error}\n")
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Return the addresses of the interfaces."""
+        listed = json.loads(self.run(["ip", "-j", "addr", "show"]).stdout or "[]")
+        held = (info for link in listed for info in link.get("addr_info", ()))
+        return tuple(ip_address(info["local"]) for info in held if "local" in info)
