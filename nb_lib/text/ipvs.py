@@ -1,4 +1,4 @@
-"""Virtual and real servers of IPVS, and ipvsadm's texts: what ``ipvsadm -Sn`` and ``-Ln`` print.
+"""Virtual and real servers of IPVS, and ipvsadm's texts: ``ipvsadm -Sn`` and ``-Ln``, read and written.
 
 Grammar (ipvsadm(8), ipvsadm-save(8))::
 
@@ -182,6 +182,8 @@ def list_ipvs(services: Iterable[VirtualServer], counts: Counts | None = None) -
 def _listed(service: VirtualServer) -> str:
     kind = "FWM" if service.address is None else _NAMES[service.protocol]
     words = [f"{kind:<4} {service.where}", service.scheduler]
+    if service.address is None and service.family == 6:
+        words.insert(1, "IPv6")
     if service.flags:
         words.append(f"({','.join(service.flags)})")
     if service.persistence:
@@ -196,13 +198,20 @@ def _listed(service: VirtualServer) -> str:
 
 
 def parse_ipvs(text: str) -> tuple[VirtualServer, ...]:
-    """Read the output of ``ipvsadm -Sn``. Raise RulesetError, with the line, for anything else."""
+    """Read the output of ``ipvsadm -Sn`` or ``-Ln``. Raise RulesetError, with the line, for anything else."""
     found: dict[tuple[object, ...], VirtualServer] = {}
+    named: list[str] = []
+    listed = text.lstrip().startswith(_HEADER.split(" version", maxsplit=1)[0])
     for lineno, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         try:
+            if listed:
+                words = _unlisted(words, named)
+                named = words[1:3] if words[:1] == ["-A"] else named
+                if not words:
+                    continue
             _read(words, found)
         except ValueError as error:
             raise RulesetError(str(error), lineno=lineno, line=line,
@@ -222,6 +231,8 @@ def _read(words: list[str], found: dict[tuple[object, ...], VirtualServer]) -> N
         if service.key not in found:
             raise ValueError(f"there is no virtual server {service}; its -A comes first")
         held, server = found[service.key], _server(options)
+        if server.method != IPIP and server.address.version != held.family:
+            raise ValueError(f"{server} is not of {service}'s family; only a tunnel leads there")
         if any(str(server) == str(one) for one in held.servers):
             raise ValueError(f"{service} has {server} already")
         found[service.key] = replace(held, servers=(*held.servers, server))
@@ -229,6 +240,27 @@ def _read(words: list[str], found: dict[tuple[object, ...], VirtualServer]) -> N
         raise ValueError(f"{words[0]!r} is no command of `ipvsadm -Sn`")
 
 
+def _unlisted(words: list[str], named: list[str]) -> list[str]:
+    """Turn a line of ``-Ln`` into one of ``-Sn``; ``named`` is the virtual server of the line before."""
+    if words[0] in ("IP", "Prot") or words[1:2] == ["RemoteAddress:Port"]:
+        return []
+    if words[0] == "->" and len(words) == 6 and words[2] in _UNFORWARD:
+        return ["-a", *named, "-r", words[1], _UNFORWARD[words[2]], "-w", words[3]]
+    if words[0] not in _UNNAMED or len(words) < 3:
+        raise ValueError("this is no line of `ipvsadm -Ln`")
+    rest = words[2:]
+    six = ["-6"] if rest[0] == "IPv6" else []
+    if len(rest) == len(six):
+        raise ValueError("the scheduler is missing")
+    made = ["-A", _UNNAMED[words[0]], words[1], *six, "-s", rest[len(six)]]
+    for word in rest[len(six) + 1 :]:
+        made += ["-b", word[1:-1]] if word.startswith("(") else [_UNSAID.get(word, word)]
+    return made
+
+
+_UNFORWARD = {said: _METHOD_OPTIONS[method] for method, said in _FORWARD.items()}
+_UNNAMED = {name: _PROTOCOL_OPTIONS[number] for number, name in _NAMES.items()} | {"FWM": "-f"}
+_UNSAID = {"persistent": "-p", "mask": "-M", "ops": "-o"}
 _ALONE = frozenset(("-6", "-o", *_METHODS))
 _VALUED = frozenset(("-s", "-M", "-b", "-r", *_PROTOCOLS, *_NUMBERS))
 
@@ -270,7 +302,7 @@ def _service(options: Mapping[str, str]) -> VirtualServer:
         address, port = _where(options[option])
         made = replace(made, protocol=_PROTOCOLS[option], address=address, port=port,
                        family=address.version)  # fmt: skip
-    return replace(made, prefix=_prefix(options["-M"])) if "-M" in options else made
+    return replace(made, prefix=_prefix(options["-M"], _full(made))) if "-M" in options else made
 
 
 def _server(options: Mapping[str, str]) -> RealServer:
@@ -299,7 +331,9 @@ def _number(option: str, text: str) -> int:
     return int(text)
 
 
-def _prefix(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) <= 128:
-        return int(text)
-    return int(IPv4Address(text)).bit_count()
+def _prefix(text: str, most: int) -> int:
+    """MASK = a number of bits | an IPv4 mask."""
+    bits = int(text) if text.isascii() and text.isdigit() else int(IPv4Address(text)).bit_count()
+    if not 1 <= bits <= most:
+        raise ValueError(f"{text!r} is no mask of 1 to {most} bits")
+    return bits

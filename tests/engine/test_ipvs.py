@@ -69,13 +69,14 @@ def connect(host: Host, client: str, sport: int, port: int, state: str) -> int |
     if trace.fate.kind != "forward":
         return None
     server = str(trace.packet.dst)
+    back = (f"{server}:80", ends[0])
     if state != "syn only":
-        host.receive(tcp(f"{server}:80", ends[0], flags="SYN,ACK"), "r1")
-        host.receive(tcp(*ends, flags="ACK"), "r0")
+        host.receive(tcp(*back, flags="SYN,ACK", seq=5000, ack=1001), "r1")
+        host.receive(tcp(*ends, flags="ACK", seq=1001, ack=5001), "r0")
     if state == "closed":
-        host.receive(tcp(*ends, flags="FIN,ACK"), "r0")
-        host.receive(tcp(f"{server}:80", ends[0], flags="FIN,ACK"), "r1")
-        host.receive(tcp(*ends, flags="ACK"), "r0")
+        host.receive(tcp(*ends, flags="FIN,ACK", seq=1001, ack=5001), "r0")
+        host.receive(tcp(*back, flags="FIN,ACK", seq=5001, ack=1002), "r1")
+        host.receive(tcp(*ends, flags="ACK", seq=1002, ack=5002), "r0")
     return int(server.rpartition(".")[2]) - 10
 
 
@@ -227,6 +228,39 @@ def test_a_client_stays_until_its_time_is_over():
     host.wait(1000)
     assert connect(host, "10.1.0.2", 20002, 80, "closed") == first  # the ring has come around
     assert connect(host, "10.1.0.4", 20002, 80, "closed") != first
+
+
+@pytest.mark.parametrize(("setting", "stays"), [(0, True), (1, False)])
+def test_a_client_whose_server_has_no_weight_left(setting, stays):
+    sysctls = {"net.ipv4.vs.expire_quiescent_template": setting}
+    host = balancer(80, "rr", (1, 1), extra="-p 300", sysctls=sysctls)
+    first = connect(host, "10.1.0.2", 20000, 80, "established")
+    weights = tuple(int(n != first) for n in (0, 1))
+    host = host.with_virtual_servers(
+        balancer(80, "rr", weights, extra="-p 300").ipvs.services.values()
+    )
+    then = connect(host, "10.1.0.2", 20001, 80, "established")
+    assert (then == first) is stays
+
+
+@pytest.mark.parametrize(("setting", "server"), [(1, 1), (0, 2)])
+def test_a_port_that_is_used_again(setting, server):
+    """Once the connection has ended, a SYN from the same port is a new one: the next server's turn."""
+    host = balancer(80, sysctls={"net.ipv4.vs.conn_reuse_mode": setting})
+    assert connect(host, "10.1.0.2", 20000, 80, "closed") == 2
+    assert connect(host, "10.1.0.2", 20000, 80, "syn only") == server
+
+
+def test_a_port_that_is_used_again_while_conntrack_knows_the_old_connection():
+    """The first SYN is dropped and both forget; the client's next one finds a server that has weight."""
+    tracking = "*filter\n-A INPUT -m conntrack --ctstate NEW\nCOMMIT\n"
+    sysctls = {"net.ipv4.vs.conntrack": 1, "net.ipv4.vs.expire_nodest_conn": 1}
+    host = balancer(80, "rr", (1, 1), v4=tracking, sysctls=sysctls)
+    assert connect(host, "10.1.0.2", 20000, 80, "established") == 1
+    host = host.with_virtual_servers(balancer(80, "rr", (1, 0)).ipvs.services.values())
+    trace = host.receive(tcp("10.1.0.2:20000", f"{VIP}:80"), "r0")
+    assert any("another real server" in e.reason for e in trace.events if isinstance(e, Lost))
+    assert len(host.ipvs) == 0
 
 
 @pytest.mark.parametrize("scheduler", ["lblc", "lblcr"])

@@ -19,7 +19,9 @@ def text(version: str, name: str) -> str:
 def test_recorded_texts_come_back(version):
     saved = text(version, "ipvsadm-Sn")
     assert save_ipvs(parse_ipvs(saved)) == saved
-    assert list_ipvs(parse_ipvs(saved)) == text(version, "ipvsadm-Ln")
+    listed = text(version, "ipvsadm-Ln")
+    assert list_ipvs(parse_ipvs(saved)) == listed
+    assert parse_ipvs(listed) == parse_ipvs(saved)
 
 
 @pytest.mark.parametrize("line", [
@@ -30,7 +32,9 @@ def test_recorded_texts_come_back(version):
     "-A --sctp-service 10.0.0.1:80 -s rr",
 ])  # fmt: skip
 def test_options_come_back(line):
-    assert save_ipvs(parse_ipvs(line)) == line + "\n"
+    services = parse_ipvs(line)
+    assert save_ipvs(services) == line + "\n"
+    assert parse_ipvs(list_ipvs(services)) == services
 
 
 def test_persistence_has_a_default():
@@ -50,6 +54,11 @@ def test_persistence_has_a_default():
     ("-A -f 99999999999 -s rr", "no mark"),
     ("-A -t 10.0.0.1:80 -t 10.0.0.1:81", "-t is given twice"),
     ("-A -t", "lacks its value"),
+    ("-A -t 10.0.0.1:80 -p 9 -M 64", "no mask of 1 to 32 bits"),
+    ("-A -t 10.0.0.1:80 -p 9 -M 0.0.0.0", "no mask of 1 to 32 bits"),
+    ("-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -r [fd00::1]:80 -m", "only a tunnel leads there"),
+    ("IP Virtual Server version 1.2.1 (size=4096)\nTCP 10.0.0.1:80 rr\nBUG", "no line of `ipvsadm -Ln`"),
+    ("IP Virtual Server version 1.2.1 (size=4096)\n-> 10.0.0.1:80 Masq 1 0 0", "wanted: -t"),
 ])  # fmt: skip
 def test_what_is_refused(given, reason):
     with pytest.raises(RulesetError) as caught:
