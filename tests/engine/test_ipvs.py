@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from nb_lib.engine.ipvs.schedulers import SCHEDULERS
 from nb_lib.errors import HostError
 from nb_lib.packet import icmp, tcp, udp
 from nb_lib.text.ipvs import parse_ipvs
-from nb_lib.trace import Answered, Balanced, Lost, Trace
+from nb_lib.trace import Answered, Balanced, Lost, Matched, Trace
 from nb_lib.views.sentences import sentence
 from tests.engine.router import WIRES, router, show, wire
 from tests.engine.test_hook_order import everywhere
@@ -157,12 +158,28 @@ def put(host: Host, step: str) -> Trace:
     return host.send(packet) if device == "None" else host.receive(packet, device)
 
 
-def met(trace: Trace) -> list[tuple[str, str, int]]:
-    """Return the rules that our trace names, those of the host's own answers behind."""
-    found = [step[:3] for step in trace.steps if step[2] != "policy"]
+def met(trace: Trace) -> list[tuple[str, str]]:
+    """Return the rules that our trace names, each with the packet as it was; the host's answers behind."""
+    found = []
     for event in trace.events:
-        if isinstance(event, Answered):
+        if isinstance(event, Matched):
+            place = event.place
+            found.append((f"{place.table}:{place.chain}:{place.number}", show(event.packet)))
+        elif isinstance(event, Answered):
             found += met(Trace(event.answer, event.events, trace.fate))
+    return found
+
+
+def recorded_steps(case: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the rules of the kernel's trace, but for the recorder's own table.
+
+    A rule that was not the first of its chain is told without the packet, which is still the same.
+    """
+    found: list[tuple[str, str]] = []
+    for step in case["steps"]:
+        match, text = _STEP.match(step), step.partition(" | ")[2].partition(" iif=")[0]
+        if match and match[1] != "ko_guard":
+            found.append((f"{match[1]}:{match[2]}:{match[3]}", text or found[-1][1]))
     return found
 
 
@@ -172,12 +189,12 @@ def put_out(trace: Trace) -> list[list[str]]:
     return wire(trace) + [[WIRES[one.out_iface], show(one)] for one in answers]
 
 
-def drawn(shown: list[list[str]]) -> list[list[str]]:
+def drawn(shown: Iterable[Sequence[str]]) -> list[list[str]]:
     """Hide what was drawn: the id of an ICMP error, and a port that was taken and had to move."""
     hide = [(r"^(icmp .*) id=\d+", r"\1"), (r"10\.2\.0\.1:(?!3001[01])\d+", "10.2.0.1:?")]
     for pattern, kept in hide:
-        shown = [[device, re.sub(pattern, kept, text)] for device, text in shown]
-    return shown
+        shown = [[where, re.sub(pattern, kept, text)] for where, text in shown]
+    return list(map(list, shown))
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -189,9 +206,8 @@ def test_recorded_hooks(group):
             assert entries(host) == recorded_entries(case)
             continue
         trace = put(host, case["steps"][0])
-        steps = [_STEP.match(step) for step in case["steps"]]
-        theirs = [(m[1], m[2], int(m[3])) for m in steps if m and m[1] != "ko_guard"]
-        assert met(trace) == theirs, name
+        theirs = recorded_steps(case)
+        assert drawn(met(trace)) == drawn(theirs), name
         assert drawn(put_out(trace)) == drawn(case["wire"]), name
 
 
@@ -270,6 +286,15 @@ def test_a_destination_keeps_its_server_until_that_has_too_much(scheduler):
     assert got[:3] == [1, 1, 1]  # up to its weight, and one more
     assert got[3] == 0  # it has more than its weight while the other has nothing to do
     assert set(got) == {0, 1}
+
+
+@pytest.mark.parametrize(("scheduler", "pick"), [("lc", 0), ("wlc", 0), ("sed", 0), ("nq", 0)])
+def test_what_an_ended_connection_costs(scheduler, pick):
+    """One that is open weighs as much as 256 that have ended: ip_vs_dest_conn_overhead()."""
+    host = balancer(80, scheduler, (1, 1))
+    assert connect(host, "10.1.0.2", 20000, 80, "established") == 1
+    got = [connect(host, "10.1.0.2", 20001 + i, 80, "closed") for i in range(3)]
+    assert got == [pick] * 3
 
 
 def test_udp_counts_as_inactive():
