@@ -94,7 +94,7 @@ def test_the_table_is_kube_proxys(folder: str) -> None:
 
 
 def test_all_recorded_states_are_compared() -> None:
-    assert len(FOLDERS) == 59
+    assert len(FOLDERS) == 60
     assert len(SEQUENCES) == 8
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -27,6 +28,7 @@ from nb_lib.text.nft.values import (
 from tests.recordings import nft as recorded
 
 Figure = Callable[..., None]
+RECORDED = 99
 
 
 def unknown(ruleset: nft.Ruleset) -> list[Unknown]:
@@ -36,22 +38,30 @@ def unknown(ruleset: nft.Ruleset) -> list[Unknown]:
     return [each for each in things if isinstance(each, Unknown)]
 
 
+@cache
+def read(name: str) -> nft.Ruleset:
+    text = recorded()[name]
+    return nft.read_json(text) if name.endswith(".json") else nft.read_text(text)
+
+
 def test_json_is_written_as_it_was_read(figure: Figure) -> None:
     texts = {name: text for name, text in recorded().items() if name.endswith(".json")}
-    same = [
-        n for n, t in texts.items() if json.loads(nft.write_json(nft.read_json(t))) == json.loads(t)
-    ]
+    same = [name for name, text in texts.items() if written(name) == json.loads(text)]
     figure("nft-json", len(same), len(texts), "recorded nft rulesets (JSON) written as read")
-    assert len(texts) == len(same) == 97
-    assert not [u for text in texts.values() for u in unknown(nft.read_json(text))]
+    assert len(texts) == len(same) == RECORDED
+    assert not [u for name in texts for u in unknown(read(name))]
+
+
+def written(name: str) -> object:
+    return json.loads(nft.write_json(read(name)))
 
 
 def test_text_is_written_as_it_was_read(figure: Figure) -> None:
     texts = {name: text for name, text in recorded().items() if name.endswith(".txt")}
-    same = [name for name, text in texts.items() if nft.write_text(nft.read_text(text)) == text]
+    same = [name for name, text in texts.items() if nft.write_text(read(name)) == text]
     figure("nft-text", len(same), len(texts), "recorded nft rulesets (text) written as read")
-    assert len(texts) == len(same) == 97
-    assert not [u for text in texts.values() for u in unknown(nft.read_text(text))]
+    assert len(texts) == len(same) == RECORDED
+    assert not [u for name in texts for u in unknown(read(name))]
 
 
 def without_handles(objects: list[dict]) -> list[dict]:
@@ -65,14 +75,11 @@ def without_handles(objects: list[dict]) -> list[dict]:
 
 def test_text_and_json_of_a_ruleset_say_the_same() -> None:
     """Both were recorded one after the other; only what JSON leaves out may differ."""
-    compared = 0
-    for name, text in recorded().items():
-        if name.endswith(".txt") and "expires" not in text:
-            theirs = json.loads(recorded()[name.replace(".txt", ".json")])["nftables"]
-            ours = nft.objects(nft.read_text(text))
-            assert without_handles(ours) == without_handles(theirs), name
-            compared += 1
-    assert compared == 97
+    texts = [name for name in recorded() if name.endswith(".txt")]
+    assert len(texts) == RECORDED
+    for name in texts:
+        theirs = nft.objects(read(name.replace(".txt", ".json")))
+        assert without_handles(nft.objects(read(name))) == without_handles(theirs), name
 
 
 @pytest.mark.parametrize(
