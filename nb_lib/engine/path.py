@@ -180,7 +180,6 @@ class Path(Crossing):
         fate = yield from self._hook(FORWARD)
         if fate:
             return fate
-        self.set(changed(self.packet, in_iface=""))
         return (yield from self._leave())
 
     def _leave(self) -> Events:

@@ -16,7 +16,7 @@ from nb_lib.engine.protocols import checksum_ok
 from nb_lib.errors import NbError
 from nb_lib.headers import ACK, AH, SYN, TCP
 from nb_lib.packet import Packet
-from nb_lib.text import parse
+from nb_lib.text import nft, parse
 from nb_lib.text.ipset import parse_ipsets
 from nb_lib.trace import Answered, AtHook, Copied, Event, Matched, PolicyApplied, Trace
 from tests.engine.router import ADDRESSES, PEERS, ROUTES, WIRES
@@ -58,7 +58,9 @@ class Difference:
 def host_of(played: Played) -> Host:
     """The lab's router with these rules, as nb_lib knows it."""
     return Host(
-        parse(played.dump, family=played.family, backend=played.backend),
+        nft.read_text(played.dump)
+        if played.backend == "nftables"
+        else parse(played.dump, family=played.family, backend=played.backend),
         addresses=ADDRESSES, routes=ROUTES, sysctls=SYSCTLS, facts={**FACTS, "cpu": played.cpu},
         ipsets=parse_ipsets(played.ipsets), now=played.now,
     )  # fmt: skip

@@ -27,6 +27,7 @@ from tests.kernel.netlink import inside
 MAC = {"c0": "02:00:00:00:01:02", "r0": "02:00:00:00:01:01",
        "s0": "02:00:00:00:02:02", "r1": "02:00:00:00:02:01"}  # fmt: skip
 EUI64 = "fd00:1::ff:fe00:102"  # the client's address that is made of its Ethernet address
+NFT_FAMILY = {4: "ip", 6: "ip6"}
 PEER = {"c0": "r0", "s0": "r1"}
 SENTINEL = 0xFFFE  # the IP identification of the packet that ends a batch
 OURS = 0x4B4F  # the priority by which packets of the injector are known
@@ -190,9 +191,15 @@ class Lab:
     def load(self, text: str, family: int) -> str:
         """Replace the router's rules of a family with a dump, by the real iptables-restore.
 
-        Return what was loaded: legacy has a table that no dump names if it ever had it. Raises
+        Return what was loaded: legacy has a table that no dump names if it ever had it. With the backend
+        ``nftables`` the rules are nft's, in a table ``t``, and what nft lists of it is returned. Raises
         RuntimeError with its message if it refuses the dump.
         """
+        if self.backend == "nftables":
+            self.guard()
+            run("nft", "-f", "-", text=text, namespace=self.router)
+            table = f"{NFT_FAMILY[family]} t"
+            return run("nft", "list", "table", *table.split(), namespace=self.router)
         if self.backend == "nft":
             self.guard()
         else:

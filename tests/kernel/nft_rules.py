@@ -204,12 +204,14 @@ class RandomRules:
     def vmap(self, level: int) -> str:
         mod = self.pick.randint(1, 3)
         drawn = ", ".join(f"{n} : {self.verdict(level)}" for n in range(mod))
-        if level:  # the named maps call the first chain, which must not call itself
+        # The named maps call the first chain, which must not call itself; and each draw in a chain that is
+        # called from everywhere would multiply the ways that a comparison has to try.
+        if level:
             return f"numgen inc mod {mod} vmap {{ {drawn} }}"
         return self.of((
             f"{self.family} daddr . meta l4proto . th dport vmap @services",
             "th dport vmap @by_port" if self.proto == self.echo else f"{self.proto} dport vmap @by_port",
-            f"numgen inc mod {mod} vmap {{ {drawn} }}",
+            f"numgen {self.of(('inc', 'random'))} mod {mod} vmap {{ {drawn} }}",
             f"ct state vmap {{ new : {self.verdict(level)}, established : accept }}",
         ))  # fmt: skip
 

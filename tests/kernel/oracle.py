@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from nb_lib.hooks import BUILTIN
 from nb_lib.packet import Packet, udp
-from tests.kernel.lab import SENTINEL, Lab
+from tests.kernel.lab import NFT_FAMILY, SENTINEL, Lab
 from tests.kernel.netlink import TRACE_GROUP, Netlink, TraceEvent, trace_events
 from tests.kernel.nflog import TraceLine, TraceLog
 
@@ -151,12 +151,14 @@ class Oracle:
 
     def step(self, event: TraceEvent) -> Step | None:
         """Return a trace event as a step; None for the end of a user chain."""
+        named = self.lab.backend == "nftables"
+        table = f"{NFT_FAMILY[self.family]} {event.table}" if named else event.table
         if event.kind == "policy":
-            return event.table, event.chain, "policy", event.verdict
+            return table, event.chain, "policy", event.verdict
         number = self._handles.get((event.table, event.chain, event.handle))
         if event.kind != "rule" or number is None:
             return None
-        return event.table, event.chain, number, f"{event.verdict} {event.target}".strip()
+        return table, event.chain, number, f"{event.verdict} {event.target}".strip()
 
     def logged(self, line: TraceLine) -> Step | None:
         """Return a legacy TRACE line as a step; None for the end of a user chain."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib.connection import Connection, Tracked, Tuple
 from nb_lib.engine.nft.kinds import FLAGS, Plain, UnknownWordError, plain, type_of
-from nb_lib.headers import ICMP, ICMPV6
+from nb_lib.headers import AH, ICMP, ICMPV6
 from nb_lib.names import protocol_numbers
 from nb_lib.packet import Packet
 from nb_lib.text.nft.values import Binary, Ct, Expression, Fib, Meta, Numgen, Payload, Several
@@ -70,18 +70,27 @@ def _payload(value: Payload, packet: Packet) -> Plain | None:
         if packet.family != (4 if value.protocol == "ip" else 6):
             return None
         return _NETWORK[value.field](packet) if value.field in _NETWORK else _unknown(f"{value}")
-    if value.protocol != "th" and packet.protocol != _number_of(value.protocol):
+    protocol, start = transport(packet)
+    if value.protocol != "th" and protocol != _number_of(value.protocol):
         return None
     if packet.fragment_offset:
         return None
-    place = _TRANSPORT.get(
-        (value.protocol if value.field in ("type", "code", "flags") else "th", value.field)
-    )
+    header = "th" if value.field in ("sport", "dport") else value.protocol
+    place = _TRANSPORT.get((header, value.field))
     if place is None:
         return _unknown(f"{value.protocol} {value.field}")
     at, size = place
-    found = packet.data[packet.header_end + at : packet.header_end + at + size]
+    found = packet.data[start + at : start + at + size]
     return int.from_bytes(found, "big") if len(found) == size else None
+
+
+def transport(packet: Packet) -> tuple[int, int]:
+    """Return the protocol of the transport header and where it starts: nft_set_pktinfo_ipv6().
+
+    In IPv6 the search ends at an authentication header (IP6_FH_F_AUTH).
+    """
+    found = next((place for place in packet.extensions if place[0] == AH), None)
+    return found or (packet.protocol, packet.header_end)
 
 
 def _number_of(protocol: str) -> int:
@@ -97,17 +106,22 @@ _NETWORK: Mapping[str, Callable[[Packet], Plain]] = {
     "hoplimit": lambda p: p.ttl,
     "length": lambda p: int.from_bytes(p.data[2:4] if p.family == 4 else p.data[4:6], "big"),
 }
-# Where a field stands behind the IP header, and its size in bytes.
-_TRANSPORT = {("th", "sport"): (0, 2), ("th", "dport"): (2, 2), ("tcp", "flags"): (13, 1),
-              ("icmp", "type"): (0, 1), ("icmpv6", "type"): (0, 1), ("icmp", "code"): (1, 1),
-              ("icmpv6", "code"): (1, 1)}  # fmt: skip
+# Where a field of the transport header stands, and its size in bytes.
+_TRANSPORT = {
+    ("th", "sport"): (0, 2), ("th", "dport"): (2, 2),
+    ("tcp", "sequence"): (4, 4), ("tcp", "ackseq"): (8, 4), ("tcp", "flags"): (13, 1),
+    ("tcp", "window"): (14, 2), ("tcp", "checksum"): (16, 2),
+    ("udp", "length"): (4, 2), ("udp", "checksum"): (6, 2),
+    **{(p, field): place for p in ("icmp", "icmpv6") for field, place in (
+        ("type", (0, 1)), ("code", (1, 1)), ("checksum", (2, 2)), ("id", (4, 2)), ("sequence", (6, 2)))},
+}  # fmt: skip
 
 
 # --- the packet's own, conntrack's, routing's ---
 
 _META: Mapping[str, Callable[[Packet], Plain]] = {
     "mark": lambda p: p.mark,
-    "l4proto": lambda p: p.protocol,
+    "l4proto": lambda p: transport(p)[0],
     "nfproto": lambda p: 2 if p.family == 4 else 10,
     "protocol": lambda p: 0x0800 if p.family == 4 else 0x86DD,
     "iifname": lambda p: p.in_iface,

@@ -68,7 +68,9 @@ _PAYLOAD = {
     ("ip6", "saddr"): "ipv6_addr", ("ip6", "daddr"): "ipv6_addr", ("ip6", "nexthdr"): "inet_proto",
     ("ip", "ttl"): "integer", ("ip6", "hoplimit"): "integer", ("ip", "length"): "integer",
     ("tcp", "flags"): "tcp_flag", ("icmp", "type"): "icmp_type", ("icmpv6", "type"): "icmpv6_type",
-    ("icmp", "code"): "integer", ("icmpv6", "code"): "integer",
+    ("tcp", "sequence"): "integer", ("tcp", "ackseq"): "integer", ("tcp", "window"): "integer",
+    ("tcp", "checksum"): "integer", ("udp", "length"): "integer", ("udp", "checksum"): "integer",
+    **{(p, f): "integer" for p in ("icmp", "icmpv6") for f in ("code", "checksum", "id", "sequence")},
     **{(p, f): "inet_service" for p in _PORTED for f in ("sport", "dport")},
 }  # fmt: skip
 FLAGS = ("ct_state", "ct_status", "tcp_flag")
