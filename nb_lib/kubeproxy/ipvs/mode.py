@@ -42,17 +42,22 @@ class Desired:
 
 
 def desired(objects: Iterable[KubeObject], config: Config, era: Era, family: int = 4) -> Desired:
-    """Compute everything for one family.
+    """Return what a node wants for one family. Raises as ``computed`` does."""
+    return computed(Tracked(config, era, family, objects))
+
+
+def computed(tracked: Tracked) -> Desired:
+    """Compute what a sync wants, all of it: the cost is in the number of services, not of rules.
 
     Raises ObjectError for a version whose IPVS mode was never recorded.
     """
-    sync = _Sync(Tracked(config, era, family, objects))
+    sync = _Sync(tracked)
     for portal in sync.tracked.portals.values():
         sync.add(portal)
     if sync.dialect.filters:
         for address in sync.addresses:
             sync.put(d.ADDRESSES, str(address))
-    sets = {d.set_name(name, family): sync.set(name) for name in sync.members}
+    sets = {d.set_name(name, tracked.family): sync.set(name) for name in sync.members}
     return Desired(tuple(sync.servers), tuple(sync.addresses), sets, _Rules(sync).text())
 
 
