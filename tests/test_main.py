@@ -128,7 +128,7 @@ def test_format_into_a_pipe_that_closes_ends_quietly() -> None:
     (("format", "/"), "/: Is a directory\n"),
     (("trace", "/nowhere", *LOCAL), "/nowhere: No such file or directory\n"),
     (("trace", "/proc/sys", *LOCAL),
-     "/proc/sys holds no iptables-save.txt and no ip6tables-save.txt\n"),
+     "/proc/sys holds no iptables-save.txt, ip6tables-save.txt or nft-ruleset.json\n"),
 ])  # fmt: skip
 def test_files_that_cannot_be_read(run, words: tuple[str, ...], said: str) -> None:
     assert run(*words) == (2, "", said)

@@ -9,9 +9,10 @@ from typing import Any
 from nb_lib.engine.host import Host
 from nb_lib.engine.routing import RouteEntry, read_addresses, read_routes
 from nb_lib.errors import HostError
+from nb_lib.hooks import BUILTIN
 from nb_lib.net import ARP, BRIDGE
 from nb_lib.rules import Ruleset
-from nb_lib.text import parse
+from nb_lib.text import nft, parse
 from nb_lib.text.ipset import parse_ipsets
 from nb_lib.text.ipvs import parse_ipvs
 
@@ -21,6 +22,7 @@ FILES = {
     "ip6tables-save.txt": "ip6tables-save",
     "arptables-save.txt": "arptables-save",
     "ebtables-save.txt": "ebtables-save",
+    "nft-ruleset.json": "nft -j list ruleset",
     "ip-addr.json": "ip -j addr",
     "ip-route.json": "ip -j route",
     "ip6-route.json": "ip -6 -j route",
@@ -33,9 +35,12 @@ FILES = {
 _RULES = {"iptables-save.txt": 4, "ip6tables-save.txt": 6, "arptables-save.txt": ARP,
           "ebtables-save.txt": BRIDGE}  # fmt: skip
 
+_NFT = "nft-ruleset.json"
+_NFT_FAMILIES = {4: "ip", 6: "ip6", ARP: "arp", BRIDGE: "bridge"}
+
 
 def load(path: str | Path, **facts: Any) -> Host:
-    """Read a host from a folder with the files named in ``FILES``, or from one dump.
+    """Read a host from a folder with the files named in ``FILES``, or from one dump (of iptables or nft).
 
     Facts that the folder lacks (addresses, routes, sets, settings) are taken from the nearest of the
     two folders above that has them, so that several dumps of one node share its facts. ``facts`` are
@@ -44,15 +49,26 @@ def load(path: str | Path, **facts: Any) -> Host:
     """
     path = _find(Path(path))
     if path.is_file():
-        return Host(parse(_read(path)), **facts)
-    rulesets: list[Ruleset] = [
+        text = _read(path)
+        return Host(nft.read_json(text) if path.suffix == ".json" else parse(text), **facts)
+    rulesets: list[Ruleset | nft.Ruleset] = [
         parse(_read(path / name), family=family)
         for name, family in _RULES.items()
         if (path / name).exists()
     ]
+    if (path / _NFT).exists():
+        dumped = {_NFT_FAMILIES[r.family] for r in rulesets if isinstance(r, Ruleset)}
+        rulesets.append(_without_iptables(nft.read_json(_read(path / _NFT)), dumped))
     if not rulesets:
-        raise HostError(f"{path} holds no iptables-save.txt and no ip6tables-save.txt")
+        raise HostError(f"{path} holds no iptables-save.txt, ip6tables-save.txt or {_NFT}")
     return Host(rulesets, **{**_facts(path), **facts})
+
+
+def _without_iptables(ruleset: nft.Ruleset, dumped: set[str]) -> nft.Ruleset:
+    """Leave out iptables' own tables of the families of which there is a dump: nft lists them as well."""
+    own = {*BUILTIN, "broute"}
+    kept = (t for t in ruleset if not (t.family in dumped and t.name in own))
+    return nft.Ruleset(tuple(kept), ruleset.about)
 
 
 def _find(path: Path) -> Path:

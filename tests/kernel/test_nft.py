@@ -7,14 +7,18 @@ import subprocess
 
 import pytest
 
+from nb_lib.kubeproxy.nftables import desired
 from nb_lib.text import nft
 from tests.kernel.nft_rules import ruleset
+from tests.kubeproxy.recorded import loaded
+from tests.kubeproxy.test_nftables import FOLDERS, V1_30, config_of, recorded, structure
 from tests.text.test_nft import unknown, without_handles
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("nft")]
 
 SEEDS = range(80)
-_LIST = "nft -f - && nft list ruleset && echo ======= && nft -j list ruleset"
+# A rule may name a device (iif) only if there is one.
+_LIST = "ip link add cni0 type veth peer name cni1 && nft -f - && nft list ruleset && echo ======= && nft -j list ruleset"
 
 
 def listed(text: str) -> tuple[str, str] | None:
@@ -61,3 +65,17 @@ def test_random_rulesets_survive(figure) -> None:
     )
     assert not wrong
     assert len(loaded) > len(SEEDS) // 2
+
+
+def test_kube_proxys_tables_are_taken_as_we_write_them(figure) -> None:
+    """What nftables mode computes, loaded by the real nft, is listed as real kube-proxy's was."""
+    right = []
+    for folder in FOLDERS:
+        ours = desired(loaded(folder.partition("/")[0]), config_of(folder), V1_30)
+        real = listed(nft.write_text(ours))
+        assert real is not None, folder
+        right.append(structure(nft.read_json(real[1])) == structure(recorded(folder)))
+    figure(
+        "nft-kube-proxy", sum(right), len(FOLDERS), "computed tables listed as kube-proxy's were"
+    )
+    assert all(right)

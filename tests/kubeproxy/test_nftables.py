@@ -59,6 +59,12 @@ def config(scenario: str, addresses: tuple[str, ...] = NODE) -> Config:
     return Config.from_flags(flags.splitlines(), addresses)
 
 
+def config_of(folder: str) -> Config:
+    """Return a state's flags and addresses: the node that packets went through had none of IPv6."""
+    addresses = tuple(a for a in NODE if "." in a) if "flows" in folder else NODE
+    return config(folder.partition("/")[0], addresses)
+
+
 FOLDERS = sorted({
     folder
     for name in files()
@@ -87,10 +93,7 @@ def agree(what: str, ours: nft.Ruleset, theirs: nft.Ruleset) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_table_is_kube_proxys(folder: str) -> None:
     scenario = folder.partition("/")[0]
-    # The node that packets were sent through had no IPv6 addresses.
-    addresses = tuple(a for a in NODE if "." in a) if "flows" in folder else NODE
-    ours = desired(loaded(scenario), config(scenario, addresses), V1_30)
-    agree("states", ours, recorded(folder))
+    agree("states", desired(loaded(scenario), config_of(folder), V1_30), recorded(folder))
 
 
 def test_all_recorded_states_are_compared() -> None:
