@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.kernel, pytest.mark.needs("nft")]
 
 SEEDS = range(80)
 # A rule may name a device (iif) only if there is one.
-_LIST = "ip link add cni0 type veth peer name cni1 && nft -f - && nft list ruleset && echo ======= && nft -j list ruleset"
+_LIST = """ip link add cni0 type veth peer name cni1 &&
+nft -f - && nft list ruleset && echo ======= && nft -j list ruleset"""
 
 
 def listed(text: str) -> tuple[str, str] | None:
