@@ -7,6 +7,7 @@ kube-proxy walks a Go map: it is taken from the recorded input, or left out of t
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 
 import pytest
@@ -16,6 +17,7 @@ from nb_lib.kubeproxy.iptables import Rules, desired, loaded, prepared
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.text import save
 from tests.kubeproxy.recorded import PROGRAMS, Run, calls, chains, in_order, inputs, runs, unordered
+from tests.recordings import dumps
 
 RUNS = [(one, family) for one in runs() for family in one.config.families(one.era)]
 IDS = [f"{one}-ipv{family}" for one, family in RUNS]
@@ -30,6 +32,8 @@ SAID = {
     "ruleset rules": "their rules",
     "host chains": "chains of the recorded dumps, after the emulated iptables-restore",
     "host rules": "their rules",
+    "flows chains": "chains beside the recorded connections",
+    "flows rules": "their rules",
 }
 
 
@@ -116,3 +120,17 @@ def test_a_changed_endpoint_is_all_that_a_partial_sync_writes():
     rules.whole()
     tracked.synced()
     assert "KUBE-SEP" not in rules.partial()
+
+
+FLOWS = [name for name in dumps() if re.search(r"/flows-.*-iptables/", name)]
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_rules_that_connections_were_recorded_with(name: str):
+    _, scenario, folder, file = name.split("/")
+    label = folder.removeprefix("flows-")
+    one = next(one for one in runs() if str(one) == f"{scenario}/{label}")
+    family = 6 if file.startswith("ip6") else 4
+    traced = "".join(re.split(r"(?m)^\*raw\n(?:.*\n)*?COMMIT\n", dumps()[name]))
+    text = desired(one.objects, one.config, one.era, family)
+    agree("flows", save(loaded(text, one.era, family)), traced)
