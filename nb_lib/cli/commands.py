@@ -94,7 +94,7 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
     placed = rules[::-1] if request.command == "I" else rules
     changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, placed))
     printed = _shown(rules, request)
-    if no := refusal(work.table.replace(changed), chain.name, rules, work.who, work.absent):
+    if no := refusal(work, changed, rules):
         for _ in rules:  # a restore goes on, and names each of them
             work.refuse(operation, no.said, what, printed, hint=no.why)
         return printed

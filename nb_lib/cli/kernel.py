@@ -7,12 +7,13 @@ mark_source_chains(), net/netfilter/x_tables.c xt_check_match(), xt_check_target
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
 from nb_lib.cli.edited import editable
 from nb_lib.cli.personality import INVALID, NO_FILE, Personality
+from nb_lib.cli.state import Work
 from nb_lib.hooks import builtin
 from nb_lib.options import RefusedError
 from nb_lib.rules import Chain, Rule, Table
@@ -30,13 +31,9 @@ class Refusal(NamedTuple):
     why: str = ""
 
 
-def refusal(
-    table: Table, chain: str, rules: Iterable[Rule], who: Personality, absent: Container[str] = ()
-) -> Refusal | None:
-    """Return why the kernel refuses ``table``, into whose ``chain`` these rules came; or None.
-
-    ``absent`` are the built-in chains that it does not have.
-    """
+def refusal(work: Work, changed: Chain, rules: Iterable[Rule]) -> Refusal | None:
+    """Return why the kernel refuses a table with a ``changed`` chain, into which ``rules`` came; or None."""
+    table, chain, who = work.table, changed.name, work.who
     jumps = False
     for rule in rules:
         if refused := _own(rule):
@@ -49,10 +46,15 @@ def refusal(
         unfitting = (unfit(table.name, chain, rule, hooks, who.backend) for rule in rules)
         if why := next(filter(None, unfitting), ""):
             return Refusal(INVALID, why)
-        return Refusal(NO_FILE if called[0] in absent else "Operation not supported", NOT_CALLED)
+        return Refusal(
+            NO_FILE if called[0] in work.absent else "Operation not supported", NOT_CALLED
+        )
     if not jumps and not any(map(_particular, rules)):
         return None
-    return _misplaced(table, chain, rules, who, jumps=jumps)
+    if work.calls().admit(table, chain, rules):
+        return None
+    work.forget_calls()
+    return _misplaced(table.replace(changed), chain, rules, who, jumps=jumps)
 
 
 def _misplaced(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from nb_lib.cli.calls import Calls
 from nb_lib.cli.edited import editable
 from nb_lib.cli.personality import NO_NAME, Exit, Personality
 from nb_lib.hooks import builtin
@@ -102,6 +103,17 @@ class Work:
         self.line = 0
         self.shown: list[Chain] = []  # chains whose rules were listed
         self.counted: set[str] = set()  # chains whose policy's counters were set
+        self._calls: Calls | None = None
+
+    def calls(self) -> Calls:
+        """Return which chains call which; a call that is gone may be among them."""
+        if self._calls is None:
+            self._calls = Calls(self.table, self.who)
+        return self._calls
+
+    def forget_calls(self) -> None:
+        """Look at the table anew when somebody asks for its calls."""
+        self._calls = None
 
     def state(self) -> State:
         """Return the state after the command."""
@@ -134,6 +146,7 @@ class Work:
             chains[name] = Chain(name, (), "ACCEPT") if self.who.nft else kept
         self.table, self.changed = replace(self.table, chains=chains), True
         self.emptied = True
+        self.forget_calls()
         if self.who.nft:
             self.made, self.absent, self.hidden = False, self.names, ()
         return printed if verbose else []
@@ -224,6 +237,7 @@ class Work:
 
     def rename(self, chain: Chain, name: str) -> None:
         """Give a chain a new name, in the rules that call it too."""
+        self.forget_calls()
         old = chain.name
         chains = {}
         for other in self.table:

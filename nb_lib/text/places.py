@@ -32,7 +32,7 @@ MAX_CALLS = 15  # chains below a built-in one: NFT_JUMP_STACK_SIZE less one
 # The interface that a packet does not have yet, or no longer has, in a built-in chain.
 _NO_INTERFACE = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i", "POSTROUTING": "-i"}
 _INTERFACES = {"-o": re.compile(r"[ \t](?:-o|--o)"), "-i": re.compile(r"[ \t](?:-i|--in)")}
-Called = Mapping[str, frozenset[str]]  # chain → chains and targets that its rules call
+Called = Mapping[str, AbstractSet[str]]  # chain → chains and targets that its rules call
 
 
 class Text(Protocol):
