@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from nb_lib.engine import Host
-from nb_lib.errors import HostError
+from nb_lib.errors import HostError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.text import nft, parse
 from nb_lib.trace import Trace, Unsure
@@ -207,3 +207,8 @@ def test_devices_hooks_are_refused() -> None:
     with pytest.raises(HostError, match="hooks of a device are not modelled"):
         Host(nft.read_text(text))
     assert nft.write_text(nft.read_text(text)) == text
+
+
+def test_a_jump_to_no_chain_says_so() -> None:
+    with pytest.raises(RulesetError, match="ip t:pre:1: ip t has no chain nowhere"):
+        host("jump nowhere").receive(packet(), "eth0")

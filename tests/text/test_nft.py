@@ -159,3 +159,22 @@ def test_what_is_no_listing_is_refused(text: str) -> None:
 def test_text_that_ends_early_is_refused(text: str) -> None:
     with pytest.raises(RulesetError):
         nft.read_text(text)
+
+
+@pytest.mark.parametrize(
+    ("where", "junk", "said"),
+    [("chain", {"prio": "x"}, "'x' is no priority"), ("chain", {"hook": 5}, "5 is no hook"),
+     ("rule", {"comment": []}, r"\[\] is no comment"), ("table", {"handle": "x"}, "'x' is no handle")],
+)  # fmt: skip
+def test_a_field_of_another_type_is_refused(where: str, junk: dict, said: str) -> None:
+    chain = {"family": "ip", "table": "t", "name": "c", "handle": 1, "type": "filter", "hook": "input",
+             "prio": 0, "policy": "accept"}  # fmt: skip
+    objects: dict[str, dict] = {
+        "table": {"family": "ip", "name": "t", "handle": 1},
+        "chain": chain,
+        "rule": {"family": "ip", "table": "t", "chain": "c", "handle": 2, "expr": []},
+    }
+    objects[where] |= junk
+    text = json.dumps({"nftables": [{kind: body} for kind, body in objects.items()]})
+    with pytest.raises(RulesetError, match=said):
+        nft.read_json(text)

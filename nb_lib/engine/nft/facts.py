@@ -69,7 +69,11 @@ def _payload(value: Payload, packet: Packet) -> Plain | None:
     if value.protocol in ("ip", "ip6"):
         if packet.family != (4 if value.protocol == "ip" else 6):
             return None
-        return _NETWORK[value.field](packet) if value.field in _NETWORK else _unknown(f"{value}")
+        return (
+            _NETWORK[value.field](packet)
+            if value.field in _NETWORK
+            else _unknown(f"{value.protocol} {value.field}")
+        )
     protocol, start = transport(packet)
     if value.protocol != "th" and protocol != _number_of(value.protocol):
         return None
@@ -94,7 +98,10 @@ def transport(packet: Packet) -> tuple[int, int]:
 
 
 def _number_of(protocol: str) -> int:
-    return _PROTOCOLS.get(protocol) or protocol_numbers()[protocol]
+    known = _PROTOCOLS.get(protocol) or protocol_numbers().get(protocol)
+    if known is None:
+        raise UnknownWordError(f"the protocol {protocol}")
+    return known
 
 
 _NETWORK: Mapping[str, Callable[[Packet], Plain]] = {

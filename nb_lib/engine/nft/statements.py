@@ -151,7 +151,8 @@ class Runner:
             have = "nothing of the kind" if key is None else shown(vmap.key, key)
             where = vmap.data if isinstance(vmap.data, str) else "the map"
             return miss(f"{expression_text(vmap.key)} {have} is not in {where}")
-        assert isinstance(found.data, Verdict)
+        if not isinstance(found.data, Verdict):
+            raise UnknownWordError(f"{found.data} as a verdict")
         return Action(f"{found.data.kind.upper()} {found.data.target}".rstrip())
 
     def _mapped(self, lookup: Lookup, packet: Packet, meeting: Meeting) -> Expression | None:
@@ -268,9 +269,10 @@ def _compare(match: Match, have: Plain, kind: str, packet: Packet, meeting: Meet
     wanted = operand(match.right, kind, packet, meeting)
     if not isinstance(wanted, int) or not isinstance(have, int):
         raise UnknownWordError(f"{match.operator} between names")
-    return {"<": have < wanted, ">": have > wanted, "<=": have <= wanted, ">=": have >= wanted}[
-        match.operator
-    ]
+    ordered = {"<": have < wanted, ">": have > wanted, "<=": have <= wanted, ">=": have >= wanted}
+    if match.operator not in ordered:
+        raise UnknownWordError(f"the operator {match.operator}")
+    return ordered[match.operator]
 
 
 def _missed(match: Match, have: Plain) -> Answer:

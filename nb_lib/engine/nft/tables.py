@@ -14,6 +14,7 @@ from typing import NamedTuple
 from nb_lib.engine.nft.sets import Sets
 from nb_lib.engine.nft.statements import Runner
 from nb_lib.errors import HostError
+from nb_lib.hooks import HOOKS
 from nb_lib.matches.core import CORE
 from nb_lib.options import Extension, Setting, Use
 from nb_lib.rules import Chain, Rule, Table
@@ -66,6 +67,9 @@ class _Chains(Mapping[str, Chain]):
             made = self._made[name] = Chain(name, rules, policy)
         return made
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._source.chain
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._source.chain)
 
@@ -95,8 +99,8 @@ class Nftables:
             table = Table(name, _Chains(source, family))
             runner = Runner(Sets(name, dict(source.set), since))
             for chain in source.chains if "dormant" not in source.flags else ():
-                if chain.hook == "ingress":
-                    raise HostError(f"table {name}: the hook ingress is not modelled")
+                if chain.hook and chain.hook.upper() not in HOOKS:
+                    raise HostError(f"table {name}: the hook {chain.hook} is not modelled")
                 if chain.hook:
                     base = Base(chain.priority, chain.kind, table, chain.name, runner)
                     found.setdefault(chain.hook.upper(), []).append(base)

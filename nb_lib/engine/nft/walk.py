@@ -13,6 +13,7 @@ from nb_lib.engine.context import Meeting
 from nb_lib.engine.nft.statements import Runner
 from nb_lib.engine.nft.tables import STATEMENT, Base
 from nb_lib.engine.walk import Decided, Ending, Walk, Walker
+from nb_lib.errors import RulesetError
 from nb_lib.options import Action, Answer, Use
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule
@@ -67,6 +68,8 @@ class _StatementWalker(Walker):
         if rule.jump:
             how, chain = "GOTO" if rule.goto else "JUMP", rule.jump
         if chain:
+            if chain not in self.table:
+                raise RulesetError(f"{place}: {self.table.name} has no chain {chain}")
             yield from self.jump(place, rule, chain, goto=how == "GOTO")
             return None
         if rule.target is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nb_lib.errors import RulesetError
+from nb_lib.text.nft.sound import sound
 from nb_lib.text.nft.values import (
     Binary,
     Concat,
@@ -217,6 +218,7 @@ def read_statement(given: Any) -> Statement:
     try:
         name, body = single(given)
         found = _STATEMENTS[name](body)
+        sound(found)
         if statement_json(found) == given:
             return found
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):

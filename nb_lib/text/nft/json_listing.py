@@ -24,6 +24,7 @@ from nb_lib.text.nft.as_json import (
     statement_json,
     words,
 )
+from nb_lib.text.nft.sound import sound
 from nb_lib.text.nft.values import Chain, Rule, Ruleset, Set, Table, Unknown
 
 
@@ -122,6 +123,7 @@ class _Filing:
         if kind in ("set", "map"):
             try:
                 found = _set(body)
+                sound(found)
                 if _set_json(found, Table(*key)) == given:
                     return found
             except (KeyError, TypeError, ValueError, AttributeError, IndexError):
@@ -129,7 +131,13 @@ class _Filing:
         return Unknown("json", json.dumps(given, sort_keys=True))
 
     def done(self) -> Ruleset:
-        return Ruleset(tuple(map(self._table, self.tables)), self.about)
+        for table in (found := Ruleset(tuple(map(self._table, self.tables)), self.about)):
+            sound(replace(table, sets=(), chains=()))
+            for chain in table.chains:
+                sound(replace(chain, rules=()))
+                for rule in chain.rules:
+                    sound(replace(rule, statements=()))
+        return found
 
     def _table(self, key: tuple[str, str]) -> Table:
         body = self.tables[key]
@@ -147,10 +155,10 @@ def read_json(text: str) -> Ruleset:
     try:
         for each in json.loads(text)["nftables"]:
             filing.take(*single(each))
+        return filing.done()
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"this is no output of `nft -j list ruleset`: {type(error).__name__} {error}"
         raise RulesetError(reason) from None
-    return filing.done()
 
 
 def objects(ruleset: Ruleset) -> list[Any]:
