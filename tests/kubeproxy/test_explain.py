@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -81,3 +82,32 @@ def test_a_name_alone(chain: str, said: str):
 def test_a_name_with_objects():
     found = explain("KUBE-SEP-HABEW6YFR6ZQ7HAA", loaded("kitchen-sink-8"))
     assert str(found).endswith("prod/api (TCP), leads to one endpoint 10.244.1.104:8081")
+
+
+def test_an_endpoint_that_nothing_calls_is_found_among_all():
+    text = "".join(
+        line
+        for line in DUMPS["kube-proxy/kitchen-sink-8/1.30.5-iptables/iptables-save.txt"].splitlines(
+            True
+        )
+        if "-j KUBE-SEP-" not in line
+    )
+    assert str(explain("KUBE-SEP-HABEW6YFR6ZQ7HAA", parse(text))).endswith("10.244.1.104:8081")
+
+
+def test_a_dump_of_nothing_but_orphans_takes_no_time_without_bound():
+    chains = [
+        f"KUBE-SEP-{at:016d}".translate(str.maketrans("01", "AB"))
+        .replace("8", "C")
+        .replace("9", "D")
+        for at in range(5_000)
+    ]
+    rules = [
+        f'-A {chain} -m comment --comment "a/s{at}" -p tcp -m tcp -j DNAT --to-destination 10.0.0.1:80'
+        for at, chain in enumerate(chains)
+    ]
+    text = "\n".join(["*nat", *(f":{chain} - [0:0]" for chain in chains), *rules, "COMMIT", ""])
+    start = time.process_time()
+    found = explain(parse(text))
+    assert not any(one.service for one in found.values())
+    assert time.process_time() - start < 10

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import islice
 from typing import NamedTuple, overload
 
 from nb_lib.kubeproxy.names import PortName, Target, endpoint_hash, service_hash
@@ -32,6 +33,7 @@ _RULE = re.compile(r"-A (\S+) ")
 _JUMP = re.compile(r"-[jg] (\S+)")
 _DNAT = re.compile(r"-j DNAT --to-destination (\S+)")
 _COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
+MOST_TRIES = 1_000_000  # hashes that are computed for chains that nothing calls
 WELL_KNOWN = ("default/kubernetes:https", "kube-system/kube-dns:dns", "kube-system/kube-dns:dns-tcp",
               "kube-system/kube-dns:metrics", "kube-system/metrics-server:https")  # fmt: skip
 
@@ -55,7 +57,8 @@ class Explained(NamedTuple):
 class Candidates(NamedTuple):
     """What may stand behind a hash: ``services`` and ``endpoints`` by theirs; ``origin`` says whose they are.
 
-    Of a dump: ``targets`` are the endpoints in a chain's DNAT rules, ``callers`` the chains that call it.
+    Of a dump: ``targets`` are the endpoints in a chain's DNAT rules, ``callers`` the chains that call it;
+    for one that nothing calls, so many Services are tried as ``tries`` says.
     """
 
     origin: str
@@ -63,6 +66,7 @@ class Candidates(NamedTuple):
     endpoints: Mapping[str, tuple[PortName, str]] = {}
     targets: Mapping[str, Sequence[str]] = {}
     callers: Mapping[str, Sequence[str]] = {}
+    tries: int = 0
 
 
 @overload
@@ -114,12 +118,14 @@ def _explained(chain: str, found: Candidates) -> Explained:
     return Explained(chain, missing=reason)
 
 
-def _likely(chain: str, found: Candidates) -> Iterator[PortName]:
-    """Yield the Services that an endpoint's chain may be of: those whose chains call it, then all."""
-    for caller in found.callers.get(chain, ()):
-        if name := found.services.get(_parts(caller)[1]):
-            yield name
-    yield from found.services.values()
+def _likely(chain: str, found: Candidates) -> list[PortName]:
+    """Return the Services that an endpoint's chain may be of: those whose chains call it, or else all."""
+    return _calling(chain, found) or [*islice(found.services.values(), found.tries)]
+
+
+def _calling(chain: str, found: Candidates) -> list[PortName]:
+    named = (found.services.get(_parts(caller)[1]) for caller in found.callers.get(chain, ()))
+    return [name for name in named if name]
 
 
 def _parts(chain: str) -> tuple[str, str]:
@@ -166,7 +172,9 @@ def of_dump(text: str) -> Candidates:
         elif (jump := _JUMP.search(line)) and _HASHED.fullmatch(rule[1]):
             callers.setdefault(jump[1], []).append(rule[1])
     names = (name for one in named for name in _ports(one))
-    return Candidates("the dump's comments", _hashed(names), {}, targets, callers)
+    found = Candidates("the dump's comments", _hashed(names), {}, targets, callers)
+    orphans = sum(not _calling(chain, found) for chain in targets if _HASHED.fullmatch(chain))
+    return found._replace(tries=MOST_TRIES // max(1, orphans))
 
 
 def _hashed(names: Iterable[PortName]) -> dict[str, PortName]:
