@@ -92,13 +92,16 @@ def _changed(work: Work, request: Request, rules: list[Rule], place: slice) -> s
         return ""
     # Several rules are inserted one by one, each at the same place.
     placed = rules[::-1] if request.command == "I" else rules
-    changed = replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, placed))
+
+    def changed() -> Chain:  # done last: what the rules call is known by then, and handed on
+        return replace(chain, rules=editable(chain.rules).edit(place.start, place.stop, placed))
+
     printed = _shown(rules, request)
-    if no := refusal(work, changed, rules):
+    if no := refusal(work, chain.name, rules, changed):
         for _ in rules:  # a restore goes on, and names each of them
             work.refuse(operation, no.said, what, printed, hint=no.why)
         return printed
-    work.put(changed)
+    work.put(changed())
     return printed
 
 

@@ -7,7 +7,7 @@ mark_source_chains(), net/netfilter/x_tables.c xt_check_match(), xt_check_target
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -31,9 +31,11 @@ class Refusal(NamedTuple):
     why: str = ""
 
 
-def refusal(work: Work, changed: Chain, rules: Iterable[Rule]) -> Refusal | None:
-    """Return why the kernel refuses a table with a ``changed`` chain, into which ``rules`` came; or None."""
-    table, chain, who = work.table, changed.name, work.who
+def refusal(
+    work: Work, chain: str, rules: Iterable[Rule], changed: Callable[[], Chain]
+) -> Refusal | None:
+    """Return why the kernel refuses ``rules`` that come into a chain, ``changed()`` by them; or None."""
+    table, who = work.table, work.who
     jumps = False
     for rule in rules:
         if refused := _own(rule):
@@ -54,7 +56,7 @@ def refusal(work: Work, changed: Chain, rules: Iterable[Rule]) -> Refusal | None
     if work.calls().admit(table, chain, rules):
         return None
     work.forget_calls()
-    return _misplaced(table.replace(changed), chain, rules, who, jumps=jumps)
+    return _misplaced(table.replace(changed()), chain, rules, who, jumps=jumps)
 
 
 def _misplaced(
