@@ -132,6 +132,7 @@ class _Port:
         self.own: list[Rule] = []  # of the chain that the cluster IP leads to, before it draws
         self.inner = "local" if portal.internal_local else "service"
         self.served = bool(reach.local) if portal.external_local else reach.any
+        self.endpoints = {one.text: nft_endpoint(portal.name, one.target) for one in reach.all}
 
     def name(self, kind: str) -> str:
         return nft_service(kind, self.portal.name)
@@ -224,15 +225,12 @@ class _Port:
                 before = self.own if kind == self.inner else []
                 self.chains.append(Chain(self.name(kind), (*before, *self._draw(found))))
         for one in self.reach.all:
-            self.chains.append(Chain(self._endpoint(one), tuple(self._translate(one))))
+            self.chains.append(Chain(self.endpoints[one.text], tuple(self._translate(one))))
             if self.portal.affinity:
                 self.sets.append(Set(
                     self._affinity(one), (f"ipv{self.site.family}_addr",),
                     flags=("dynamic", "timeout"), size=_SIZE, timeout=self.portal.affinity * 1000,
                 ))  # fmt: skip
-
-    def _endpoint(self, one: Backend) -> str:
-        return nft_endpoint(self.portal.name, one.target)
 
     def _affinity(self, one: Backend) -> str:
         return nft_endpoint(self.portal.name, one.target, "affinity")
@@ -242,18 +240,19 @@ class _Port:
         source = Payload(self.site.ip, "saddr")
         for one in found if self.portal.affinity else ():
             known = Match("==", source, f"@{self._affinity(one)}")
-            yield _rule(known, Verdict("goto", self._endpoint(one)))
-        chains = (Verdict("goto", self._endpoint(one)) for one in found)
+            yield _rule(known, Verdict("goto", self.endpoints[one.text]))
+        chains = (Verdict("goto", self.endpoints[one.text]) for one in found)
         elements = tuple(Element(number, chain) for number, chain in enumerate(chains))
         yield _rule(Vmap(Numgen("random", len(found)), Members(elements)))
 
     def _translate(self, one: Backend) -> Iterable[Rule]:
         """An endpoint's own calls that come back to it are masqueraded; then all are sent there."""
-        yield _rule(self.site.source("==", one.address), _MASQUERADE)
+        address, source = str(one.address), Payload(self.site.ip, "saddr")
+        yield _rule(Match("==", source, address), _MASQUERADE)
         if self.portal.affinity:
-            yield _rule(Update("update", Payload(self.site.ip, "saddr"), self._affinity(one)))
+            yield _rule(Update("update", source, self._affinity(one)))
         protocol = Match("==", Meta("l4proto"), self.portal.protocol)
-        yield _rule(protocol, Nat("dnat", str(one.address), one.target.port))
+        yield _rule(protocol, Nat("dnat", address, one.target.port))
 
 
 def _rule(*statements: Statement, comment: str = "") -> Rule:
