@@ -33,13 +33,16 @@ NO_NAMES = "Warning: cannot open /etc/xtables/connlabel.conf: No such file or di
 
 
 class _Amount(kinds.NumberRange):
-    """``FROM[:TO]``; without TO there is no upper end."""
+    """``FROM[:TO]``; without TO there is no upper end.
+
+    ``0:0`` is saved as ``0``, which means something else: iptables' own slip, kept.
+    """
 
     metavar = "from[:to]"
 
     def read(self, word: str, family: int) -> Range:
         found = super().read(word, family)
-        if not found.high or ":" not in word:
+        if ":" not in word:
             return Range(found.low, kinds.U64)
         if found.low > found.high:
             reason = f"{word!r} is a range from the greater to the smaller"

@@ -275,6 +275,11 @@ FACTS: dict[str, list[Fact]] = {
     ],
     "connbytes": [
         Fact(
+            "-m connbytes --connbytes 0:0 --connbytes-mode bytes --connbytes-dir original",
+            tracked(),
+            "so far 1000 ≠ 0",
+        ),
+        Fact(
             "-m connbytes --connbytes 1000:1000 --connbytes-mode bytes --connbytes-dir original",
             tracked(),
             "hit",
