@@ -1,0 +1,79 @@
+"""A Host as the place of kube-proxy's commands: iptables changes its rules, ``conntrack -D`` its connections.
+
+Packets and syncs then take turns on one machine, with one memory::
+
+    place = OnHost(load("data/kube-proxy/nginx-1-endpoint/1.30.5").with_ruleset(Ruleset()))
+    Proxier(config, era("1.30"), place, objects).start()
+    place.host.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
+
+Source of ``conntrack -D``: conntrack-tools 1.4.7, src/conntrack.c delete_cb(), filter_nat().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from nb_lib.cli import State
+from nb_lib.connection import Connection
+from nb_lib.engine import Host
+from nb_lib.engine.conntrack import Conntrack
+from nb_lib.headers import PROTOCOL_NAMES
+from nb_lib.kubeproxy.hosts import Done, Emulated
+
+# What each option of ``conntrack -D`` that kube-proxy uses asks of an entry.
+_ASKS: Mapping[str, Callable[[Connection, str], bool]] = {
+    "-p": lambda one, value: PROTOCOL_NAMES.get(one.original.protocol) == value,
+    "-f": lambda one, value: one.original.dst.version == {"ipv4": 4, "ipv6": 6}[value],
+    "--orig-dst": lambda one, value: str(one.original.dst) == value,
+    "--dport": lambda one, value: str(one.original.dport) == value,
+    "--dst-nat": lambda one, value: "DNAT" in one.status and str(one.reply.src) == value,
+}
+
+
+class OnHost(Emulated):
+    """A place on a Host. ``host`` is as the last command left it; its memory is the same all the time."""
+
+    def __init__(self, host: Host) -> None:
+        held = {(family, one.backend): one for family, one in host.rulesets.items()}
+        super().__init__(State(held))
+        self._host = host
+
+    @property
+    def host(self) -> Host:
+        """The host with the rules that are loaded now."""
+        for (family, _backend), ruleset in self.state.rulesets.items():
+            if self._host.rulesets.get(family) is not ruleset:
+                self._host = self._host.with_ruleset(ruleset)
+        return self._host
+
+    def run(self, words: Sequence[str], stdin: str = "") -> Done:
+        """Run iptables or one of its kin on the rules, ``conntrack -D`` on the connections."""
+        if words[0] != "conntrack":
+            return super().run(words, stdin)
+        self.ran.append(list(words))
+        count = len(forget(self._host.conntrack, words))
+        return Done(int(not count), "", f"{count} flow entries have been deleted.\n")
+
+
+def forget(table: Conntrack, words: Sequence[str]) -> list[Connection]:
+    """Do what ``conntrack -D`` with these options does to a table; return what was deleted.
+
+    Raises ValueError for other commands, and for options that kube-proxy never gives.
+    """
+    if list(words[:2]) != ["conntrack", "-D"]:
+        raise ValueError(f"{' '.join(words)} deletes no connection")
+    asked = list(_pairs(words[2:]))
+    given = [value for option, value in asked if option == "-f"]
+    if not given:
+        asked.append(("-f", "ipv4"))  # conntrack's default
+    found = [one for one in table if all(_ASKS[option](one, value) for option, value in asked)]
+    for one in found:
+        table.delete(one)
+    return found
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        if option not in _ASKS:
+            raise ValueError(f"conntrack -D {option} is not known here")
+        yield option, value
