@@ -47,7 +47,7 @@ def load(path: str | Path, **facts: Any) -> Host:
     passed to ``Host`` and replace what the folder says. Raises HostError if there is no dump,
     RulesetError if one cannot be read.
     """
-    path = _find(Path(path))
+    path = find(path)
     if path.is_file():
         text = _read(path)
         return Host(nft.read_json(text) if path.suffix == ".json" else parse(text), **facts)
@@ -71,13 +71,22 @@ def _without_iptables(ruleset: nft.Ruleset, dumped: set[str]) -> nft.Ruleset:
     return nft.Ruleset(tuple(kept), ruleset.about)
 
 
-def _find(path: Path) -> Path:
-    """Chapters run in ``book/``, people at the root: look in both, and beside the library."""
+def find(path: str | Path) -> Path:
+    """Return where a path leads. Raises HostError if it leads nowhere.
+
+    Chapters run in ``book/``, people at the root: look in both, and beside the library.
+    """
+    path = Path(path)
     root = Path(__file__).resolve().parents[2]
     for candidate in (path, Path("..") / path, root / path):
         if candidate.exists():
             return candidate
     raise HostError(f"there is no file or folder {path}")
+
+
+def facts_of(path: str | Path) -> dict[str, Any]:
+    """Return what a folder says of its host besides rules, as ``Host`` takes it. Raises as ``load`` does."""
+    return _facts(find(path))
 
 
 def _facts(path: Path) -> dict[str, Any]:

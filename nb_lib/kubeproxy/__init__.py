@@ -1,1 +1,70 @@
-"""kube-proxy: Services and endpoints in, the rules of each of its modes out."""
+"""kube-proxy: Services and endpoints in, the rules of each of its modes out.
+
+The names that a chapter uses are loaded when the first of them is asked for; each stands in the module that
+``_HOME`` names::
+
+    node("data/kube-proxy/eight-services", "nftables")   # a host as kube-proxy leaves it
+    machines                                             # the modes and versions that there are
+    choose("1.21", "ipvs").log                           # which mode a start takes, and what it says
+    written_by(host.ruleset)                             # who wrote a dump
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nb_lib.kubeproxy.choice import Abilities, choose
+    from nb_lib.kubeproxy.config import Config
+    from nb_lib.kubeproxy.eras import ERAS, era
+    from nb_lib.kubeproxy.iptables import explain
+    from nb_lib.kubeproxy.names import PortName, Target, endpoint_hash, service_hash
+    from nb_lib.kubeproxy.nodes import Machine, machines, node, objects_of
+    from nb_lib.kubeproxy.tracked import Tracked
+    from nb_lib.kubeproxy.userspace import UserspaceProxy
+    from nb_lib.kubeproxy.writer import written_by
+
+__all__ = [
+    "ERAS",
+    "Abilities",
+    "Config",
+    "Machine",
+    "PortName",
+    "Target",
+    "Tracked",
+    "UserspaceProxy",
+    "choose",
+    "endpoint_hash",
+    "era",
+    "explain",
+    "machines",
+    "node",
+    "objects_of",
+    "service_hash",
+    "written_by",
+]
+
+_HOME = {
+    "choice": ("Abilities", "choose"),
+    "config": ("Config",),
+    "eras": ("ERAS", "era"),
+    "iptables": ("explain",),
+    "names": ("PortName", "Target", "endpoint_hash", "service_hash"),
+    "nodes": ("Machine", "machines", "node", "objects_of"),
+    "tracked": ("Tracked",),
+    "userspace": ("UserspaceProxy",),
+    "writer": ("written_by",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module of a name when it is first asked for (PEP 562)."""
+    home = next((module for module, names in _HOME.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -83,11 +83,11 @@ FATES = {"dnat": ("forward", "local"), "no-dnat": ("forward", "local", "reject")
          "reject": ("reject",)}  # fmt: skip
 
 
-def judge(folder: str, flow: dict[str, Any]) -> str:
+def judge(flow: dict[str, Any], machine: Host) -> str:
     """Return an empty string if one of our ways is the recorded one, else what differs."""
     line = flow["trace"][0]
     device = re.search(r' iif "(\S+)"', line)
-    ways = host(folder).explore(first_packet(flow), device[1] if device else "")
+    ways = machine.explore(first_packet(flow), device[1] if device else "")
     assert sum(t.probability for t in ways) == 1
     same = [t for t in ways if steps(t) == recorded(flow)]
     if not same:
@@ -113,7 +113,7 @@ def test_flows_take_the_recorded_way(figure: Figure) -> None:
     results: Counter[bool] = Counter()
     wrong = []
     for folder, flow in nft_flows():
-        difference = judge(folder, flow)
+        difference = judge(flow, host(folder))
         results[not difference] += 1
         if difference:
             where = f"{folder} {flow['client']} → {flow['dst']}:{flow['port']} {flow['result']}"

@@ -1,0 +1,231 @@
+"""The same Services on any machine: a node as kube-proxy of one mode and version leaves it.
+
+Each mode leaves rules; beside them a version makes settings and holds sockets, and IPVS mode has virtual
+servers, sets, and the Services' addresses on a device of its own. ``node`` puts all of it on a ``Host``.
+
+Sources: what each module of a mode names; settings and sockets as the recorded logs and nodes have them
+(pkg/proxy/iptables/proxier.go NewProxier(), pkg/proxy/ipvs/proxier.go NewProxier()).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nb_lib.cli import State, run
+from nb_lib.cli.machine import machine as found_on
+from nb_lib.engine import Host
+from nb_lib.engine.load import facts_of, find
+from nb_lib.engine.routing import make_interface
+from nb_lib.errors import ObjectError
+from nb_lib.kubeproxy import iptables, ipvs, nftables, userspace
+from nb_lib.kubeproxy.config import Config
+from nb_lib.kubeproxy.eras import Era, era
+from nb_lib.kubeproxy.ipvs.mode import DEVICE
+from nb_lib.kubeproxy.manifests import load
+from nb_lib.kubeproxy.names import PortName
+from nb_lib.kubeproxy.objects import KubeObject, Node, Service
+from nb_lib.kubeproxy.tracked import Tracked
+from nb_lib.rules import Ruleset
+from nb_lib.text import nft
+from nb_lib.text.ipset import IpSet
+from nb_lib.text.ipvs import VirtualServer
+
+
+class Machine(NamedTuple):
+    """A mode and the version that runs it; written ``iptables 1.30``."""
+
+    mode: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.mode} {self.version}"
+
+
+machines = (
+    Machine("userspace", "1.21"),
+    *(Machine("iptables", version) for version in ("1.20", "1.21", "1.22", "1.30")),
+    Machine("ipvs", "1.21"),
+    Machine("ipvs", "1.30"),
+    Machine("nftables", "1.30"),
+)
+"""The modes and versions whose rules are known here, the oldest mode first."""
+
+FOLDER = "data/kube-proxy"
+FLAGS = ("--hostname-override=node-a", "--cluster-cidr=10.244.0.0/16")
+LOCALNET = "net.ipv4.conf.all.route_localnet"
+FIRST_SOCKET = 40_001  # userspace mode's: the kernel gives a real one any free port
+_OWN = ("tcp:127.0.0.1:10249", "tcp:10256")  # metrics and health
+
+
+def objects_of(source: str | Path | Iterable[KubeObject]) -> list[KubeObject]:
+    """Return the objects of a manifest's text, of a file or a folder's ``objects.yaml``, or as they are.
+
+    Raises ObjectError for what is no manifest, and HostError where there is no such file.
+    """
+    if not isinstance(source, str | Path):
+        return list(source)
+    if isinstance(source, str) and ("\n" in source or source.lstrip()[:1] in ("{", "[")):
+        return load(source)
+    path = find(source)
+    path = path / "objects.yaml" if path.is_dir() else path
+    return load(path.read_text(encoding="utf-8"))
+
+
+def node(
+    objects: str | Path | Iterable[KubeObject],
+    mode: str = "iptables",
+    version: str = "1.30",
+    *,
+    flags: Iterable[str] = FLAGS,
+    **facts: Any,
+) -> Host:
+    """Return the host that kube-proxy of a mode and version leaves where an empty node was.
+
+    ``objects`` are what ``objects_of`` takes. ``flags`` are kube-proxy's; the node is the one that
+    ``--hostname-override`` names. ``facts`` are passed to ``Host`` (addresses, routes, sysctls, facts and
+    the like) and replace those of ``data/kube-proxy``: what the node was before kube-proxy came. Where there
+    is no object of the node, one is made of its addresses. Raises ObjectError for a bad object or flag, and
+    for a machine that is none of ``machines``.
+    """
+    machine = _machine(mode, version)
+    given = _before() | facts
+    empty = Host(**given)
+    known = era(machine.version)
+    addresses = dict.fromkeys(
+        one.address for one in empty.routing.interfaces if not one.address.is_loopback
+    )
+    config = Config.from_flags(flags, addresses)
+    held = _with_node(objects_of(objects), config)
+    left = _MODES[machine.mode](_Site(held, config, known))
+    own = tuple(make_interface(DEVICE, f"{one}/{one.max_prefixlen}") for one in left.addresses)
+    listening = (*_OWN, *left.listening, *given.get("facts", {}).get("listening", ()))
+    more = {
+        "addresses": (*empty.routing.interfaces, *own),
+        "sysctls": {**given.get("sysctls", {}), **left.sysctls},
+        "ipsets": {**given.get("ipsets", {}), **left.ipsets},
+        "virtual_servers": left.virtual_servers,
+        "facts": {**given.get("facts", {}), "listening": listening},
+    }
+    return Host(left.rulesets, **{**given, **more})
+
+
+def _machine(mode: str, version: str) -> Machine:
+    short = era(version).version
+    if (mode, short) not in machines:
+        known = ", ".join(map(str, machines))
+        raise ObjectError(f"{mode} {short} is none of {known}", what="kube-proxy", path="mode")
+    return Machine(mode, short)
+
+
+def _before() -> dict[str, Any]:
+    """Return the facts of data/kube-proxy's node as they were before kube-proxy ran on it."""
+    found = facts_of(FOLDER)
+    return found | {"sysctls": {**found["sysctls"], LOCALNET: "0"}}
+
+
+def _with_node(objects: list[KubeObject], config: Config) -> list[KubeObject]:
+    """Add the node's own object where it is missing: its first address of each family."""
+    name = config.hostname
+    if any(isinstance(one, Node) and one.name == name for one in objects):
+        return objects
+    first = {one.version: one for one in reversed(config.addresses)}
+    return [Node(name, tuple(first[family] for family in sorted(first))), *objects]
+
+
+# ── What each mode leaves ───────────────────────────────────────────────────────────
+
+
+class _Site:
+    """What a mode is given."""
+
+    def __init__(self, objects: list[KubeObject], config: Config, known: Era) -> None:
+        self.objects, self.config, self.era = objects, config, known
+        named = (one for one in objects if isinstance(one, Node) and one.name == config.hostname)
+        self.node = next(named, None)
+        self.families = config.families(known, self.node)
+        self.tracked = {one: Tracked(config, known, one, objects) for one in self.families}
+
+    def held(self) -> Iterator[str]:
+        """Yield the sockets that hold nodePorts, up to 1.22, and those that answer health checks."""
+        for tracked in self.tracked.values():
+            for portal in tracked.portals.values():
+                if portal.node_port and not self.era.external and portal.protocol != "sctp":
+                    yield f"{portal.protocol}:{portal.node_port}"
+                if portal.health_port:
+                    yield f"tcp:{portal.health_port}"
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What a mode leaves on a node; ``addresses`` are kube-ipvs0's, ``listening`` as ``Host`` has it."""
+
+    rulesets: tuple[Ruleset | nft.Ruleset, ...]
+    sysctls: Mapping[str, str | int] = field(default_factory=dict)
+    listening: tuple[str, ...] = ()
+    addresses: tuple[Any, ...] = ()
+    ipsets: Mapping[str, IpSet] = field(default_factory=dict)
+    virtual_servers: tuple[VirtualServer, ...] = ()
+
+
+def _iptables(site: _Site) -> _Left:
+    rulesets = tuple(
+        iptables.loaded(iptables.Rules(tracked).whole(), site.era, family)
+        for family, tracked in site.tracked.items()
+    )
+    opened = site.config.localhost_node_ports(4) if site.era.external else True
+    return _Left(rulesets, {LOCALNET: 1} if opened else {}, tuple(site.held()))
+
+
+def _nftables(site: _Site) -> _Left:
+    ruleset = nftables.desired(site.objects, site.config, site.era, site.families)
+    return _Left((ruleset,), listening=tuple(site.held()))
+
+
+def _ipvs(site: _Site) -> _Left:
+    wanted = {family: ipvs.computed(tracked) for family, tracked in site.tracked.items()}
+    sets = {name: one for each in wanted.values() for name, one in each.sets.items()}
+    state = found_on(Host(ipsets=sets))
+    for family, each in wanted.items():
+        program = ipvs.mode.PROGRAMS[family]
+        state = _done(state, *ipvs.prepared(site.era, family))
+        state = run(state, [f"{program}-restore", "--noflush"], stdin=each.rules).state
+    return _Left(
+        tuple(state.rulesets.values()),
+        ipvs.sysctls(site.config, site.era),
+        tuple(site.held()),
+        tuple(address for each in wanted.values() for address in each.addresses),
+        sets,
+        tuple(server for each in wanted.values() for server in each.virtual_servers),
+    )
+
+
+def _userspace(site: _Site) -> _Left:
+    family = 4  # this mode serves one
+    portals = site.tracked[family].portals.values()
+    served = [one.name for one in portals if one.protocol in userspace.rules.PROTOCOLS]
+    ports: dict[PortName, int] = {name: FIRST_SOCKET + at for at, name in enumerate(served)}
+    services = [one for one in site.objects if isinstance(one, Service)]
+    node_ip = next(
+        (one for one in (*(site.node.addresses if site.node else ()), *site.config.addresses)
+         if one.version == family), ip_address("127.0.0.1"),
+    )  # fmt: skip
+    made = [words for make, jump in userspace.prepared() for words in (make, jump.command())]
+    rules = (rule.command() for rule in userspace.wanted(services, ports, node_ip))
+    state = _done(State(), *made, *rules)
+    sockets = (f"{name.protocol.lower()}:{port}" for name, port in ports.items())
+    return _Left(tuple(state.rulesets.values()), listening=(*sockets, *site.held()))
+
+
+def _done(state: State, *commands: list[str]) -> State:
+    for words in commands:
+        done = run(state, words)
+        assert not done.status or words[1] == "-N", done.stderr  # a chain may be there already
+        state = done.state
+    return state
+
+
+_MODES = {"userspace": _userspace, "iptables": _iptables, "ipvs": _ipvs, "nftables": _nftables}
