@@ -170,6 +170,8 @@ class Speaker:
             return None
         if not self.routing.is_local(message.dst) or message.dst.is_loopback:
             return None
+        if self._ignored(message, device):
+            return None
         route = self.routing.input(message.src, message.dst, device)
         if int(message.src) and isinstance(route, Refused):
             return None
@@ -181,6 +183,18 @@ class Speaker:
         made = message.reply(mac_src=mac)
         assert isinstance(made, Arp)
         return made
+
+    def _ignored(self, message: Arp, device: str) -> bool:
+        """Whether conf.all or the device's ``arp_ignore`` forbids the answer: arp_ignore()."""
+        names = (f"net.ipv4.conf.{who}.arp_ignore" for who in ("all", device))
+        mode = max(self.routing.setting(name) for name in names)
+        if mode not in (1, 2):
+            return mode == 8
+        asker = message.src if mode == 2 and int(message.src) else None
+        return not any(
+            one.device == device and one.address == message.dst and (not asker or asker in one.net)
+            for one in self.routing.interfaces
+        )
 
 
 def link_of(mac: str, own: str) -> str:

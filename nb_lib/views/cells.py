@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 from nb_lib.hooks import HOOKS, Stop
 from nb_lib.rules import Ruleset
+from nb_lib.trace import Balanced
 from nb_lib.views.story import Step
 from nb_lib.views.words import short
+
+BALANCED = {"new": "NEW", "known": "known", "answer": "an answer"}
+BALANCING = {"answer": "answers", "balance": "requests"}  # IPVS's functions
 
 
 class Line(NamedTuple):
@@ -29,6 +33,8 @@ def texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:
         lines = found.setdefault((step.hook, step.lane), [])
         if step.kind == "look":
             lines.append(Line(_looked(step), number_))
+        elif step.kind == "balance":
+            lines.append(_balanced(step, number_))
         for name, old, new in step.changes:
             if name in ("src", "dst", "icmp id"):
                 lines.append(Line(f"{name} {old}", number_, old=True))
@@ -51,6 +57,14 @@ def _looked(step: Step) -> str:
     return f"{ct.state}{', reply' * (ct.direction == 'REPLY')}" if ct else "untracked"
 
 
+def _balanced(step: Step, number: int) -> Line:
+    event = next(event for event in step.events if isinstance(event, Balanced))
+    if event.what == "none":
+        return Line("no real server", number, sign="DROP")
+    by = f", {event.service.rpartition(' ')[2]} picks" if event.what == "new" else ""
+    return Line(f"{BALANCED[event.what]}{by}", number)
+
+
 def _decides(step: Step) -> bool:
     return step.verdict.split(" ")[0] not in ("JUMP", "GOTO", "CONTINUE", "RETURN")
 
@@ -70,6 +84,8 @@ def _decision(step: Step) -> str:
 
 def stop_line(stop: Stop, hook: str, ruleset: Ruleset | None) -> Line | None:
     """Say what hangs at a stop: a name, or of a ruleset the number of rules and the policy."""
+    if stop.function in BALANCING:
+        return Line(f"{BALANCING[stop.function]} ({str(stop.priority).replace('-', '−')})", 0)
     if not stop.table or ruleset is None:
         return Line(stop.table or stop.function, 0)
     if stop.table not in ruleset or hook not in ruleset[stop.table]:

@@ -10,6 +10,7 @@ from nb_lib import hooks
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Entered, Exploration, Trace
 from nb_lib.views.cards import draw_chains
+from nb_lib.views.cells import BALANCING
 from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.deck import Model
@@ -28,7 +29,7 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
     (a Service, a chain or an address: draw what belongs to it) and ``changed`` (pairs of a chain and a
     rule's number, 0 for the chain alone: light them). Options of traces: ``autoplay`` (play once when
     the page opens; one figure of the landing page does) and ``stack`` (a table's name: draw the stack of its
-    chains' calls over time).
+    chains' calls over time). Option of the hooks: ``ipvs`` (with the places where IPVS stands).
     """
     match thing:
         case Trace() if "stack" in options:
@@ -44,7 +45,7 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
         case Chain():
             return chain_figure(thing, trace)
         case ModuleType() if thing is hooks:
-            return map_figure()
+            return map_figure(**options)
     raise TypeError(f"nothing is known of how to draw {type(thing).__name__}")
 
 
@@ -114,10 +115,17 @@ def _story_in(table: str, trace: Trace | None) -> tuple[Step, ...]:
     )
 
 
-def map_figure() -> Figure:
+def map_figure(*, ipvs: bool = False) -> Figure:
     """Draw the hooks and the tables on each."""
     lines = []
     for hook in hooks.HOOKS:
-        names = (f"{s.table or s.function} ({s.priority})" for s in hooks.stops(hook))
+        found = hooks.stops(hook, balancing=ipvs)
+        names = (f"{_stop_name(stop)} ({stop.priority})" for stop in found)
         lines.append(f"{hook}: {', '.join(names)}")
-    return figure("map", draw_map(), [], "\n".join(lines))
+    return figure("map", draw_map(ipvs=ipvs), [], "\n".join(lines))
+
+
+def _stop_name(stop: hooks.Stop) -> str:
+    if stop.function in BALANCING:
+        return f"IPVS, {BALANCING[stop.function]}"
+    return stop.table or stop.function

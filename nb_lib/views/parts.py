@@ -35,7 +35,7 @@ def hue(table: str) -> Shade:
 def hue_of(lane: str) -> str:
     """Return the table whose hue a lane has: nat's for ``nat.src``, conntrack's for what serves it.
 
-    All tables of nft have one: their names may be any.
+    All tables of nft have one, as their names may be any; IPVS has it too.
     """
     lane, _, which = lane.partition(".")
     if which not in ("", "src"):

@@ -9,14 +9,14 @@ from nb_lib.net import FAMILY_NAMES
 from nb_lib.rules import Ruleset
 from nb_lib.trace import AtHook, Trace
 from nb_lib.views import grid
-from nb_lib.views.cells import Line, stop_line, texts
+from nb_lib.views.cells import BALANCING, Line, stop_line, texts
 from nb_lib.views.figure import Drawing
 from nb_lib.views.grid import BUS, LINE, NAMES, Box, Grid, Point
 from nb_lib.views.packet_card import draw_cards
 from nb_lib.views.palette import LIGHT
 from nb_lib.views.parts import MONO_FAMILY, hue, hue_of, shape, word
 from nb_lib.views.sentences import fate_words
-from nb_lib.views.story import Step, steps
+from nb_lib.views.story import Step, ipvs_lane, steps
 from nb_lib.views.svg import MONO, Markup, elide, join, number, tag
 
 SIZE, START = 10.0, 70.0
@@ -58,14 +58,21 @@ def _says(story: Sequence[Step]) -> str:
     return " ".join([story[0].sentence, f"Hooks: {hooks}.", *changed, story[-1].sentence])
 
 
-def draw_map(ruleset: Ruleset | None = None) -> Drawing:
-    """Draw the map alone: hooks, tables, priorities; of a ruleset, how many rules are where."""
+def draw_map(ruleset: Ruleset | None = None, *, ipvs: bool = False) -> Drawing:
+    """Draw the map alone: hooks, tables, priorities; of a ruleset, how many rules are where.
+
+    ``ipvs``: with the places of IPVS on a host that has virtual servers.
+    """
     family, backend = (ruleset.family, ruleset.backend) if ruleset else (4, "nft")
     layer = grid.layer_of(family)
-    words = {(hook, grid.lane(stop, layer)): [line] for hook in HOOKS
-             for stop in stops(hook, backend, family)
-             if stop.function != "iptables" and (line := stop_line(stop, hook, ruleset))}  # fmt: skip
-    plan = grid.make(dict.fromkeys(words, 1), HOOKS, 124, (layer,))
+    words: dict[tuple[str, str], list[Line]] = {}
+    for hook in HOOKS:
+        for stop in stops(hook, backend, family, balancing=ipvs):
+            line = stop_line(stop, hook, ruleset)
+            if stop.function != "iptables" and line:
+                lane = ipvs_lane(hook) if stop.function in BALANCING else grid.lane(stop, layer)
+                words.setdefault((hook, lane), []).append(line)
+    plan = grid.make({key: len(lines) for key, lines in words.items()}, HOOKS, 124, (layer,))
     used = {lane for _, lane in words}
     middle = plan.columns[FORWARD].cx
     body = [
@@ -79,6 +86,8 @@ def draw_map(ruleset: Ruleset | None = None) -> Drawing:
         _end("out", plan.width - 2, plan.floor + 14, "end"),
     ]
     title = "Netfilter's hooks, and the tables that hang on each, by priority"
+    if ipvs:
+        title = "Netfilter's hooks, with the places where IPVS stands"
     if ruleset:
         title = f"Where the rules of this {FAMILY_NAMES[ruleset.family]} ruleset hang"
     return Drawing(join(body), title, plan.width, plan.floor + 34)
@@ -190,7 +199,8 @@ def _spots(plan: Grid, story: Sequence[Step], trace: Trace) -> list[Point]:
 
 
 def _crossing_of(plan: Grid, step: Step) -> Point:
-    again = any(getattr(event, "again", False) for event in step.events)
+    # IPVS routes at OUTPUT what had been routed before it.
+    again = step.hook == OUTPUT or any(getattr(event, "again", False) for event in step.events)
     return plan.crossing(PREROUTING if step.hook == PREROUTING else OUTPUT, again=again)
 
 

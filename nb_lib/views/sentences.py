@@ -49,10 +49,10 @@ GATHERED = {
     "passed": "It is a fragment that fits no datagram: it goes on alone.",
 }
 BALANCED = {
-    "new": "IPVS gives this new connection to {server}: {service}.",
-    "known": "IPVS knows this connection, it is {server}'s: {service}.",
-    "answer": "IPVS knows this answer of {server}: {service}.",
-    "none": "IPVS has no real server to give it to: {service}.",
+    "new": "IPVS takes it for the virtual server {service}: a new connection, given to {server}.",
+    "known": "IPVS takes it for the virtual server {service}: its connection is {server}'s.",
+    "answer": "IPVS knows it as an answer of {server}, a real server of {service}.",
+    "none": "IPVS takes it for the virtual server {service}, which has no real server to give it to.",
 }
 FATES = {
     "forward": "It leaves by {device} as {packet}.",

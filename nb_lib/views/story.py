@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from nb_lib.hooks import INPUT, POSTROUTING, PREROUTING
+from nb_lib.hooks import INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule
 from nb_lib.trace import (
@@ -37,7 +37,7 @@ from nb_lib.views.sentences import arrival, fate_sentence, rewrites, sentence
 class Step:
     """One step through a trace.
 
-    ``kind``: arrive, look, match, policy, rewrite, route, lost, answer, unsure, fate. ``lane`` is
+    ``kind``: arrive, look, match, policy, rewrite, route, balance, lost, answer, unsure, fate. ``lane`` is
     the row of the path diagram; ``before`` are the events that led to it without deciding (rules
     that missed, ends of chains); ``events`` are those that it is made of.
     """
@@ -94,11 +94,12 @@ class _Teller:
         return found
 
     def merge(self, found: list[Step], step: Step, event: Event) -> Step | None:
-        """Join a rewrite to the rule that asked for it."""
-        if not found or not isinstance(event, Rewritten) or event.place is None:
+        """Join a rewrite to the rule that asked for it, or to IPVS's choice of a server."""
+        if not found or not isinstance(event, Rewritten):
             return None
         last = found[-1]
-        if last.kind != "match" or last.place != event.place:
+        asked = last.kind == "match" and last.place == event.place is not None
+        if not asked and not (last.kind == "balance" and event.by == "IPVS"):
             return None
         return replace(last, sentence=f"{last.sentence} {step.sentence}", packet=step.packet,
                        changes=last.changes + step.changes,
@@ -146,7 +147,9 @@ class _Teller:
                 lane = nat_lane(self.hook) if moved else "route"
                 step = self.make("rewrite", said, event, lane="" if event.place else lane)
                 return replace(step, changes=changed, place=event.place)
-            case Routed() | Balanced():
+            case Balanced():
+                return self.make("balance", said, event, lane=ipvs_lane(self.hook))
+            case Routed():
                 return self.make("route", said, event, lane="route")
             case Lost():
                 return replace(self.make("lost", said, event, lane="route"), verdict="LOST")
@@ -178,6 +181,12 @@ def _lane(table: str, hook: str, priority: int | None) -> str:
     if table == "bridge nat":
         return table if hook == PREROUTING else f"{table}.src"
     return nat_lane(hook) if table == "nat" else table
+
+
+def ipvs_lane(hook: str) -> str:
+    """Return the lane of IPVS at a hook: behind nat OUTPUT, or before nat INPUT (and on FORWARD)."""
+    first = OUTPUT if hook == OUTPUT else INPUT
+    return f"ipvs.{min(s for s in stops(first, balancing=True) if s.function == 'answer').priority}"
 
 
 def nat_lane(hook: str) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from nb_lib.cli import State, run
 from nb_lib.cli.machine import machine
 from nb_lib.engine import Host
+from nb_lib.engine import load as load_host
 from nb_lib.errors import ObjectError
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era, era
@@ -295,3 +297,20 @@ def test_no_service_leaves_the_fixed_rules():
     known: Era = era("1.30")
     empty, full = desired((), CONFIG, known).rules, desired(objects(), CONFIG, known).rules
     assert empty.count("\n-A") < full.count("\n-A") < 40
+
+
+# ── The book's node ─────────────────────────────────────────────────────────────────
+
+BOOK = Path(__file__).parents[2] / "data" / "kube-proxy" / "ipvs"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_books_node_is_the_recorded_one(version):
+    names = ("iptables-save", "ipset-save", "ipvsadm-Sn", "ip-addr-kube-ipvs0", "sysctl")
+    for name in names:
+        assert (BOOK / version / f"{name}.txt").read_text() == recorded(version, name)
+    host = load_host(BOOK / version)
+    held = {str(i.address) for i in host.routing.interfaces if i.device == "kube-ipvs0"}
+    assert held == set(re.findall(r"inet (\S+)/", recorded(version, "ip-addr-kube-ipvs0")))
+    assert host.ipvs is not None
+    assert normal(tuple(host.ipvs.services.values())) == normal(ours(version, 4).virtual_servers)

@@ -121,7 +121,7 @@ SAID = [
     ),
     (
         Balanced(P, "new", "TCP 10.0.0.2:80 rr", "10.0.0.3:8080"),
-        "IPVS gives this new connection to 10.0.0.3:8080: TCP 10.0.0.2:80 rr.",
+        "IPVS takes it for the virtual server TCP 10.0.0.2:80 rr: a new connection, given to 10.0.0.3:8080.",
     ),
     (Gone(P, "p1"), "It leaves the bridge by p1."),
     (
