@@ -13,8 +13,17 @@ from nb_lib.views import connections, frames, session, text
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
+from nb_lib.views.timeline import Diary, connections_of, recents_of, timeline
 
-__all__ = ["Figure", "draw", "matplotlib_style"]
+__all__ = [
+    "Diary",
+    "Figure",
+    "connections_of",
+    "draw",
+    "matplotlib_style",
+    "recents_of",
+    "timeline",
+]
 
 
 def _bundle(value: Any) -> dict[str, Any]:

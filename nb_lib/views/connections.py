@@ -46,6 +46,15 @@ def conntrack_bundle(table: Conntrack) -> dict[str, Any]:
         return plain
 
 
+def state_of(connection: Connection) -> str:
+    """Say in a word how far a connection has come: its protocol's state, else what conntrack noted."""
+    if connection.state:
+        return connection.state
+    if "ASSURED" in connection.status:
+        return "ASSURED"
+    return "replied" if "SEEN_REPLY" in connection.status else "UNREPLIED"
+
+
 def _line(connection: Connection) -> str:
     """Write one connection: __snprintf_conntrack_default() of libnetfilter_conntrack."""
     c, number = connection, connection.original.protocol
