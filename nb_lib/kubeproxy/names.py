@@ -55,21 +55,13 @@ def endpoint_hash(name: PortName, target: Target | str) -> str:
     return digest(f"{name}{name.protocol.lower()}{target}", IPTABLES_HASH)
 
 
-def nft_service(kind: str, name: PortName) -> str:
-    """Return a chain of nftables mode: ``service-PFISGYVC-default/web/tcp/``."""
-    return _nft(kind, _base(name))
+def nft_name(name: PortName, target: Target | None = None) -> str:
+    """Return what follows the kind of a chain or set of nftables mode, which is ``service-``, ``endpoint-`` ….
 
-
-def nft_endpoint(name: PortName, target: Target, kind: str = "endpoint") -> str:
-    """Return an endpoint's chain or affinity set: ``endpoint-SPXZLT43-default/web/tcp/__10.0.0.1/80``."""
-    address = str(target.address).replace(":", ".")
-    return _nft(kind, f"{_base(name)}__{address}/{target.port}")
-
-
-def _base(name: PortName) -> str:
-    return f"{name.service}/{name.protocol.lower()}/{name.port}"
-
-
-def _nft(kind: str, base: str) -> str:
-    name = f"{digest(base, NFTABLES_HASH)}-{base}"
-    return f"{kind}-{name if len(name) <= LONGEST else name[: LONGEST - 3] + '...'}"
+    A port's is ``PFISGYVC-default/web/tcp/``, an endpoint's ``SPXZLT43-default/web/tcp/__10.0.0.1/80``.
+    """
+    base = f"{name.service}/{name.protocol.lower()}/{name.port}"
+    if target:
+        base += f"__{str(target.address).replace(':', '.')}/{target.port}"
+    found = f"{digest(base, NFTABLES_HASH)}-{base}"
+    return found if len(found) <= LONGEST else found[: LONGEST - 3] + "..."

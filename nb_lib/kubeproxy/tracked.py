@@ -19,8 +19,11 @@ from nb_lib.kubeproxy.topology import Backends, Reachable, backends, reachable
 class Before(NamedTuple):
     """What a port was at the last sync; None if there was none."""
 
-    portal: Portal | None
-    backends: Backends
+    portal: Portal | None = None
+    backends: Backends = ()
+
+
+_NOTHING = Before()
 
 
 class Tracked:
@@ -68,8 +71,9 @@ class Tracked:
         """Note what a Service's ports are, before they change."""
         self.changed.add(key)
         for name in names:
-            held = Before(self.portals.get(name), self.backends.get(name, ()))
-            self.before.setdefault(name, held)
+            if name not in self.before:
+                portal, found = self.portals.get(name), self.backends.get(name)
+                self.before[name] = Before(portal, found or ()) if portal or found else _NOTHING
 
     def _service(self, service: Service, *, gone: bool) -> None:
         key = service.key

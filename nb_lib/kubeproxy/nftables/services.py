@@ -10,12 +10,13 @@ Source: pkg/proxy/nftables/proxier.go syncProxyRules(), writeServiceToEndpointRu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from ipaddress import collapse_addresses, ip_network
 from typing import NamedTuple
 
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
-from nb_lib.kubeproxy.names import nft_endpoint, nft_service
+from nb_lib.kubeproxy.names import nft_name
 from nb_lib.kubeproxy.nftables import base
 from nb_lib.kubeproxy.objects import Address, Network, Node
 from nb_lib.kubeproxy.services import Portal
@@ -41,10 +42,23 @@ from nb_lib.text.nft.values import (
     Vmap,
 )
 
+# Thousands of rules say the same: they share these values, and those that cached functions return.
 _MASQUERADE = Verdict("jump", base.MARK)
+_MASQUERADED = Rule((_MASQUERADE,))
 _FROM_NODE = Match("==", Fib("type", ("saddr",)), "local")
 _DROP, _REJECT = Verdict("drop"), Verdict("goto", base.REJECT)
 _SIZE = 65_535  # of an affinity set: what nft takes where none is given
+_numgen = cache(Numgen)
+
+
+@cache
+def _protocol(name: str) -> Match:
+    return Match("==", Meta("l4proto"), name)
+
+
+@cache
+def _port(protocol: str, number: int) -> Match:
+    return Match("==", Payload(protocol, "dport"), number)
 
 
 class Block(NamedTuple):
@@ -63,7 +77,8 @@ class Site:
 
     def __init__(self, config: Config, era: Era, family: int, node: Node | None) -> None:
         self.config, self.family = config, family
-        self.ip = "ip" if family == 4 else "ip6"
+        ip = "ip" if family == 4 else "ip6"
+        self.saddr, self.daddr = Payload(ip, "saddr"), Payload(ip, "daddr")
         self.node_ip = config.node_ip(era, family, node)
         self.local = self._detected("==", *config.local(family, node))
         self.foreign = self._detected("!=", *config.local(family, node))
@@ -80,7 +95,7 @@ class Site:
 
     def source(self, operator: str, *networks: Network | Address) -> Match:
         """Compare the packet's source with networks."""
-        return Match(operator, Payload(self.ip, "saddr"), written(networks))
+        return Match(operator, self.saddr, written(networks))
 
     def node_ports(self) -> tuple[Address, ...] | None:
         """Return the addresses on which nodePorts answer, None for all: without a flag the node's own.
@@ -132,10 +147,12 @@ class _Port:
         self.own: list[Rule] = []  # of the chain that the cluster IP leads to, before it draws
         self.inner = "local" if portal.internal_local else "service"
         self.served = bool(reach.local) if portal.external_local else reach.any
-        self.endpoints = {one.text: nft_endpoint(portal.name, one.target) for one in reach.all}
+        self.hashed = nft_name(portal.name)
+        self.endpoints = {one.text: nft_name(portal.name, one.target) for one in reach.all}
 
-    def name(self, kind: str) -> str:
-        return nft_service(kind, self.portal.name)
+    def name(self, kind: str, one: Backend | None = None) -> str:
+        """Return the name of the port's own chain of a kind, or of an endpoint's chain or set."""
+        return f"{kind}-{self.endpoints[one.text] if one else self.hashed}"
 
     # --- elements ---
 
@@ -145,12 +162,12 @@ class _Port:
         comment = str(self.portal.name) if said else ""
         self.elements.append((where, Element(Concat(key), to, comment=comment)))
 
-    def _lead(self, address: Address, kind: str) -> None:
-        key = str(address), self.portal.protocol, self.portal.port
+    def _lead(self, address: str, kind: str) -> None:
+        key = address, self.portal.protocol, self.portal.port
         self._add(base.SERVICE_IPS, key, Verdict("goto", self.name(kind)))
 
-    def _refuse(self, address: Address) -> None:
-        key = str(address), self.portal.protocol, self.portal.port
+    def _refuse(self, address: str) -> None:
+        key = address, self.portal.protocol, self.portal.port
         self._add(base.NO_ENDPOINT_SERVICES, key, self._refusal, said=True)
 
     @property
@@ -160,21 +177,20 @@ class _Port:
 
     def inside(self) -> None:
         """The cluster IP."""
-        portal, site = self.portal, self.site
-        self.elements.append((base.CLUSTER_IPS, Element(str(portal.cluster_ip))))
+        portal, site, address = self.portal, self.site, str(self.portal.cluster_ip)
+        self.elements.append((base.CLUSTER_IPS, Element(address)))
         if not (self.reach.local if portal.internal_local else self.reach.any):
-            self._refuse(portal.cluster_ip)
+            self._refuse(address)
             return
-        self._lead(portal.cluster_ip, self.inner)
+        self._lead(address, self.inner)
         if site.foreign:
-            address = Match("==", Payload(site.ip, "daddr"), str(portal.cluster_ip))
-            port = Match("==", Payload(portal.protocol, "dport"), portal.port)
-            self.own.append(_rule(address, port, *site.foreign, _MASQUERADE))
+            to = Match("==", site.daddr, address), _port(portal.protocol, portal.port)
+            self.own.append(_rule(*to, *site.foreign, _MASQUERADE))
 
     def outside(self) -> None:
         """External IPs, load balancers, the node's port, and the chains that they lead to."""
         portal = self.portal
-        for address in (*portal.external_ips, *portal.vips):
+        for address in map(str, (*portal.external_ips, *portal.vips)):
             if self.reach.any:
                 self._lead(address, "external")
             if not self.served:
@@ -194,7 +210,7 @@ class _Port:
         """With policy Local, pods and the node itself still reach every endpoint."""
         cluster = Verdict("goto", self.name("service"))
         if not self.portal.external_local:
-            yield _rule(_MASQUERADE)
+            yield _MASQUERADED
         else:
             if self.site.local:
                 yield _rule(*self.site.local, cluster, comment="short-circuit pod traffic")
@@ -225,34 +241,29 @@ class _Port:
                 before = self.own if kind == self.inner else []
                 self.chains.append(Chain(self.name(kind), (*before, *self._draw(found))))
         for one in self.reach.all:
-            self.chains.append(Chain(self.endpoints[one.text], tuple(self._translate(one))))
+            self.chains.append(Chain(self.name("endpoint", one), tuple(self._translate(one))))
             if self.portal.affinity:
                 self.sets.append(Set(
-                    self._affinity(one), (f"ipv{self.site.family}_addr",),
+                    self.name("affinity", one), (f"ipv{self.site.family}_addr",),
                     flags=("dynamic", "timeout"), size=_SIZE, timeout=self.portal.affinity * 1000,
                 ))  # fmt: skip
 
-    def _affinity(self, one: Backend) -> str:
-        return nft_endpoint(self.portal.name, one.target, "affinity")
-
     def _draw(self, found: Backends) -> Iterable[Rule]:
         """Who was here before comes first; then each endpoint is as likely."""
-        source = Payload(self.site.ip, "saddr")
         for one in found if self.portal.affinity else ():
-            known = Match("==", source, f"@{self._affinity(one)}")
-            yield _rule(known, Verdict("goto", self.endpoints[one.text]))
-        chains = (Verdict("goto", self.endpoints[one.text]) for one in found)
+            known = Match("==", self.site.saddr, f"@{self.name('affinity', one)}")
+            yield _rule(known, Verdict("goto", self.name("endpoint", one)))
+        chains = (Verdict("goto", self.name("endpoint", one)) for one in found)
         elements = tuple(Element(number, chain) for number, chain in enumerate(chains))
-        yield _rule(Vmap(Numgen("random", len(found)), Members(elements)))
+        yield _rule(Vmap(_numgen("random", len(found)), Members(elements)))
 
     def _translate(self, one: Backend) -> Iterable[Rule]:
         """An endpoint's own calls that come back to it are masqueraded; then all are sent there."""
-        address, source = str(one.address), Payload(self.site.ip, "saddr")
+        address, source = str(one.address), self.site.saddr
         yield _rule(Match("==", source, address), _MASQUERADE)
         if self.portal.affinity:
-            yield _rule(Update("update", source, self._affinity(one)))
-        protocol = Match("==", Meta("l4proto"), self.portal.protocol)
-        yield _rule(protocol, Nat("dnat", address, one.target.port))
+            yield _rule(Update("update", source, self.name("affinity", one)))
+        yield _rule(_protocol(self.portal.protocol), Nat("dnat", address, one.target.port))
 
 
 def _rule(*statements: Statement, comment: str = "") -> Rule:

@@ -72,6 +72,8 @@ def _leaf(value: int | str, kind: str) -> str:
 
 def expression_text(value: Expression, kinds: _Kinds = ("",)) -> str:  # noqa: C901, PLR0912
     """Write an expression; ``kinds`` are the types of the values in it."""
+    if isinstance(value, (int, str)):  # first, as most are
+        return _leaf(value, kinds[0])
     match value:
         case Prefix(address, length):
             return f"{address}/{length}"
@@ -100,7 +102,6 @@ def expression_text(value: Expression, kinds: _Kinds = ("",)) -> str:  # noqa: C
             return f"{{ {', '.join(element_text(e, kinds, kinds) for e in elements)} }}"
         case Lookup(key, data):
             return f"{expression_text(key)} map {_looked_up(key, data, kinds)}"
-    return _leaf(value, kinds[0])
 
 
 def _binary(value: Binary) -> str:
