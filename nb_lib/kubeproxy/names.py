@@ -56,7 +56,7 @@ def endpoint_hash(name: PortName, target: Target | str) -> str:
 
 
 def nft_name(name: PortName, target: Target | None = None) -> str:
-    """Return what follows the kind of a chain or set of nftables mode, which is ``service-``, ``endpoint-`` ….
+    """Return what follows ``service-``, ``endpoint-`` and the like in the names of nftables mode.
 
     A port's is ``PFISGYVC-default/web/tcp/``, an endpoint's ``SPXZLT43-default/web/tcp/__10.0.0.1/80``.
     """

@@ -2,8 +2,8 @@
 
 A list says with its ``resourceVersion`` how far it goes; a watch goes on from there, one JSON object a line.
 Bookmarks move the place on where nothing changes; 410 Gone says that the server has forgotten it. A broken
-connection is tried again, later each time. The server is spoken to in plain HTTP, as ``kubectl proxy`` offers
-it on the loopback.
+connection is tried again, later each time. ``Http`` speaks to the server in plain HTTP, as ``kubectl proxy``
+offers it on the loopback; ``client.Client`` speaks through Kubernetes' own library.
 
 Sources: Kubernetes API concepts, *Efficient detection of changes*; client-go tools/cache/reflector.go
 ListAndWatch(); cmd/kube-proxy/app/server.go Run() (what kube-proxy asks for).
@@ -79,14 +79,17 @@ class Http:
             with urlopen(url, timeout=self.patience) as answer:  # noqa: S310 - http alone
                 while line := answer.readline(LONGEST_LINE):
                     if line.strip():
-                        yield _object(line)
+                        yield decoded(line)
+                if answer.length:  # more was promised
+                    raise ApiError(f"{path}: the connection was broken off")
         except HTTPError as error:
             raise ApiError(f"{path}: {error}", error.code) from None
         except (OSError, HTTPException) as error:
             raise ApiError(f"{path}: {error}") from None
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def decoded(line: bytes) -> dict[str, Any]:
+    """Return the object that a line of an answer holds. Raises ApiError."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,9 +1,15 @@
-"""A small API server that can be told to misbehave, and what its objects have become on our side."""
+"""A small API server that can be told to misbehave, and what its objects have become on our side.
+
+It is asked both ways: in plain HTTP, and through Kubernetes' client library.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -12,8 +18,19 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from nb_lib.kubeproxy import __main__ as program
-from nb_lib.kubeproxy.watch import ApiError, Http, Reflector, follow, resources
+from nb_lib.kubeproxy.client import Client
+from nb_lib.kubeproxy.watch import ApiError, Http, Reflector, Server, follow, resources
 
+HAS_LIBRARY = importlib.util.find_spec("kubernetes") is not None
+needs_library = pytest.mark.skipif(not HAS_LIBRARY, reason="the package kubernetes is not there")
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: test
+contexts: [{name: test, context: {cluster: here, user: somebody}}]
+clusters: [{name: here, cluster: {server: "%s"}}]
+users: [{name: somebody, user: {token: "a-token"}}]
+"""
 SERVICES = resources("node-a")[0]
 
 
@@ -42,7 +59,7 @@ class Api(ThreadingHTTPServer):
 
     def __init__(self, script: dict[str, list]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.asked = script, []
+        self.script, self.asked, self.credentials = script, [], []
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def end(self) -> None:
@@ -59,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {key: value for key, (value,) in parse_qs(url.query).items()}
         self.server.asked.append((url.path, query))
+        self.server.credentials.append(self.headers.get("Authorization", ""))
         script = self.server.script.get(url.path, [])
         answer = script.pop(0) if script else 503
         if isinstance(answer, int):
@@ -78,14 +96,33 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def learnt(script: list, count: int) -> tuple[list[str], list[dict], list[float], Reflector]:
+@pytest.fixture(params=["plain HTTP", pytest.param("client library", marks=needs_library)])
+def reach(request, tmp_path) -> Callable[[str], Server]:
+    """How a server at an address is asked."""
+
+    def through_library(address: str) -> Client:
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(KUBECONFIG % address)
+        return Client(str(kubeconfig), patience=5)
+
+    if request.param == "client library":
+        return through_library
+    return lambda address: Http(address, patience=5)
+
+
+@pytest.fixture
+def learnt(reach):
     """Return so many changes as text, the queries behind them, and how long was waited."""
-    api, slept = Api({SERVICES.path: script}), []
-    reflector = Reflector(Http(api.address, patience=5), SERVICES, slept.append)
-    with closing(reflector.changes()) as changes:
-        found = [told(change) for change in islice(changes, count)]
-    api.end()
-    return found, [query for _, query in api.asked], slept, reflector
+
+    def follow_script(script: list, count: int):
+        api, slept = Api({SERVICES.path: script}), []
+        reflector = Reflector(reach(api.address), SERVICES, slept.append)
+        with closing(reflector.changes()) as changes:
+            found = [told(change) for change in islice(changes, count)]
+        api.end()
+        return found, [query for _, query in api.asked], slept, reflector
+
+    return follow_script
 
 
 def told(change) -> str:
@@ -94,7 +131,7 @@ def told(change) -> str:
     return " ".join([*changed, *removed, *["listed"] * change.listed, *["!"] * bool(change.error)])
 
 
-def test_a_list_and_a_watch_from_where_it_ends():
+def test_a_list_and_a_watch_from_where_it_ends(learnt):
     found, asked, slept, _ = learnt(
         [
             listed("7", service("web")),
@@ -113,7 +150,7 @@ def test_a_list_and_a_watch_from_where_it_ends():
     assert slept == []
 
 
-def test_a_list_comes_in_pages():
+def test_a_list_comes_in_pages(learnt):
     found, asked, *_ = learnt([listed("7", service("a"), more="x"), listed("7", service("b"))], 1)
     assert found == ["a:80 b:80 listed"]
     assert [query.get("continue") for query in asked] == [None, "x"]
@@ -122,7 +159,7 @@ def test_a_list_comes_in_pages():
 @pytest.mark.parametrize(
     "gone", [410, [event("ERROR", {"code": 410, "message": "too old resource version"})]]
 )
-def test_what_was_missed_is_found_by_listing_again(gone):
+def test_what_was_missed_is_found_by_listing_again(learnt, gone):
     script = [listed("7", service("web"), service("api")), gone, listed("30", service("web", 81))]
     found, asked, slept, _ = learnt(script, 2)
     assert found == ["web:80 api:80 listed", "web:81 -api listed"]
@@ -130,37 +167,37 @@ def test_what_was_missed_is_found_by_listing_again(gone):
     assert slept == []
 
 
-def test_a_broken_connection_goes_on_where_it_was_and_waits_longer_each_time():
+def test_a_broken_connection_goes_on_where_it_was_and_waits_longer_each_time(learnt):
     broken = [event("ADDED", service("api", version="8")), None]
     script = [listed("7"), broken, 503, 500, [event("DELETED", service("api", version="9"))]]
-    found, asked, slept, _ = learnt(script, 5)
-    assert found == ["listed", "api:80", "!", "!", "-api"]
-    assert slept == [0.8, 1.6]
+    found, asked, slept, _ = learnt(script, 6)
+    assert found == ["listed", "api:80", "!", "!", "!", "-api"]
+    assert slept == [0.8, 1.6, 3.2]
     assert [query.get("resourceVersion") for query in asked] == [None, "7", "8", "8", "8"]
 
 
-def test_a_server_that_hangs_up_at_once_is_not_asked_without_a_pause():
+def test_a_server_that_hangs_up_at_once_is_not_asked_without_a_pause(learnt):
     script = [listed("7"), [], [], [event("ADDED", service("web", version="8"))]]
     found, _, slept, _ = learnt(script, 2)
     assert found == ["listed", "web:80"]
     assert slept == [0.8, 0.8]
 
 
-def test_a_server_that_is_not_there():
+def test_a_server_that_is_not_there(reach):
     api = Api({})
     api.end()
     slept: list[float] = []
-    with closing(Reflector(Http(api.address), SERVICES, slept.append).changes()) as changes:
+    with closing(Reflector(reach(api.address), SERVICES, slept.append).changes()) as changes:
         assert all("refused" in change.error for change in islice(changes, 3))
     assert slept == [0.8, 1.6]
 
 
-def test_rubbish_is_no_end():
+def test_rubbish_is_no_end(learnt):
     script = [listed("7"), [b"}{\n"], [b"[1]\n"], [event("ADDED", service("web", version="8"))]]
     assert learnt(script, 4)[0] == ["listed", "!", "!", "web:80"]
 
 
-def test_an_object_that_cannot_be_read_is_left_as_it_was():
+def test_an_object_that_cannot_be_read_is_left_as_it_was(learnt):
     bad = service("web", 99_999, "8")
     script = [listed("7", service("web")), [event("MODIFIED", bad)], 410, listed("9", bad)]
     found, _, _, reflector = learnt(script, 3)
@@ -168,10 +205,10 @@ def test_an_object_that_cannot_be_read_is_left_as_it_was():
     assert [one.ports[0].port for one in reflector.held.values()] == [80]
 
 
-def test_everything_that_kube_proxy_watches_comes_by_one_queue():
+def test_everything_that_kube_proxy_watches_comes_by_one_queue(reach):
     paths = [resource.path for resource in resources("node-a")]
     api, stop = Api({path: [listed("1")] for path in paths}), threading.Event()
-    queue = follow(Http(api.address, patience=5), "node-a", stop)
+    queue = follow(reach(api.address), "node-a", stop)
     kinds, found = set(), 0
     while len(kinds) < 3:
         kind, change = queue.get(timeout=10)
@@ -196,3 +233,45 @@ def test_the_program_follows_a_server(capsys):
     assert program.main(words) == 0
     api.end()
     assert '"prod/web has no endpoints"' in capsys.readouterr().out
+
+
+# --- through Kubernetes' client library ---
+
+
+@needs_library
+def test_the_library_brings_the_credentials_of_the_file(tmp_path):
+    api = Api({SERVICES.path: [listed("1", service("web"))]})
+    (tmp_path / "config").write_text(KUBECONFIG % api.address)
+    (page,) = Client(str(tmp_path / "config"), patience=5).ask(SERVICES.path, {"limit": "5"})
+    api.end()
+    assert page["items"][0]["metadata"]["name"] == "web"
+    assert api.credentials == ["Bearer a-token"]
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file|Invalid kube-config"),
+        ("kind: Config\n", "Invalid kube-config"),
+        ("current-context: [", "while parsing"),
+    ],
+)
+def test_a_file_of_which_nothing_can_be_made(tmp_path, text, said):
+    if text is not None:
+        (tmp_path / "config").write_text(text)
+    with pytest.raises(ApiError, match=said):
+        Client(str(tmp_path / "config"))
+
+
+@needs_library
+def test_without_a_file_it_is_the_pods_own_server(monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ApiError, match="in-cluster configuration: Service host"):
+        Client()
+
+
+def test_without_the_library_it_is_said_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(ApiError, match=r"nb-lib\[api\].*--master"):
+        Client("config")
