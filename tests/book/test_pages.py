@@ -9,7 +9,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
-WRITTEN = [f"{name}.html" for name in (TOC["root"], *(part["file"] for part in TOC["chapters"]))]
+
+
+def files(entries: list[dict]) -> list[str]:
+    """Return the files of a table of contents, sections behind their chapter."""
+    return [name for one in entries for name in (one["file"], *files(one.get("sections", [])))]
+
+
+WRITTEN = [f"{name}.html" for name in (TOC["root"], *files(TOC["chapters"]))]
 PAGES = [*WRITTEN, "genindex.html", "search.html"]
 
 PHONE = {"width": 360, "height": 740}
