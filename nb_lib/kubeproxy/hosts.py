@@ -7,10 +7,12 @@ import os
 import subprocess
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import NamedTuple, Protocol
 
 from nb_lib.cli import State, run
+from nb_lib.kubeproxy.commands import Done
+from nb_lib.kubeproxy.emulated import nft as emulated_nft
 from nb_lib.kubeproxy.objects import Address
+from nb_lib.text import nft
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _WAITING = ("-w", "5")  # for iptables' lock
@@ -18,37 +20,35 @@ _NOT_RUN = 127  # as a shell says it
 _PATIENCE = 120  # seconds for one command: 10,000 services take iptables-nft half a minute
 
 
-class Done(NamedTuple):
-    """What a command left: its exit status and what it printed."""
-
-    status: int
-    stdout: str = ""
-    stderr: str = ""
-
-
-class Place(Protocol):
-    """What can run iptables' programs and conntrack."""
-
-    def run(self, words: Sequence[str], stdin: str = "") -> Done:
-        """Run one command and wait for its end."""
-        ...
-
-
 class Emulated:
-    """A host that is not there: ``state`` is what its iptables holds, ``ran`` the conntrack commands."""
+    """A host that is not there.
+
+    ``state`` is what its iptables holds, ``nft`` its nft tables, ``ran`` the conntrack commands.
+    """
 
     def __init__(self, state: State | None = None) -> None:
         self.state = state or State()
+        self.nft = nft.Ruleset()
         self.ran: list[list[str]] = []
 
     def run(self, words: Sequence[str], stdin: str = "") -> Done:
-        """Run iptables or one of its kin; of conntrack, note what was asked."""
-        if words[0] == "conntrack":
+        """Run a program; of conntrack, note what was asked."""
+        program, *rest = words
+        if program == "conntrack":
             self.ran.append(list(words))
             return Done(1, "", "0 flow entries have been deleted.\n")
-        done = run(self.state, words, stdin=stdin)
-        self.state = done.state
-        return Done(done.status, done.stdout, done.stderr)
+        if program == "nft":
+            done, self.nft = (
+                emulated_nft.load(self.nft, stdin, check="--check" in rest)
+                if rest[-2:] == ["-f", "-"]
+                else emulated_nft.run(self.nft, rest)
+            )
+            return done
+        if program.startswith(("iptables", "ip6tables")):
+            result = run(self.state, words, stdin=stdin)
+            self.state = result.state
+            return Done(result.status, result.stdout, result.stderr)
+        return Done(_NOT_RUN, "", f"{program}: this host has no such program\n")
 
 
 class Real:

@@ -1,65 +1,86 @@
-"""kube-proxy's loop in iptables mode: objects come and go, rules follow.
+"""kube-proxy's loop, in every mode: objects come and go, rules follow.
 
-A sync reads what nat holds, computes, and hands iptables-restore one input; then conntrack forgets what is
-stale. The first sync, one after a flush, and one after a failure write everything; since 1.27 all others
-write the chains of changed services only. Nothing here looks at a clock or sleeps: whoever runs the loop
-does, and ``Pace`` says when the next sync may be.
+A sync looks at what is there, computes, and runs the commands of its mode (``rooms``). After a failure
+everything is written again. Nothing here looks at a clock or sleeps: whoever runs the loop does, and ``Pace``
+says when the next sync may be.
 
-Sources: pkg/proxy/iptables/proxier.go syncProxyRules(); pkg/util/iptables/iptables.go Monitor();
-pkg/util/async/bounded_frequency_runner.go.
+Source: pkg/util/async/bounded_frequency_runner.go; each mode's room names its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from nb_lib.errors import ObjectError
+from nb_lib.kubeproxy.choice import IPTABLES, NFTABLES
+from nb_lib.kubeproxy.commands import Command, Place
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
-from nb_lib.kubeproxy.hosts import Place
-from nb_lib.kubeproxy.iptables.rules import (
-    CANARY,
-    CANARY_TABLES,
-    PROGRAMS,
-    Rules,
-    canaries,
-    jumps,
-)
-from nb_lib.kubeproxy.iptables.site import LARGE
+from nb_lib.kubeproxy.iptables import room as iptables
+from nb_lib.kubeproxy.nftables import room as nftables
 from nb_lib.kubeproxy.objects import KubeObject, Node
-from nb_lib.kubeproxy.stale import opened, stale
+from nb_lib.kubeproxy.rooms import Room
 from nb_lib.kubeproxy.tracked import Tracked
+
+ROOMS: Mapping[str, Callable[[Tracked, Place], Room]] = {
+    IPTABLES: iptables.Room,
+    NFTABLES: nftables.Room,
+}
+_CONNTRACK = "conntrack"
 
 
 class Sync(NamedTuple):
-    """One sync: what was written, whole or not, the conntrack commands, and what went wrong."""
+    """One sync: the commands that were run, whether they wrote everything, and what went wrong."""
 
     family: int
     whole: bool
-    input: str
-    conntrack: tuple[tuple[str, ...], ...] = ()
+    commands: tuple[Command, ...]
     error: str = ""
+
+    @property
+    def input(self) -> str:
+        """What the programs were given to read."""
+        return "".join(command.stdin for command in self.commands)
+
+    @property
+    def conntrack(self) -> tuple[tuple[str, ...], ...]:
+        """The commands by which connections were forgotten."""
+        return tuple(one.words for one in self.commands if one.words[0] == _CONNTRACK)
 
 
 class Proxier:
-    """The loop for one node. ``tracked`` and ``rules`` are by family, as many as the version serves."""
+    """The loop for one node. ``tracked`` and ``rooms`` are by family, as many as the version serves.
+
+    ``mode`` is iptables, nftables, ipvs or userspace; ``families`` are those that the version serves, if
+    nobody says otherwise. Raises ObjectError for another mode.
+    """
 
     def __init__(
-        self, config: Config, era: Era, place: Place, objects: Iterable[KubeObject] = ()
+        self,
+        config: Config,
+        era: Era,
+        place: Place,
+        objects: Iterable[KubeObject] = (),
+        *,
+        mode: str = IPTABLES,
+        families: Iterable[int] = (),
     ) -> None:
+        if mode not in ROOMS:
+            reason = f"{mode!r} is none of {', '.join(ROOMS)}"
+            raise ObjectError(reason, what="kube-proxy", path="mode")
         held = list(objects)
         named = (one for one in held if isinstance(one, Node) and one.name == config.hostname)
-        self.config, self.era, self.place = config, era, place
-        families = config.families(era, next(named, None))
-        self.tracked = {one: Tracked(config, era, one, held) for one in families}
-        self.rules = {one: Rules(tracked) for one, tracked in self.tracked.items()}
-        self.forced = set(families)
-        self._cleaned: dict[int, float] = {}
+        self.config, self.era, self.place, self.mode = config, era, place, mode
+        served = tuple(families) or config.families(era, next(named, None))
+        self.tracked = {one: Tracked(config, era, one, held) for one in served}
+        self.rooms = {one: ROOMS[mode](tracked, place) for one, tracked in self.tracked.items()}
+        self.forced = set(served)
 
     def start(self, now: float = 0.0) -> list[Sync]:
-        """Make the canaries and write everything."""
-        for family in self.tracked:
-            self._ensure(canaries(family))
+        """Write everything, and make what is watched later."""
+        for room in self.rooms.values():
+            room.start()
         return self.sync(now)
 
     def apply(self, objects: Iterable[KubeObject], removed: Iterable[KubeObject] = ()) -> None:
@@ -82,62 +103,31 @@ class Proxier:
         return [self._sync(family, now) for family in families]
 
     def watch(self, now: float = 0.0) -> list[Sync]:
-        """Look at the canaries: where somebody has flushed every table, write everything again.
-
-        kube-proxy asks for mangle's alone; only when it is gone, it waits for the others' end, too.
-        """
-        for family in self.tracked:
-            if not self._there(family, CANARY_TABLES[0]) and not any(
-                self._there(family, table) for table in CANARY_TABLES[1:]
-            ):
-                self._ensure(canaries(family))
+        """Look, once in a sync period, whether the rules are still there; write them where nobody knows."""
+        for family, room in self.rooms.items():
+            if not room.intact():
+                room.start()
                 self.forced.add(family)
         return self.sync(now) if self.forced else []
 
-    # ── One sync ────────────────────────────────────────────────────────────────────
+    def close(self) -> None:
+        """End what the process itself holds; the rules stay as they are."""
+        for room in self.rooms.values():
+            room.close()
 
     def _sync(self, family: int, now: float) -> Sync:
-        tracked, rules = self.tracked[family], self.rules[family]
-        whole = family in self.forced or not self.era.partial
-        if whole:
-            self._ensure(jumps(self.era, family))
-        existing = self._existing(family, now)
-        text = rules.whole(existing) if whole else rules.partial(existing)
-        before = opened(tracked)
-        self._forget(before)
-        done = self.place.run([f"{PROGRAMS[family]}-restore", "--noflush", "--counters"], text)
-        if done.status:
-            self.forced.add(family)
-            return Sync(family, whole, text, error=done.stderr or f"status {done.status}")
-        after = stale(tracked)
-        self._forget(after)
+        room = self.rooms[family]
+        whole = family in self.forced or not room.partial
+        ran: list[Command] = []
+        for command in room.commands(now, whole=whole):
+            done = self.place.run(command.words, command.stdin)
+            ran.append(command)
+            if done.status and command.must:
+                self.forced.add(family)
+                return Sync(family, whole, tuple(ran), done.stderr or f"status {done.status}")
         self.forced.discard(family)
-        tracked.synced()
-        return Sync(family, whole, text, tuple(map(tuple, [*before, *after])))
-
-    def _existing(self, family: int, now: float) -> list[str]:
-        """Return nat's chains; a large cluster's are not asked for at every sync (since 1.27)."""
-        last = self._cleaned.get(family)
-        recently = last is not None and now - last <= self.config.sync_period
-        if recently and self.era.partial and self.tracked[family].endpoints > LARGE:
-            return []
-        self._cleaned[family] = now
-        saved = self.place.run([f"{PROGRAMS[family]}-save", "-t", "nat"]).stdout
-        return [line[1:].partition(" ")[0] for line in saved.splitlines() if line[:1] == ":"]
-
-    def _ensure(self, commands: Iterable[list[str]]) -> None:
-        """Run commands that make something; a rule is made only where ``-C`` does not find it."""
-        for words in commands:
-            asked = ["-C" if word == "-I" else word for word in words]
-            if "-I" not in words or self.place.run(asked).status:
-                self.place.run(words)
-
-    def _forget(self, commands: Iterable[list[str]]) -> None:
-        for words in commands:
-            self.place.run(words)
-
-    def _there(self, family: int, table: str) -> bool:
-        return not self.place.run([PROGRAMS[family], "-S", CANARY, "-t", table]).status
+        self.tracked[family].synced()
+        return Sync(family, whole, tuple(ran))
 
 
 class Pace:

@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 
 from nb_lib.kubeproxy import __main__ as program
+from nb_lib.kubeproxy.commands import Done
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import era
-from nb_lib.kubeproxy.hosts import Done, Emulated
+from nb_lib.kubeproxy.hosts import Emulated
 from nb_lib.kubeproxy.iptables import desired
 from nb_lib.kubeproxy.loop import Pace, Proxier
 from nb_lib.kubeproxy.manifests import load

@@ -15,6 +15,7 @@ import pytest
 
 from nb_lib.cli import run
 from nb_lib.kubeproxy import hosts
+from nb_lib.kubeproxy.commands import Done
 from nb_lib.kubeproxy.iptables import Rules, explain
 from nb_lib.kubeproxy.loop import Proxier
 from nb_lib.kubeproxy.manifests import load
@@ -85,7 +86,7 @@ class Emulated(hosts.Emulated):
 
     hint = ""
 
-    def run(self, words: Sequence[str], stdin: str = "") -> hosts.Done:
+    def run(self, words: Sequence[str], stdin: str = "") -> Done:
         done = super().run(words, stdin)
         if words[0] != "iptables-save":
             return done

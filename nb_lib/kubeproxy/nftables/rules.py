@@ -1,7 +1,8 @@
 """The whole table of nftables mode, and what a sync makes of the table that is there.
 
-1.30 writes everything anew at each sync. A chain that is no longer wanted is emptied, and deleted by a later
-sync: as long as a map's element points to it the kernel refuses, and it lets go of elements a moment late.
+1.30 writes everything anew at each sync, as one input of ``nft -f``. A chain that is no longer wanted is
+emptied, and deleted by a later sync: as long as a map's element points to it the kernel refuses, and it lets
+go of elements a moment late.
 Source: pkg/proxy/nftables/proxier.go syncProxyRules() (1.30).
 """
 
@@ -14,11 +15,12 @@ from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
 from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.nftables import base
+from nb_lib.kubeproxy.nftables.commands import written
 from nb_lib.kubeproxy.nftables.services import Block, Site, block
 from nb_lib.kubeproxy.objects import Key, KubeObject, Node
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.text import nft
-from nb_lib.text.nft.values import Chain, Element, Set, Unknown
+from nb_lib.text.nft.values import Element, Set, Unknown
 
 _AFFINITY = "affinity-"
 _REST = 1.0  # seconds that a chain must have been empty before it is deleted
@@ -35,13 +37,16 @@ def desired(
 class Rules:
     """The table of what a proxier tracks; a Service is computed again only when it has changed.
 
-    ``tracked.changed`` is read and cleared by each sync. ``stale`` holds chains that were emptied, and when.
+    ``tracked.changed`` is read and cleared whenever something is computed. ``stale`` holds chains that were
+    emptied, and when.
     """
 
     def __init__(self, tracked: Tracked) -> None:
         self.tracked = tracked
         self.stale: dict[str, float] = {}
+        self.to = f"{base.family_name(tracked.family)} {base.NAME}"
         self._blocks: dict[PortName, Block] = {}
+        self._texts: dict[PortName, tuple[Block, str]] = {}
         self._known: Node | None = None
         self._site: Site | None = None
 
@@ -53,38 +58,49 @@ class Rules:
         filled: dict[str, dict[object, Element]] = {}
         for name, element in (pair for each in blocks for pair in each.elements):
             filled.setdefault(name, {})[element.key] = element
-        if addresses := site.node_ports():
-            keys = map(str, addresses)
-            filled[base.NODE_PORT_IPS] = {key: Element(key) for key in keys}
         sets = [_filled(each, filled) for each in found.sets]
         sets += [each for one in blocks for each in one.sets]
         chains = (*found.chains, *(chain for each in blocks for chain in each.chains))
         return replace(found, sets=tuple(sets), chains=chains)
 
-    def sync(self, present: nft.Table | None, now: float) -> nft.Table:
-        """Return the table that a sync leaves where ``present`` was; ``now`` is in seconds.
+    def deleted(self, now: float) -> str:
+        """Return the commands for chains that have been empty for a while, nothing if there are none.
 
-        What others put into the table's other chains and sets stays.
+        They are forgotten, too: one that the kernel keeps is found stale again.
         """
-        wanted = self.table()
-        if present is None:
-            return wanted
-        gone = {name for name, since in self.stale.items() if since < now - _REST}
-        gone -= wanted.chain.keys()
-        chains: list[Chain] = []
-        for chain in present.chains:
-            if chain.name in wanted.chain:
-                self.stale.pop(chain.name, None)
-                chains.append(wanted.chain[chain.name])
-            elif chain.name in gone:
-                del self.stale[chain.name]
-            elif "/" in chain.name:  # a service's: emptied now, deleted later
-                self.stale.setdefault(chain.name, now)
-                chains.append(replace(chain, rules=()))
-            else:
-                chains.append(chain)
-        chains += [chain for chain in wanted.chains if chain.name not in present.chain]
-        return replace(wanted, chains=tuple(chains), sets=tuple(_kept(present, wanted)))
+        old = [name for name, since in self.stale.items() if since < now - _REST]
+        for name in old:
+            del self.stale[name]
+        return "".join(f"delete chain {self.to} {name}\n" for name in old)
+
+    def written(self, chains: Iterable[str], sets: Iterable[str], now: float, *, anew: bool) -> str:
+        """Return the input of a sync where these chains and sets are there; ``now`` is in seconds.
+
+        What others put into the table's other chains and sets stays. ``anew`` as in ``base.setup``.
+        """
+        site, tracked = self._computed(), self.tracked
+        blocks = {name: self._blocks[name] for name in tracked.portals}
+        self._texts = {name: self._text(name, block) for name, block in blocks.items()}
+        text = [base.setup(tracked.family, site.node_ports(), anew=anew)]
+        text += [each for _, each in self._texts.values()]
+        kept = {chain.name for block in blocks.values() for chain in block.chains}
+        for name in chains:
+            if name in kept:
+                self.stale.pop(name, None)
+            elif "/" in name:  # a service's: emptied now, deleted later
+                self.stale[name] = now
+                text.append(f"flush chain {self.to} {name}\n")
+        known = {each.name for block in blocks.values() for each in block.sets}
+        text += [
+            f"delete set {self.to} {name}\n"
+            for name in sets
+            if name.startswith(_AFFINITY) and name not in known
+        ]
+        return "".join(text)
+
+    def _text(self, name: PortName, block: Block) -> tuple[Block, str]:
+        held = self._texts.get(name)
+        return held if held and held[0] is block else (block, written(block, self.to))
 
     def _computed(self) -> Site:
         """Compute what changed; all of it if the node did."""
@@ -107,15 +123,3 @@ def _filled(each: Set | Unknown, elements: dict[str, dict[object, Element]]) -> 
     if isinstance(each, Unknown) or each.name not in elements:
         return each
     return replace(each, elements=tuple(elements[each.name].values()))
-
-
-def _kept(present: nft.Table, wanted: nft.Table) -> Iterable[Set | Unknown]:
-    """Yield the sets after a sync: an affinity set keeps its clients, one that nobody wants goes."""
-    for each in present.sets:
-        if isinstance(each, Unknown):
-            yield each
-        elif each.name in wanted.set:
-            yield each if each.name.startswith(_AFFINITY) else wanted.set[each.name]
-        elif not each.name.startswith(_AFFINITY):
-            yield each
-    yield from (each for name, each in wanted.set.items() if name not in present.set)
