@@ -18,7 +18,8 @@ from nb_lib.connection import Connection
 from nb_lib.engine import Host
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.headers import PROTOCOL_NAMES
-from nb_lib.kubeproxy.hosts import Done, Emulated
+from nb_lib.kubeproxy.commands import Done
+from nb_lib.kubeproxy.hosts import Emulated
 
 # What each option of ``conntrack -D`` that kube-proxy uses asks of an entry.
 _ASKS: Mapping[str, Callable[[Connection, str], bool]] = {
