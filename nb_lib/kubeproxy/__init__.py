@@ -6,6 +6,7 @@ The names that a chapter uses are loaded when the first of them is asked for; ea
     node("data/kube-proxy/eight-services", "nftables")   # a host as kube-proxy leaves it
     machines                                             # the modes and versions that there are
     choose("1.21", "ipvs").log                           # which mode a start takes, and what it says
+    proxier("data/kube-proxy/nginx-1-endpoint").start()  # the loop, on a host that it changes
     written_by(host.ruleset)                             # who wrote a dump
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nb_lib.kubeproxy.iptables import explain
     from nb_lib.kubeproxy.names import PortName, Target, endpoint_hash, service_hash
     from nb_lib.kubeproxy.nodes import Machine, machines, node, objects_of
+    from nb_lib.kubeproxy.onhost import OnHost, forget, proxier
     from nb_lib.kubeproxy.tracked import Tracked
     from nb_lib.kubeproxy.userspace import UserspaceProxy
     from nb_lib.kubeproxy.writer import written_by
@@ -28,6 +30,7 @@ __all__ = [
     "Abilities",
     "Config",
     "Machine",
+    "OnHost",
     "PortName",
     "Target",
     "Tracked",
@@ -36,9 +39,11 @@ __all__ = [
     "endpoint_hash",
     "era",
     "explain",
+    "forget",
     "machines",
     "node",
     "objects_of",
+    "proxier",
     "service_hash",
     "written_by",
 ]
@@ -50,6 +55,7 @@ _HOME = {
     "iptables": ("explain",),
     "names": ("PortName", "Target", "endpoint_hash", "service_hash"),
     "nodes": ("Machine", "machines", "node", "objects_of"),
+    "onhost": ("OnHost", "forget", "proxier"),
     "tracked": ("Tracked",),
     "userspace": ("UserspaceProxy",),
     "writer": ("written_by",),

@@ -99,7 +99,7 @@ def node(
         one.address for one in empty.routing.interfaces if not one.address.is_loopback
     )
     config = Config.from_flags(flags, addresses)
-    held = _with_node(objects_of(objects), config)
+    held = with_node(objects_of(objects), config)
     left = _MODES[machine.mode](_Site(held, config, known))
     own = tuple(make_interface(DEVICE, f"{one}/{one.max_prefixlen}") for one in left.addresses)
     listening = (*_OWN, *left.listening, *given.get("facts", {}).get("listening", ()))
@@ -127,7 +127,7 @@ def _before() -> dict[str, Any]:
     return found | {"sysctls": {**found["sysctls"], LOCALNET: "0"}}
 
 
-def _with_node(objects: list[KubeObject], config: Config) -> list[KubeObject]:
+def with_node(objects: list[KubeObject], config: Config) -> list[KubeObject]:
     """Add the node's own object where it is missing: its first address of each family."""
     name = config.hostname
     if any(isinstance(one, Node) and one.name == name for one in objects):

@@ -2,16 +2,20 @@
 
 Packets and syncs then take turns on one machine, with one memory::
 
-    place = OnHost(load("data/kube-proxy/nginx-1-endpoint/1.30.5").with_ruleset(Ruleset()))
-    Proxier(config, era("1.30"), place, objects).start()
-    place.host.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
+    loop = proxier("data/kube-proxy/nginx-1-endpoint")
+    loop.start()
+    loop.place.host.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
+    loop.apply(objects_of("data/kube-proxy/nginx-3-endpoints"))
+    loop.sync()
 
 Source of ``conntrack -D``: conntrack-tools 1.4.7, src/conntrack.c delete_cb(), filter_nat().
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from nb_lib.cli import State
 from nb_lib.connection import Connection
@@ -19,7 +23,15 @@ from nb_lib.engine import Host
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.headers import PROTOCOL_NAMES
 from nb_lib.kubeproxy.commands import Done
+from nb_lib.kubeproxy.config import Config
+from nb_lib.kubeproxy.eras import era
 from nb_lib.kubeproxy.hosts import Emulated
+from nb_lib.kubeproxy.loop import Proxier
+from nb_lib.kubeproxy.nodes import FLAGS, node, objects_of, with_node
+from nb_lib.kubeproxy.objects import KubeObject
+from nb_lib.rules import Ruleset
+
+_NOT_FOUND = Done(127, "", "conntrack: not found\n")
 
 # What each option of ``conntrack -D`` that kube-proxy uses asks of an entry.
 _ASKS: Mapping[str, Callable[[Connection, str], bool]] = {
@@ -32,12 +44,15 @@ _ASKS: Mapping[str, Callable[[Connection, str], bool]] = {
 
 
 class OnHost(Emulated):
-    """A place on a Host. ``host`` is as the last command left it; its memory is the same all the time."""
+    """A place on a Host. ``host`` is as the last command left it; its memory is the same all the time.
 
-    def __init__(self, host: Host) -> None:
+    Without ``conntrack`` that program is missing on the host, as it was from some images of kube-proxy.
+    """
+
+    def __init__(self, host: Host, *, conntrack: bool = True) -> None:
         held = {(family, one.backend): one for family, one in host.rulesets.items()}
         super().__init__(State(held))
-        self._host = host
+        self._host, self.conntrack = host, conntrack
 
     @property
     def host(self) -> Host:
@@ -52,8 +67,32 @@ class OnHost(Emulated):
         if words[0] != "conntrack":
             return super().run(words, stdin)
         self.ran.append(list(words))
+        if not self.conntrack:
+            return _NOT_FOUND
         count = len(forget(self._host.conntrack, words))
         return Done(int(not count), "", f"{count} flow entries have been deleted.\n")
+
+
+def proxier(
+    objects: str | Path | Iterable[KubeObject],
+    version: str = "1.30",
+    *,
+    flags: Iterable[str] = FLAGS,
+    conntrack: bool = True,
+    **facts: Any,
+) -> Proxier:
+    """Return kube-proxy's loop in iptables mode on an empty node, before its start.
+
+    ``objects``, ``flags`` and ``facts`` are those of ``nodes.node``, ``conntrack`` is that of ``OnHost``.
+    """
+    flags = tuple(flags)
+    # An empty node, with the settings that kube-proxy makes.
+    host = node([], version=version, flags=flags, **facts)
+    for family in tuple(host.rulesets):
+        host = host.with_ruleset(Ruleset(family))
+    config = Config.from_flags(flags, [one.address for one in host.routing.interfaces])
+    place = OnHost(host, conntrack=conntrack)
+    return Proxier(config, era(version), place, with_node(objects_of(objects), config))
 
 
 def forget(table: Conntrack, words: Sequence[str]) -> list[Connection]:

@@ -8,28 +8,30 @@ import subprocess
 import pytest
 
 from nb_lib import Host, load, parse, save, tcp, udp
-from nb_lib.kubeproxy.config import Config
-from nb_lib.kubeproxy.eras import era
-from nb_lib.kubeproxy.loop import Proxier
-from nb_lib.kubeproxy.manifests import load as read
-from nb_lib.kubeproxy.onhost import OnHost, forget
-from nb_lib.rules import Ruleset
+from nb_lib.kubeproxy.onhost import OnHost, forget, proxier
 from tests.conftest import ROOT
 
 NGINX = ROOT / "data" / "kube-proxy" / "nginx-3-endpoints"
-FLAGS = ("--cluster-cidr=10.244.0.0/16", "--hostname-override=node-a")
 
 
 @pytest.mark.parametrize("version", ["1.21.1", "1.22.0", "1.30.5"])
 def test_the_loop_leaves_what_kube_proxy_left(version):
-    theirs = load(NGINX / version)
-    place = OnHost(theirs.with_ruleset(Ruleset()))
-    objects = read((NGINX / "objects.yaml").read_text())
-    Proxier(Config.from_flags(FLAGS), era(version), place, objects).start()
-    ours, real = (sorted(save(one.ruleset).splitlines()) for one in (place.host, theirs))
+    loop = proxier(NGINX, version)
+    loop.start()
+    theirs, host = load(NGINX / version), loop.place.host
+    ours, real = (sorted(save(one.ruleset).splitlines()) for one in (host, theirs))
     assert ours == real
-    trace = place.host.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
+    trace = host.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
     assert trace.fate.kind == "forward"
+    local = tcp("127.0.0.1:40000", "127.0.0.1:30935")
+    assert loop.place.host.send(local).fate.kind == "forward"  # route_localnet is set
+
+
+def test_without_conntrack_nothing_is_forgotten():
+    place = OnHost(emulated(), conntrack=False)
+    assert place.run(COMMANDS[0].split()).status == 127
+    assert len(place.host.conntrack) == len(ASKED)
+    assert place.ran == [COMMANDS[0].split()]
 
 
 def test_rules_go_and_memory_stays():
