@@ -5,6 +5,7 @@ The names that a chapter uses are loaded when the first of them is asked for; ea
 
     node("data/kube-proxy/eight-services", "nftables")   # a host as kube-proxy leaves it
     machines                                             # the modes and versions that there are
+    compare("data/kube-proxy/eight-services")            # the same packets through all of them
     choose("1.21", "ipvs").log                           # which mode a start takes, and what it says
     proxier("data/kube-proxy/nginx-1-endpoint").start()  # the loop, on a host that it changes
     written_by(host.ruleset)                             # who wrote a dump
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nb_lib.kubeproxy.choice import Abilities, choose
+    from nb_lib.kubeproxy.compared import Machine, Question
+    from nb_lib.kubeproxy.comparison import compare, questions_about
     from nb_lib.kubeproxy.config import Config
     from nb_lib.kubeproxy.eras import ERAS, era
     from nb_lib.kubeproxy.iptables import explain
     from nb_lib.kubeproxy.names import PortName, Target, endpoint_hash, service_hash
-    from nb_lib.kubeproxy.nodes import Machine, machines, node, objects_of
+    from nb_lib.kubeproxy.nodes import machines, node, objects_of
     from nb_lib.kubeproxy.onhost import OnHost, forget, proxier
     from nb_lib.kubeproxy.tracked import Tracked
     from nb_lib.kubeproxy.userspace import UserspaceProxy
@@ -32,10 +35,12 @@ __all__ = [
     "Machine",
     "OnHost",
     "PortName",
+    "Question",
     "Target",
     "Tracked",
     "UserspaceProxy",
     "choose",
+    "compare",
     "endpoint_hash",
     "era",
     "explain",
@@ -44,17 +49,20 @@ __all__ = [
     "node",
     "objects_of",
     "proxier",
+    "questions_about",
     "service_hash",
     "written_by",
 ]
 
 _HOME = {
     "choice": ("Abilities", "choose"),
+    "compared": ("Machine", "Question"),
+    "comparison": ("compare", "questions_about"),
     "config": ("Config",),
     "eras": ("ERAS", "era"),
     "iptables": ("explain",),
     "names": ("PortName", "Target", "endpoint_hash", "service_hash"),
-    "nodes": ("Machine", "machines", "node", "objects_of"),
+    "nodes": ("machines", "node", "objects_of"),
     "onhost": ("OnHost", "forget", "proxier"),
     "tracked": ("Tracked",),
     "userspace": ("UserspaceProxy",),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from nb_lib.cli import State, run
 from nb_lib.cli.machine import machine as found_on
@@ -22,28 +22,18 @@ from nb_lib.engine.load import facts_of, find
 from nb_lib.engine.routing import make_interface
 from nb_lib.errors import ObjectError
 from nb_lib.kubeproxy import iptables, ipvs, nftables, userspace
+from nb_lib.kubeproxy.compared import Machine
 from nb_lib.kubeproxy.config import Config
-from nb_lib.kubeproxy.eras import Era, era
+from nb_lib.kubeproxy.eras import era
 from nb_lib.kubeproxy.ipvs.mode import DEVICE
 from nb_lib.kubeproxy.manifests import load
-from nb_lib.kubeproxy.names import PortName
+from nb_lib.kubeproxy.names import PortName, Target
 from nb_lib.kubeproxy.objects import KubeObject, Node, Service
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.rules import Ruleset
 from nb_lib.text import nft
 from nb_lib.text.ipset import IpSet
 from nb_lib.text.ipvs import VirtualServer
-
-
-class Machine(NamedTuple):
-    """A mode and the version that runs it; written ``iptables 1.30``."""
-
-    mode: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.mode} {self.version}"
-
 
 machines = (
     Machine("userspace", "1.21"),
@@ -58,6 +48,7 @@ FOLDER = "data/kube-proxy"
 FLAGS = ("--hostname-override=node-a", "--cluster-cidr=10.244.0.0/16")
 LOCALNET = "net.ipv4.conf.all.route_localnet"
 FIRST_SOCKET = 40_001  # userspace mode's: the kernel gives a real one any free port
+_NOWHERE = ip_address("127.0.0.1")  # what an old kube-proxy assumes of a node without an address
 _OWN = ("tcp:127.0.0.1:10249", "tcp:10256")  # metrics and health
 
 
@@ -91,26 +82,46 @@ def node(
     is no object of the node, one is made of its addresses. Raises ObjectError for a bad object or flag, and
     for a machine that is none of ``machines``.
     """
-    machine = _machine(mode, version)
-    given = _before() | facts
-    empty = Host(**given)
-    known = era(machine.version)
-    addresses = dict.fromkeys(
-        one.address for one in empty.routing.interfaces if not one.address.is_loopback
-    )
-    config = Config.from_flags(flags, addresses)
-    held = with_node(objects_of(objects), config)
-    left = _MODES[machine.mode](_Site(held, config, known))
+    machine, given = _machine(mode, version), _before() | facts
+    empty = bare(**facts)
+    site = Site(objects, machine.version, flags, empty)
+    left = _MODES[machine.mode](site)
     own = tuple(make_interface(DEVICE, f"{one}/{one.max_prefixlen}") for one in left.addresses)
-    listening = (*_OWN, *left.listening, *given.get("facts", {}).get("listening", ()))
+    known = given.get("facts", {})
+    listening = (*_OWN, *left.listening, *site.served_here(), *known.get("listening", ()))
     more = {
         "addresses": (*empty.routing.interfaces, *own),
         "sysctls": {**given.get("sysctls", {}), **left.sysctls},
         "ipsets": {**given.get("ipsets", {}), **left.ipsets},
         "virtual_servers": left.virtual_servers,
-        "facts": {**given.get("facts", {}), "listening": listening},
+        "facts": {**known, "listening": listening},
     }
     return Host(left.rulesets, **{**given, **more})
+
+
+def bare(**facts: Any) -> Host:
+    """Return the node before kube-proxy came: that of ``data/kube-proxy``, with other facts as given."""
+    return Host(**_before() | facts)
+
+
+class Behind(NamedTuple):
+    """What is behind a socket of userspace mode's proxy; ``affinity`` is in seconds, 0 for none."""
+
+    targets: tuple[Target, ...]
+    affinity: int = 0
+
+
+def behind(
+    objects: str | Path | Iterable[KubeObject], flags: Iterable[str] = FLAGS, **facts: Any
+) -> dict[tuple[str, int], Behind]:
+    """Return what userspace mode's proxy has behind each of its own sockets, by protocol and port."""
+    tracked = Site(objects, "1.21", flags, bare(**facts)).tracked[4]
+    found = {}
+    for name, port in _sockets(tracked).items():
+        portal = tracked.portals[name]
+        targets = tuple(one.target for one in tracked.reachable(portal).cluster)
+        found[portal.protocol, port] = Behind(targets, portal.affinity)
+    return found
 
 
 def _machine(mode: str, version: str) -> Machine:
@@ -127,27 +138,41 @@ def _before() -> dict[str, Any]:
     return found | {"sysctls": {**found["sysctls"], LOCALNET: "0"}}
 
 
+def _is_node(one: KubeObject, config: Config) -> TypeGuard[Node]:
+    """Whether an object is this node's own; without a name given, the first node's is."""
+    return isinstance(one, Node) and config.hostname in ("", one.name)
+
+
 def with_node(objects: list[KubeObject], config: Config) -> list[KubeObject]:
     """Add the node's own object where it is missing: its first address of each family."""
-    name = config.hostname
-    if any(isinstance(one, Node) and one.name == name for one in objects):
+    if any(_is_node(one, config) for one in objects):
         return objects
     first = {one.version: one for one in reversed(config.addresses)}
-    return [Node(name, tuple(first[family] for family in sorted(first))), *objects]
+    return [Node(config.hostname, tuple(first[f] for f in sorted(first))), *objects]
 
 
 # ── What each mode leaves ───────────────────────────────────────────────────────────
 
 
-class _Site:
-    """What a mode is given."""
+class Site:
+    """What a mode is given: the objects as each family's proxier holds them, on the bare node."""
 
-    def __init__(self, objects: list[KubeObject], config: Config, known: Era) -> None:
-        self.objects, self.config, self.era = objects, config, known
-        named = (one for one in objects if isinstance(one, Node) and one.name == config.hostname)
-        self.node = next(named, None)
-        self.families = config.families(known, self.node)
-        self.tracked = {one: Tracked(config, known, one, objects) for one in self.families}
+    def __init__(
+        self,
+        objects: str | Path | Iterable[KubeObject],
+        version: str,
+        flags: Iterable[str],
+        empty: Host,
+    ) -> None:
+        self.era, self.addresses = era(version), empty.routing.local
+        outer = (one.address for one in empty.routing.interfaces if not one.address.is_loopback)
+        self.config = Config.from_flags(flags, dict.fromkeys(outer))
+        self.objects = with_node(objects_of(objects), self.config)
+        self.node = next(one for one in self.objects if _is_node(one, self.config))
+        self.families = self.config.families(self.era, self.node)
+        self.tracked = {
+            one: Tracked(self.config, self.era, one, self.objects) for one in self.families
+        }
 
     def held(self) -> Iterator[str]:
         """Yield the sockets that hold nodePorts, up to 1.22, and those that answer health checks."""
@@ -157,6 +182,15 @@ class _Site:
                     yield f"{portal.protocol}:{portal.node_port}"
                 if portal.health_port:
                     yield f"tcp:{portal.health_port}"
+
+    def served_here(self) -> Iterator[str]:
+        """Yield the sockets of endpoints that have the node's own address."""
+        for tracked in self.tracked.values():
+            for name, found in tracked.backends.items():
+                protocol = name.protocol.lower()
+                if protocol != "sctp":
+                    here = (one for one in found if one.address in self.addresses)
+                    yield from (f"{protocol}:{one.target}" for one in here)
 
 
 @dataclass(frozen=True)
@@ -171,7 +205,7 @@ class _Left:
     virtual_servers: tuple[VirtualServer, ...] = ()
 
 
-def _iptables(site: _Site) -> _Left:
+def _iptables(site: Site) -> _Left:
     rulesets = tuple(
         iptables.loaded(iptables.Rules(tracked).whole(), site.era, family)
         for family, tracked in site.tracked.items()
@@ -180,12 +214,12 @@ def _iptables(site: _Site) -> _Left:
     return _Left(rulesets, {LOCALNET: 1} if opened else {}, tuple(site.held()))
 
 
-def _nftables(site: _Site) -> _Left:
+def _nftables(site: Site) -> _Left:
     ruleset = nftables.desired(site.objects, site.config, site.era, site.families)
     return _Left((ruleset,), listening=tuple(site.held()))
 
 
-def _ipvs(site: _Site) -> _Left:
+def _ipvs(site: Site) -> _Left:
     wanted = {family: ipvs.computed(tracked) for family, tracked in site.tracked.items()}
     sets = {name: one for each in wanted.values() for name, one in each.sets.items()}
     state = found_on(Host(ipsets=sets))
@@ -203,21 +237,22 @@ def _ipvs(site: _Site) -> _Left:
     )
 
 
-def _userspace(site: _Site) -> _Left:
-    family = 4  # this mode serves one
-    portals = site.tracked[family].portals.values()
-    served = [one.name for one in portals if one.protocol in userspace.rules.PROTOCOLS]
-    ports: dict[PortName, int] = {name: FIRST_SOCKET + at for at, name in enumerate(served)}
+def _userspace(site: Site) -> _Left:
+    ports = _sockets(site.tracked[4])  # this mode serves one family
     services = [one for one in site.objects if isinstance(one, Service)]
-    node_ip = next(
-        (one for one in (*(site.node.addresses if site.node else ()), *site.config.addresses)
-         if one.version == family), ip_address("127.0.0.1"),
-    )  # fmt: skip
+    node_ip = next((one for one in site.node.addresses if one.version == 4), _NOWHERE)
     made = [words for make, jump in userspace.prepared() for words in (make, jump.command())]
     rules = (rule.command() for rule in userspace.wanted(services, ports, node_ip))
     state = _done(State(), *made, *rules)
     sockets = (f"{name.protocol.lower()}:{port}" for name, port in ports.items())
     return _Left(tuple(state.rulesets.values()), listening=(*sockets, *site.held()))
+
+
+def _sockets(tracked: Tracked) -> dict[PortName, int]:
+    """Return the ports of userspace mode's own sockets."""
+    portals = tracked.portals.values()
+    served = [one.name for one in portals if one.protocol in userspace.rules.PROTOCOLS]
+    return {name: FIRST_SOCKET + at for at, name in enumerate(served)}
 
 
 def _done(state: State, *commands: list[str]) -> State:
