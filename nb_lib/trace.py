@@ -178,11 +178,32 @@ class Missed(Event):
         raise AssertionError("the index passed over a rule that matches")
 
 
+class Found(NamedTuple):
+    """What a rule of nft found in a set or a map: ``4.3.2.1 . tcp . 80 is in @service-ips``.
+
+    ``of`` is the expression that was asked, ``key`` what it is for this packet, ``where`` the set's name
+    with its ``@``, empty for one that stands in the rule. ``element`` is the element's key as it is listed,
+    empty for one that a packet has added.
+    """
+
+    of: str
+    key: str
+    where: str
+    element: str
+
+    def __str__(self) -> str:
+        if not self.where:
+            return f"{self.of} is {self.key}"
+        by = f", by {self.element}" if self.element not in ("", self.key) else ""
+        return f"{self.key} is in {self.where}{by}"
+
+
 @_event
 class Matched(Event):
     """A rule matched. ``verdict`` is netfilter's: ACCEPT, DROP, CONTINUE, RETURN, ``JUMP X``, ``GOTO X``.
 
     With ``hotdrop`` it did not: one of its matches could not read the packet and dropped it at once.
+    ``found`` is what it found in sets and maps of nft.
     """
 
     place: Place
@@ -190,6 +211,7 @@ class Matched(Event):
     verdict: str
     depth: int = 0
     hotdrop: bool = False
+    found: tuple[Found, ...] = ()
 
 
 @_event

@@ -54,10 +54,11 @@ class Ending(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """Where to go on after a called chain."""
+    """Where to go on after a called chain; a goto has gone deeper without a frame."""
 
     chain: Chain
     at: int
+    depth: int
 
 
 def walk(
@@ -182,6 +183,10 @@ class Walker:
 
     # --- what a rule does ---
 
+    def matched(self, place: Place, rule: Rule, verdict: str) -> Matched:
+        """Return the event of a rule whose tests all passed."""
+        return Matched(self.packet, place, rule, verdict, self.depth)
+
     def _act(self, number: int, rule: Rule, missing: str) -> Generator[Event, None, Ending | None]:
         place = Place(self.table.name, self.chain.name, number + 1)
         if missing == "hotdrop":
@@ -199,7 +204,7 @@ class Walker:
             yield from self.jump(place, rule, rule.jump, goto=rule.goto)
             return None
         if rule.target is None:
-            yield Matched(self.packet, place, rule, "CONTINUE", self.depth)
+            yield self.matched(place, rule, "CONTINUE")
             return None
         meaning = rule.target.extension.act
         assert meaning is not None
@@ -211,9 +216,9 @@ class Walker:
     ) -> Generator[Event, None, None]:
         """Go on in another chain; without ``goto``, come back."""
         verdict = f"{'GOTO' if goto else 'JUMP'} {chain}"
-        yield Matched(self.packet, place, rule, verdict, self.depth)
+        yield self.matched(place, rule, verdict)
         if not goto:
-            self.frames.append(_Frame(self.chain, self.index))
+            self.frames.append(_Frame(self.chain, self.index, self.depth))
             if len(self.frames) > MAX_DEPTH:
                 raise LimitError(
                     f"{place}: more than {MAX_DEPTH} chains call each other: a loop of rules"
@@ -242,7 +247,7 @@ class Walker:
         if action.verdict == "UNDECIDED":
             yield Unsure(self.packet, place, rule, action.missing, self.depth)
             return Ending("UNDECIDED", self.packet, place, by=action.missing)
-        yield Matched(self.packet, place, rule, action.verdict, self.depth)
+        yield self.matched(place, rule, action.verdict)
         if action.packet is not None and action.packet != self.packet:
             before, self.packet = self.packet, action.packet
             self.meeting.packet = self.packet
@@ -269,8 +274,7 @@ class Walker:
 
     def _leave(self) -> Left:
         left, depth = self.chain.name, self.depth
-        self.chain, self.index = self.frames.pop()
-        self.depth = len(self.frames)
+        self.chain, self.index, self.depth = self.frames.pop()
         return Left(
             self.packet,
             self.table.name,

@@ -101,7 +101,7 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0912 - one case for a kind 
         case Missed():
             return _missed(event)
         case Matched():
-            return f"{_rule(event.place)} matches: {_verdict(event)}."
+            return f"{_rule(event.place)} matches{_held(event)}: {_verdict(event)}."
         case Unsure():
             return f"{_rule(event.place)} cannot be decided: {event.missing}."
         case Left():
@@ -252,6 +252,10 @@ def _routed(event: Routed) -> str:
         return f"{again}: forward it out of {route.interface}{via}{by}."
     source = f", from {route.source}" if route.source else ""
     return f"{again}: it goes out of {route.interface}{via}{source}{by}."
+
+
+def _held(event: Matched) -> str:
+    return f" ({'; '.join(map(str, event.found))})" if event.found else ""
 
 
 def _verdict(event: Matched) -> str:

@@ -167,6 +167,8 @@ def _matched(event: Matched, indent: str) -> Iterator[str]:
     target = event.rule.target.name if event.rule.target else event.verdict
     sign = mark("REJECT" if target == "REJECT" else event.verdict)
     yield from _rule(f"{sign} {event.place.number} ", event, indent)
+    for found in event.found:
+        yield from _wrapped(str(found), indent + "    ")
 
 
 def _rule(lead: str, event: Matched | Unsure, indent: str) -> list[str]:

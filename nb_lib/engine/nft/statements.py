@@ -39,6 +39,7 @@ from nb_lib.text.nft.values import (
     Verdict,
     Vmap,
 )
+from nb_lib.trace import Found
 
 if TYPE_CHECKING:
     from nb_lib.connection import Address
@@ -64,21 +65,23 @@ class Runner:
         self.sets = sets
         self._members: dict[tuple[int, tuple[str, ...]], tuple[Members, Filed]] = {}
 
-    def run(self, statement: Statement, packet: Packet, meeting: Meeting) -> Action | Answer:
-        """Return what a statement does, or why the rule ends here."""
+    def run(
+        self, statement: Statement, packet: Packet, meeting: Meeting, found: list[Found]
+    ) -> Action | Answer:
+        """Return what a statement does, or why the rule ends here; add to ``found`` what sets held."""
         try:
-            return self._run(statement, packet, meeting)
+            return self._run(statement, packet, meeting, found)
         except UnknownWordError as error:
             return undecided("nft", f"nb_lib does not model {error}")
 
     def _run(  # noqa: C901 - one case for each statement
-        self, statement: Statement, packet: Packet, meeting: Meeting
+        self, statement: Statement, packet: Packet, meeting: Meeting, found: list[Found]
     ) -> Action | Answer:
         match statement:
             case Match():
-                return self._match(statement, packet, meeting)
+                return self._match(statement, packet, meeting, found)
             case Vmap():
-                return self._vmap(statement, packet, meeting)
+                return self._vmap(statement, packet, meeting, found)
             case Verdict(kind, target):
                 return Action(f"{kind.upper()} {target}".rstrip())
             case Mangle():
@@ -102,9 +105,11 @@ class Runner:
 
     # --- tests ---
 
-    def _match(self, match: Match, packet: Packet, meeting: Meeting) -> Action | Answer:
+    def _match(
+        self, match: Match, packet: Packet, meeting: Meeting, found: list[Found]
+    ) -> Action | Answer:
         if isinstance(match.left, Concat) or _in_set(match.right):
-            return self._member(match, packet, meeting)
+            return self._member(match, packet, meeting, found)
         kind = type_of(match.left)
         have = fact(match.left, packet, meeting)
         if have is None:
@@ -113,14 +118,20 @@ class Runner:
             return _GO_ON if bool(have) is match.right else _missed(match, have)
         return _GO_ON if _compare(match, have, kind, packet, meeting) else _missed(match, have)
 
-    def _member(self, match: Match, packet: Packet, meeting: Meeting) -> Action | Answer:
+    def _member(
+        self, match: Match, packet: Packet, meeting: Meeting, found: list[Found]
+    ) -> Action | Answer:
         key = self._key(match.left, packet, meeting)
         if key is None:
-            return _missed(match, "nothing of the kind")
-        held = self._find(match.right, match.left, key, meeting) is not None
-        return (
-            _GO_ON if held is (match.operator != "!=") else _missed(match, shown(match.left, key))
-        )
+            return _not_in(match.left, key, match.right)
+        element = self._find(match.right, match.left, key, meeting)
+        if element is None and match.operator != "!=":
+            return _not_in(match.left, key, match.right)
+        if element is not None and match.operator == "!=":
+            return miss(f"{_found(match.left, key, match.right, element)}, and the rule says !=")
+        if element is not None:
+            found.append(_found(match.left, key, match.right, element))
+        return _GO_ON
 
     def _key(self, value: Expression, packet: Packet, meeting: Meeting) -> Key | None:
         """Return the values of a key's parts, None if one of them is not there."""
@@ -144,16 +155,17 @@ class Runner:
 
     # --- maps ---
 
-    def _vmap(self, vmap: Vmap, packet: Packet, meeting: Meeting) -> Action | Answer:
+    def _vmap(
+        self, vmap: Vmap, packet: Packet, meeting: Meeting, found: list[Found]
+    ) -> Action | Answer:
         key = self._key(vmap.key, packet, meeting)
-        found = None if key is None else self._find(vmap.data, vmap.key, key, meeting)
-        if found is None:
-            have = "nothing of the kind" if key is None else shown(vmap.key, key)
-            where = vmap.data if isinstance(vmap.data, str) else "the map"
-            return miss(f"{expression_text(vmap.key)} {have} is not in {where}")
-        if not isinstance(found.data, Verdict):
-            raise UnknownWordError(f"{found.data} as a verdict")
-        return Action(f"{found.data.kind.upper()} {found.data.target}".rstrip())
+        element = None if key is None else self._find(vmap.data, vmap.key, key, meeting)
+        if key is None or element is None:
+            return _not_in(vmap.key, key, vmap.data)
+        if not isinstance(element.data, Verdict):
+            raise UnknownWordError(f"{element.data} as a verdict")
+        found.append(_found(vmap.key, key, vmap.data, element))
+        return Action(f"{element.data.kind.upper()} {element.data.target}".rstrip())
 
     def _mapped(self, lookup: Lookup, packet: Packet, meeting: Meeting) -> Expression | None:
         """Return what a map gives for a packet."""
@@ -246,6 +258,21 @@ def _how(reject: Reject, packet: Packet) -> str:
     if reject.kind == "icmpx":
         return f"{prefix}-{_ICMPX[packet.family][code]}"
     return f"{prefix}-{(_CODES if packet.family == 4 else _CODES_V6).get(code, code)}"
+
+
+def _not_in(of: Expression, key: Key | None, where: Expression) -> Answer:
+    """Say what a set or a map does not hold."""
+    if key is None:
+        return miss(f"{expression_text(of)}: nothing of the kind")
+    if isinstance(where, str):
+        return miss(f"{shown(of, key)} is not in {where}")
+    return miss(f"{expression_text(of)} {shown(of, key)}: not {expression_text(where)}")
+
+
+def _found(of: Expression, key: Key, where: Expression, element: Element) -> Found:
+    name = where if isinstance(where, str) else ""
+    listed = expression_text(element.key) if element.key != "" else ""
+    return Found(expression_text(of), shown(of, key), name, listed)
 
 
 # --- comparing ---

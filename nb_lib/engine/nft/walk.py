@@ -17,7 +17,7 @@ from nb_lib.errors import RulesetError
 from nb_lib.options import Action, Answer, Use
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule
-from nb_lib.trace import Event, Matched, Place, Rewritten
+from nb_lib.trace import Event, Found, Matched, Place, Rewritten
 
 _CONTINUE = Action("CONTINUE")
 
@@ -35,6 +35,7 @@ class _StatementWalker(Walker):
         self.runner: Runner = base.runner
         self.priority = base.priority
         self.verdict = _CONTINUE
+        self.found: list[Found] = []
 
     def candidates(self) -> Iterable[int]:
         return range(self.index, len(self.chain.rules))
@@ -42,9 +43,12 @@ class _StatementWalker(Walker):
     def decide(self, rule: Rule, _packet: Packet, meeting: Meeting) -> Decided | None:
         """Carry a rule out; return the part that does not hold, or None with ``verdict`` set."""
         self.verdict = _CONTINUE
+        self.found = []
         parts = rule.matches if rule.target is None else (*rule.matches, rule.target)
         for use in parts:
-            done = self.runner.run(use.settings[STATEMENT].value, self.packet, meeting)
+            done = self.runner.run(
+                use.settings[STATEMENT].value, self.packet, meeting, self.found
+            )
             if isinstance(done, Answer):
                 return use, done
             if use is rule.target:
@@ -52,6 +56,11 @@ class _StatementWalker(Walker):
             elif done is not _CONTINUE:
                 self._act_at_once(use, done)
         return None
+
+    def matched(self, place: Place, rule: Rule, verdict: str) -> Matched:
+        """Return the event of a rule that was carried out, with what it found in sets."""
+        found = tuple(self.found)
+        return Matched(self.packet, place, rule, verdict, self.depth, found=found)
 
     def _act_at_once(self, use: Use, action: Action) -> None:
         """A statement with others behind it."""
@@ -73,6 +82,6 @@ class _StatementWalker(Walker):
             yield from self.jump(place, rule, chain, goto=how == "GOTO")
             return None
         if rule.target is None:
-            yield Matched(self.packet, place, rule, "CONTINUE", self.depth)
+            yield self.matched(place, rule, "CONTINUE")
             return None
         return (yield from self.carry_out(place, rule, rule.target, self.verdict))
