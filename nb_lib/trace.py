@@ -136,7 +136,8 @@ class Balanced(Event):
 class Entered(Event):
     """The packet enters a chain: a base chain (``caller`` None) or one that a rule calls.
 
-    ``priority`` is that of a base chain of nft; iptables' are those of their tables (``nb_lib.hooks``).
+    ``priority`` and ``kind`` (filter, nat, route) are those of a base chain of nft; iptables' are those of
+    their tables (``nb_lib.hooks``).
     """
 
     table: str
@@ -146,6 +147,7 @@ class Entered(Event):
     policy: str | None = None
     length: int = 0
     priority: int | None = None
+    kind: str = ""
 
 
 @_event

@@ -92,6 +92,7 @@ class Walker:
 
     decide: Callable[[Rule, Packet, Meeting], Decided | None] = staticmethod(meet)
     priority: int | None = None  # of the base chain, if its table does not say it
+    kind = ""  # its type, where there are types
 
     def __init__(self, table: Table, base: Chain, packet: Packet, meeting: Meeting,
                  indexes: dict[tuple[str, str], ChainIndex]) -> None:  # fmt: skip
@@ -110,7 +111,7 @@ class Walker:
         """Walk until something decides."""
         base = self.base
         yield Entered(self.packet, self.table.name, base.name, policy=base.policy,
-                      length=len(base.rules), priority=self.priority)  # fmt: skip
+                      length=len(base.rules), priority=self.priority, kind=self.kind)  # fmt: skip
         while True:
             self.meeting.table, self.meeting.chain, self.meeting.depth = (
                 self.table.name,

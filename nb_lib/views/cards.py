@@ -119,19 +119,21 @@ def curve(start: Point, end: Point) -> str:
 
 
 def _card(card: Card, index: int, plan: Layout, model: Model) -> Markup:
-    spot, colours = plan.spots[card.key], hue(model.table)
+    spot, table = plan.spots[card.key], card.hue or model.table
+    colours = hue(table)
     aside = card.aside or card.faint
     paper = tag("rect", width=spot.w, height=spot.h, rx=6, fill=LIGHT.paper, stroke=colours.line,
                 stroke_width=1.2, class_="nf-body")  # fmt: skip
-    rows = [_row(row, top, card, spot.w, model.table)
+    rows = [_row(row, top, card, spot.w, table)
             for row, top in zip(card.rows, row_tops(card), strict=True)]  # fmt: skip
     hidden = "none" if card.closed else None
-    names = ("nf-chain", f"nf-{model.table}", "nf-faint" * card.faint, "nf-closed" * card.closed,
+    colour = "" if " " in table else f"nf-{table}"  # both kinds of nft's chains lead there
+    names = ("nf-chain", colour, "nf-faint" * card.faint, "nf-closed" * card.closed,
              "nf-changed" * card.changed)  # fmt: skip
     return tag(
         "g",
         paper,
-        _head(card, spot.w, model.table),
+        _head(card, spot.w, table),
         tag("g", rows, class_="nf-rows", display=hidden) if rows else None,
         class_=" ".join(filter(None, names)),
         font_size=SIZE,

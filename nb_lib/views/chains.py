@@ -14,9 +14,11 @@ from functools import cached_property
 from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text import rule_text
 from nb_lib.views.columns import chances, layers, reach
-from nb_lib.views.deck import WIDTH, Card, Model, Row, note, rule_row
+from nb_lib.views.deck import BROAD, WIDTH, Card, Model, Row, branch_rows, note, rule_row
+from nb_lib.views.leads import goals
+from nb_lib.views.maps import Listed
 from nb_lib.views.states import States
-from nb_lib.views.words import Clause, brief, clauses, lines, service, services, shape, short
+from nb_lib.views.words import Clause, brief, clauses, held, lines, service, services, shape, short
 
 LONG = 16  # rules in a chain from which on Services fold into rows
 MANY = 24  # chains that one chain may call before the rest is only counted
@@ -39,8 +41,9 @@ def single(chain: Chain, states: States, width: int = 88) -> Model:
     ]
     for n in numbers:
         row = rule_row(rule := chain.rules[n - 1], n, clauses(rule), width)
-        rows.append(replace(row, chance=odds.get(n), state=states.of(chain.name, n)))
-    rows += _more(len(chain.rules) - len(numbers))
+        rows.append(replace(row, chance=odds.get(n), state=(state := states.of(chain.name, n))))
+        rows += branch_rows(rule, state)
+    rows += _more(len(chain.rules) - len(numbers), held(chain.name))
     card = Card(chain.name, chain.name, note(chain, 1), tuple(rows), 0, services(chain))
     return Model("", (card,), where={chain.name: (chain.name, -1)})
 
@@ -48,9 +51,11 @@ def single(chain: Chain, states: States, width: int = 88) -> Model:
 class _Builder:
     def __init__(self, table: Table, states: States, only: str) -> None:
         self.table, self.states, self.only = table, states, only.lower()
+        self.notes = table.notes if isinstance(table, Listed) else {}
+        self.hues = table.hues if isinstance(table, Listed) else {}
         self.chains = {chain.name: chain for chain in table}
         self.calls = {
-            name: dict.fromkeys(r.jump for r in chain.rules if r.jump in self.chains)
+            name: dict.fromkeys(g for r in chain.rules for g in goals(r) if g in self.chains)
             for name, chain in self.chains.items()
         }
         self.callers: dict[str, list[str]] = {name: [] for name in self.chains}
@@ -119,7 +124,7 @@ class _Builder:
             fitting = [rule for rule in chain.rules if self._fits(rule)]
             if fitting:
                 kept |= {name} | reach(name, self.callers)
-            for goal in {rule.jump for rule in fitting} & self.chains.keys():
+            for goal in {g for rule in fitting for g in goals(rule)} & self.chains.keys():
                 kept |= {goal} | reach(goal, self.calls)
         self.left_out = set(self.chains) - kept
         return kept
@@ -164,14 +169,17 @@ class _Builder:
         callers = len(set(self.callers[name]))
         aside = name in self._aside
         strong = self._strong(name)
-        return Card(name, short(name), note(chain, callers), rows, self.layers.get(name, 0), strong,
+        said = self.notes.get(name) or note(chain, callers)
+        return Card(name, short(name), said, rows, self.layers.get(name, 0), strong,
                     aside=aside, faint=not chain.builtin and not callers,
-                    changed=name in self.states.changed)  # fmt: skip
+                    changed=name in self.states.changed, hue=self.hues.get(name, ""))  # fmt: skip
 
     def _strong(self, name: str) -> str:
         """Return the Service of a chain: by its comments, its callers' rules, or its caller."""
         callers = self.callers[name]
-        calling = (r for caller in callers[:1] for r in self.chains[caller].rules if r.jump == name)
+        calling = (
+            r for caller in callers[:1] for r in self.chains[caller].rules if name in goals(r)
+        )
         if found := services(self.chains[name], calling):
             return found
         return self._strong(callers[0]) if len(callers) == 1 and shape(name) else ""
@@ -197,7 +205,8 @@ class _Builder:
             )
         strong = self._strong(names[0])
         return Card(names[0] + "+", f"{len(names)} × {shape(names[0])}…", "", tuple(rows),
-                    self.layers.get(names[0], 0), strong, members=tuple(names))  # fmt: skip
+                    self.layers.get(names[0], 0), strong, members=tuple(names),
+                    hue=self.hues.get(names[0], ""))  # fmt: skip
 
     def _rows(self, chain: Chain) -> tuple[Row, ...]:
         odds = chances(chain)
@@ -214,10 +223,12 @@ class _Builder:
             if len(found) > LONG and service(rule) and plain:
                 rows.append(self._folded(run, chain))
                 continue
-            row = rule_row(rule, number, brief(rule))
-            goes = self._goals([rule])
+            wide = BROAD if chain.name.startswith("@") else WIDTH
+            row = rule_row(rule, number, brief(rule), wide)
+            goes = self._goals([rule]) if row.goes else ()
             rows.append(replace(row, goes=goes, chance=odds.get(number), state=state))
-        return (*rows, *_more(len(chain.rules) - sum(map(len, runs))))
+            rows += branch_rows(rule, state)
+        return (*rows, *_more(len(chain.rules) - sum(map(len, runs)), held(chain.name)))
 
     def _belonging(self, chain: Chain) -> list[tuple[int, Rule]]:
         """Return the rules to show: all, unless some of the chains that they call are left out."""
@@ -227,14 +238,14 @@ class _Builder:
         if chain.name in self.hits or alone:
             return rules
         if self.only:
-            return [(n, r) for n, r in rules if r.jump in self._drawn or self._fits(r)]
+            return [(n, r) for n, r in rules if self._goals([r]) or self._fits(r)]
         if called.isdisjoint(self.left_out):
             return rules
-        kept = {service(r) for _, r in rules if r.jump in self._drawn}
+        kept = {service(r) for _, r in rules if self._goals([r])}
         return [
             (n, r)
             for n, r in rules
-            if r.jump not in self.left_out and (service(r) in kept or not service(r))
+            if self.left_out.isdisjoint(goals(r)) and (service(r) in kept or not service(r))
         ]
 
     def _folded(self, run: Sequence[tuple[int, Rule]], chain: Chain) -> Row:
@@ -249,20 +260,21 @@ class _Builder:
                    strong=service(rules[0]), state=state)  # fmt: skip
 
     def _goals(self, rules: Iterable[Rule]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(r.jump for r in rules if r.jump in self._drawn))
+        return tuple(dict.fromkeys(g for r in rules for g in goals(r) if g in self._drawn))
 
 
-def _more(hidden: int) -> list[Row]:
+def _more(hidden: int, what: str = "rule") -> list[Row]:
     """Return the row that tells of rules that are not drawn, if there are some."""
-    text = f"{hidden} more rule{'s' * (hidden > 1)}"
+    text = f"{hidden} more {what}{'s' * (hidden > 1)}"
     return [Row("", (f"… {text}",), text)] if hidden else []
 
 
 def _shut(card: Card) -> Card:
     """Close a card; what it holds is said beside its name."""
-    size = len(card.rows)
-    held = f"{len(card.members)} chains" if card.members else f"{size} rule{'s' * (size > 1)}"
-    return replace(card, closed=True, note=" · ".join(filter(None, (held, card.note))))
+    size = sum(bool(row.label) for row in card.rows)
+    inside = f"{size} {held(card.key)}{'s' * (size > 1)}"
+    inside = f"{len(card.members)} chains" if card.members else inside
+    return replace(card, closed=True, note=" · ".join(filter(None, (inside, card.note))))
 
 
 def _patched(rule: Rule, words: Sequence[str]) -> list[Clause]:
@@ -299,6 +311,8 @@ def _runs(
 
 def _aim(rule: Rule) -> str:
     """Return where a rule's packets go: ``10.96.0.1:443``, ``:30080``, or its protocol."""
+    if rule.words:
+        return rule.words.partition(" : ")[0]
     found = {clause.option: clause.text.split(" ", 1)[-1] for clause in clauses(rule)}
     address, port = found.get("-d", "").partition("/")[0], found.get("--dport", "")
     return f"{address}:{port}" if port else address

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from nb_lib.packet import endpoint
+from nb_lib.rules import Chain
 from nb_lib.trace import Chance, Exploration, Matched, Trace
 from nb_lib.views.figure import Drawing
 from nb_lib.views.grid import Point
@@ -16,7 +17,7 @@ from nb_lib.views.parts import MONO_FAMILY, hue, word
 from nb_lib.views.parts import shape as sign_of
 from nb_lib.views.sentences import fate_sentence
 from nb_lib.views.svg import Markup, join, mono, number, sans, tag
-from nb_lib.views.words import service, shape, short
+from nb_lib.views.words import services, shape, short
 
 SIZE, LEAF, BROAD, BETWEEN, TOP = 10.0, 50.0, 66.0, 84.0, 14.0
 MOST = 40  # ways that are drawn one by one
@@ -123,7 +124,7 @@ def _forks(trace: Trace) -> Iterator[tuple[str, str, str]]:
 def _service(trace: Trace, table: str, chain: str) -> str:
     for event in trace.events:
         if isinstance(event, Matched) and event.place[:2] == (table, chain) and shape(chain):
-            return service(event.rule)
+            return services(Chain(chain, (event.rule,)))
     return ""
 
 

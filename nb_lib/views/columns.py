@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from nb_lib.matches.statistic import simplest
 from nb_lib.rules import Chain, Rule
+from nb_lib.views.leads import goals
 from nb_lib.views.words import shape
 
 
@@ -31,9 +32,9 @@ def layers(chains: Mapping[str, Chain], calls: Mapping[str, Iterable[str]]) -> d
         most = max(seen.values()) if kind.endswith("-") else 0
         found[kind] = max(level for level, count in seen.items() if count >= most)
         for name in members[kind]:
-            for rule in chains[name].rules:
-                if rule.jump in depth:
-                    votes.setdefault(kinds[rule.jump], Counter())[found[kind] + 1] += 1
+            for goal in (goal for rule in chains[name].rules for goal in goals(rule)):
+                if goal in depth:
+                    votes.setdefault(kinds[goal], Counter())[found[kind] + 1] += 1
     return {name: found[kinds[name]] for name in depth}
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from nb_lib.rules import Chain, Rule
 from nb_lib.text import rule_text
+from nb_lib.views.leads import branches, goals
 from nb_lib.views.states import State
-from nb_lib.views.words import Clause, lines
+from nb_lib.views.words import Clause, lines, short
 
 WIDTH = 40  # letters in a line of a rule
+BROAD = 50  # in a line of an element of a map
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Card:
     faint: bool = False
     closed: bool = False
     changed: bool = False  # by the last command
+    hue: str = ""  # the table whose colour it has, if its own has none
     members: tuple[str, ...] = ()
 
 
@@ -69,9 +72,34 @@ class Model:
 
 def rule_row(rule: Rule, number: int, parts: Sequence[Clause], width: int = WIDTH) -> Row:
     """Make the row of one rule out of the clauses that are to be shown."""
-    goes = (rule.jump,) if rule.jump else ()
+    inside = branches(rule)
+    if inside:  # they get rows of their own
+        words = [part.text for part in parts]
+        parts = parts[: len(words) - words[::-1].index("{") - 1]
     text = tuple(lines(parts, width))
+    goes = () if inside else goals(rule)
     return Row(str(number), text, rule_text(rule), _sign(rule), goes)
+
+
+def branch_rows(rule: Rule, state: State | None) -> Iterator[Row]:
+    """Yield the rows of a map that stands in a rule: one for each element, with its chance."""
+    for branch in branches(rule):
+        taken = state if state and branch.key in state.taken else None
+        shown = taken or (State("unreached") if state else None)
+        target = branch.verdict.target
+        text = (f"{branch.key} : {branch.verdict.kind} {short(target)}".rstrip(),)
+        sign = {"jump": "JUMP", "goto": "GOTO"}.get(
+            branch.verdict.kind, branch.verdict.kind.upper()
+        )
+        yield Row(
+            "",
+            text,
+            branch.words,
+            sign,
+            (target,) if target else (),
+            chance=branch.chance,
+            state=shown,
+        )
 
 
 def note(chain: Chain, callers: int) -> str:
@@ -87,4 +115,6 @@ def note(chain: Chain, callers: int) -> str:
 def _sign(rule: Rule) -> str:
     if rule.jump:
         return "GOTO" if rule.goto else "JUMP"
-    return rule.target.name if rule.target else ""
+    if rule.target is None or rule.target.name == "vmap":
+        return ""
+    return rule.target.name

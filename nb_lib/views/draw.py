@@ -8,6 +8,7 @@ from typing import Any
 
 from nb_lib import hooks
 from nb_lib.rules import Chain, Ruleset, Table
+from nb_lib.text import nft
 from nb_lib.trace import Entered, Exploration, Trace
 from nb_lib.views.cards import draw_chains
 from nb_lib.views.cells import BALANCING
@@ -15,6 +16,7 @@ from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.deck import Model
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
+from nb_lib.views.maps import Listed, listed
 from nb_lib.views.path import draw_map, draw_path
 from nb_lib.views.stack import calls, draw_stack, stack_text
 from nb_lib.views.states import changes, states
@@ -40,6 +42,8 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
             return exploration_figure(thing)
         case Ruleset():
             return figure("map", draw_map(thing), [], ruleset_text(thing))
+        case nft.Table():
+            return table_figure(listed(thing), trace, **options)
         case Table():
             return table_figure(thing, trace, **options)
         case Chain():
@@ -75,10 +79,11 @@ def table_figure(table: Table, trace: Trace | None = None, *, only: str = "",
                  changed: Iterable[tuple[str, int]] = ()) -> Figure:  # fmt: skip
     """Draw the chains of a table, and what a packet met there, or what a command has changed."""
     story = _story_in(table.name, trace)
-    found = model(table, states(story, table.name) if trace else changes(changed), only)
+    numbers = table.numbers if isinstance(table, Listed) else {}
+    found = model(table, states(story, table.name, numbers) if trace else changes(changed), only)
     if only and story:
         story = tuple(step for n, step in enumerate(story) if _drawn(n, step, found))
-        found = model(table, states(story, table.name), only)
+        found = model(table, states(story, table.name, numbers), only)
     part = f" that belong to {only}" if only else ""
     title = f"The chains of table {table.name}{part}" + (f", for {trace.sent}" if trace else "")
     drawing = draw_chains(found, title, moves(story))

@@ -130,7 +130,7 @@ def _stops(hook: str, layer: str, backend: str = "nft") -> list[Stop]:
 def lanes(layers: Iterable[str] = ("",), named: Iterable[str] = ()) -> tuple[tuple[str, int], ...]:
     """Return every lane of some layers with its priority, in the order of priorities.
 
-    ``named`` are lanes that are drawn; those of nft's tables, ``TABLE.PRIORITY``, are drawn only then.
+    ``named`` are lanes that are drawn; those of nft, ``TABLE.TYPE.PRIORITY``, are drawn only then.
     """
     found: dict[str, int] = {}
     for layer in sorted(layers, reverse=True):

@@ -10,6 +10,7 @@ from nb_lib.views.svg import Child, Markup, number, tag
 _SHADES = {name: shade(colour, LIGHT) for name, colour in HUES.items()}
 _TONES = {"i": LIGHT.ink, "m": LIGHT.muted}
 MONO_FAMILY, SANS_FAMILY = "ui-monospace,monospace", "system-ui,sans-serif"
+KINDS = {"nat": "nat", "filter": "filter", "route": "mangle"}  # a type of nft's chains → its hue
 _STOPS = ("DROP", "REJECT", "LOST")
 
 # Each sign is drawn around (0, 0), 8 wide; shapes differ, colours only help.
@@ -35,11 +36,12 @@ def hue(table: str) -> Shade:
 def hue_of(lane: str) -> str:
     """Return the table whose hue a lane has: nat's for ``nat.src``, conntrack's for what serves it.
 
-    All tables of nft have one, as their names may be any; IPVS has it too.
+    Those of nft have the hue of their chains' type, as their tables may have any name; what is left, as IPVS
+    is, has a neutral one.
     """
     lane, _, which = lane.partition(".")
     if which not in ("", "src"):
-        return "nft"
+        return KINDS.get(which.partition(".")[0], "nft")
     name = lane.rpartition(" ")[2]
     return "conntrack" if name in ("confirm", "defrag") else name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nb_lib.trace import Entered, Matched, Missed, Unsure
@@ -21,6 +21,7 @@ class State:
     option: str = ""  # the option that decided
     steps: tuple[int, ...] = ()
     verdict: str = ""
+    taken: tuple[str, ...] = ()  # the keys found in a map that stands in the rule
 
 
 @dataclass(slots=True)
@@ -49,8 +50,13 @@ class States:
         return State("unreached") if self.visited else None
 
 
-def states(story: Iterable[Step], table: str) -> States:
-    """Collect the states of the rules of one table from the steps of a trace."""
+def states(
+    story: Iterable[Step], table: str, numbers: Mapping[tuple[str, str], int] | None = None
+) -> States:
+    """Collect the states of the rules of one table from the steps of a trace.
+
+    ``numbers`` tells where in a set of nft a key stands, counted from 1.
+    """
     found = States()
     for n, step in enumerate(story):
         for event in (*step.before, *step.events):
@@ -64,11 +70,29 @@ def states(story: Iterable[Step], table: str) -> States:
                     key = (event.place.chain, event.place.number)
                     before = found.known.get(key)
                     steps = (*(before.steps if before else ()), n)
-                    found.known[key] = State("matched", "", "", steps, event.verdict)
+                    taken = (*(before.taken if before else ()), *_inside(event))
+                    found.known[key] = State("matched", "", "", steps, event.verdict, taken)
+                    _look_up(found, event, n, numbers or {})
                 case Unsure() if event.place.table == table:
                     key = (event.place.chain, event.place.number)
                     found.known[key] = State("unsure", event.missing, "", (n,))
     return found
+
+
+def _inside(event: Matched) -> tuple[str, ...]:
+    return tuple(one.element for one in event.found if not one.where)
+
+
+def _look_up(
+    found: States, event: Matched, step: int, numbers: Mapping[tuple[str, str], int]
+) -> None:
+    """Mark the elements of named sets that a rule has found."""
+    for one in event.found:
+        found.visited |= {one.where} - {""}
+        if number := numbers.get((one.where, one.element)):
+            before = found.known.get((one.where, number))
+            steps = (*(before.steps if before else ()), step)
+            found.known[one.where, number] = State("matched", "", "", steps)
 
 
 def changes(places: Iterable[tuple[str, int]]) -> States:

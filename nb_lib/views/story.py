@@ -77,6 +77,7 @@ class _Teller:
     def __init__(self) -> None:
         self.hook = self.table = self.chain = ""
         self.priority: int | None = None  # of the base chain, if it is nft's
+        self.kind = ""
         self.waiting: list[Event] = []
 
     def tell(self, events: Sequence[Event]) -> list[Step]:
@@ -119,7 +120,7 @@ class _Teller:
                 return self.make("look", said, event, lane="conntrack")
             case Entered(caller=None):
                 self.table, self.chain = event.table, event.chain
-                self.priority = event.priority
+                self.priority, self.kind = event.priority, event.kind
             case Entered() | Left():
                 self.chain = event.chain
                 if isinstance(event, Left) and event.caller:
@@ -164,9 +165,17 @@ class _Teller:
         for one in waited:
             if isinstance(one, Chance) and one.taken:
                 chance = one.probability
-        lane = lane or _lane(self.table, self.hook, self.priority)
+        lane = lane or self.lane()
         return Step(kind, said, event.packet, hook=self.hook, lane=lane, table=self.table,
                     chain=self.chain, before=waited, events=(event,), chance=chance)  # fmt: skip
+
+    def lane(self) -> str:
+        """Return the lane of a table's chain at a hook; a table of nft has one for each type and priority."""
+        if self.priority is not None:
+            return nft_lane(self.table, self.kind, self.priority)
+        if self.table == "bridge nat":
+            return self.table if self.hook == PREROUTING else f"{self.table}.src"
+        return nat_lane(self.hook) if self.table == "nat" else self.table
 
 
 def moves(story: Sequence[Step]) -> list[dict[str, dict[str, str]] | None]:
@@ -174,13 +183,9 @@ def moves(story: Sequence[Step]) -> list[dict[str, dict[str, str]] | None]:
     return [{"o": {n: old for n, old, _ in s.changes}} if s.changes else None for s in story]
 
 
-def _lane(table: str, hook: str, priority: int | None) -> str:
-    """Return the lane of a table's chain at a hook; a table of nft has one for each priority."""
-    if priority is not None:
-        return f"{table.rpartition(' ')[2]}.{priority}"
-    if table == "bridge nat":
-        return table if hook == PREROUTING else f"{table}.src"
-    return nat_lane(hook) if table == "nat" else table
+def nft_lane(table: str, kind: str, priority: int) -> str:
+    """Return the lane of nft's base chains of one table, type and priority: ``kube-proxy.nat.-100``."""
+    return f"{table.rpartition(' ')[2]}.{kind}.{priority}"
 
 
 def ipvs_lane(hook: str) -> str:

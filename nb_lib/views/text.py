@@ -27,8 +27,9 @@ from nb_lib.trace import (
     Trace,
     Unsure,
 )
+from nb_lib.views.leads import goals
 from nb_lib.views.sentences import arrival, fate_sentence, mark, misses, rewrites, sentence
-from nb_lib.views.words import services, short
+from nb_lib.views.words import held, services, short
 
 WIDTH = 96
 MOST = 120  # chains or rules that are listed one by one
@@ -87,13 +88,15 @@ def table_text(table: Table, only: Collection[str] | None = None) -> str:
         policy = f", policy {chain.policy}" if chain.builtin else ""
         who = services(chain)
         name = f"{chain.name} ({who})" if who else chain.name
-        called = dict.fromkeys(rule.jump for rule in chain.rules if rule.jump)
+        called = dict.fromkeys(goal for rule in chain.rules for goal in goals(rule))
         if only is not None:
             called = {one: None for one in called if one in only}
         names = ", ".join(short(one) for one in list(called)[:6])
         more = f" and {len(called) - 6} more" if len(called) > 6 else ""
         calls = f" → {names}{more}" if called else ""
-        lines += _wrapped(f"{name}: {_count(chain.rules, 'rule')}{policy}{calls}", "  ", "      ")
+        lines += _wrapped(
+            f"{name}: {_count(chain.rules, held(chain.name))}{policy}{calls}", "  ", "      "
+        )
     return visible("\n".join([*lines, *_rest(len(told), "chains")]))
 
 

@@ -37,7 +37,7 @@ from nb_lib.text.nft.values import (
 
 STATEMENT = ""  # under which a Use holds its statement
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
-_NO_CORE = Use(CORE, {})
+NO_CORE = Use(CORE, {})
 
 
 class Base(NamedTuple):
@@ -77,6 +77,12 @@ class _Chains(Mapping[str, Chain]):
         return len(self._source.chain)
 
 
+def walked(table: nft.Table, family: int = 0) -> Table:
+    """Return a table of nft as the engine walks it: ``ip kube-proxy``, its rules in the form of all rules."""
+    known = family or (6 if table.family == "ip6" else 4)
+    return Table(f"{table.family} {table.name}", _Chains(table, known))
+
+
 class Nftables:
     """An nft ruleset on a host. ``since`` is the host's clock when it was listed.
 
@@ -95,8 +101,8 @@ class Nftables:
                 raise HostError(f"table netdev {source.name}: hooks of a device are not modelled")
             if source.family not in _FAMILIES[family]:
                 continue
-            name = f"{source.family} {source.name}"
-            table = Table(name, _Chains(source, family))
+            table = walked(source, family)
+            name = table.name
             runner = Runner(Sets(name, dict(source.set), since))
             for chain in source.chains if "dormant" not in source.flags else ():
                 if chain.hook and chain.hook.upper() not in HOOKS:
@@ -108,6 +114,13 @@ class Nftables:
             bases.reverse()  # of two of one priority the later comes first: nf_hook_entries_grow()
             bases.sort(key=lambda base: base.priority)
         return {hook: tuple(bases) for hook, bases in found.items()}
+
+    def __getitem__(self, name: str) -> nft.Table:
+        """Return a table by its family and name: ``ip kube-proxy``. Raises KeyError."""
+        found = self.ruleset.table(*name.split(" ", 1)) if " " in name else None
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def at(self, family: int, hook: str, *, nat: bool) -> tuple[Base, ...]:
         """Return the base chains at a hook in order: those of type nat, or the others."""
@@ -160,7 +173,7 @@ def _rule(source: nft.Rule, table_family: str, family: int) -> Rule:
         tests.append(last)
     else:
         target = use_of(last)
-    return Rule(family, _NO_CORE, tuple(map(use_of, tests)), target, jump, goto,
+    return Rule(family, NO_CORE, tuple(map(use_of, tests)), target, jump, goto,
                 words=nft.rule_text(source, table_family))  # fmt: skip
 
 

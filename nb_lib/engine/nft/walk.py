@@ -34,6 +34,7 @@ class _StatementWalker(Walker):
         super().__init__(base.table, base.table[base.chain], packet, meeting, {})
         self.runner: Runner = base.runner
         self.priority = base.priority
+        self.kind = base.kind
         self.verdict = _CONTINUE
         self.found: list[Found] = []
 
@@ -46,9 +47,7 @@ class _StatementWalker(Walker):
         self.found = []
         parts = rule.matches if rule.target is None else (*rule.matches, rule.target)
         for use in parts:
-            done = self.runner.run(
-                use.settings[STATEMENT].value, self.packet, meeting, self.found
-            )
+            done = self.runner.run(use.settings[STATEMENT].value, self.packet, meeting, self.found)
             if isinstance(done, Answer):
                 return use, done
             if use is rule.target:
