@@ -5,7 +5,8 @@ from nb_lib.cli import iptables
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
-from nb_lib.text import check, parse, save
+from nb_lib.text import check
+from nb_lib.text.either import parse, save
 from nb_lib.views import draw
 from nb_lib.widget import live, terminal
 

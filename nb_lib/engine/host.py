@@ -175,6 +175,11 @@ class Host:
             ruleset = ruleset.replace(_counted(table, name, self.state.counters))
         return ruleset
 
+    def listed(self) -> nft.Ruleset:
+        """Return what ``nft list ruleset`` would show now: with what packets have put into sets."""
+        held = self.nftables
+        return nft.Ruleset() if held is None else held.listed(self.state.memory, self.now)
+
     # --- what it does ---
 
     def receive(self, packet: Packet, interface: str) -> Trace:

@@ -13,6 +13,7 @@ from nb_lib.hooks import BUILTIN
 from nb_lib.net import ARP, BRIDGE
 from nb_lib.rules import Ruleset
 from nb_lib.text import nft, parse
+from nb_lib.text.either import parse as read_either
 from nb_lib.text.ipset import parse_ipsets
 from nb_lib.text.ipvs import parse_ipvs
 
@@ -23,6 +24,7 @@ FILES = {
     "arptables-save.txt": "arptables-save",
     "ebtables-save.txt": "ebtables-save",
     "nft-ruleset.json": "nft -j list ruleset",
+    "nft-ruleset.txt": "nft list ruleset",
     "ip-addr.json": "ip -j addr",
     "ip-route.json": "ip -j route",
     "ip6-route.json": "ip -6 -j route",
@@ -35,7 +37,7 @@ FILES = {
 _RULES = {"iptables-save.txt": 4, "ip6tables-save.txt": 6, "arptables-save.txt": ARP,
           "ebtables-save.txt": BRIDGE}  # fmt: skip
 
-_NFT = "nft-ruleset.json"
+_NFT = ("nft-ruleset.json", "nft-ruleset.txt")  # the first that there is
 _NFT_FAMILIES = {4: "ip", 6: "ip6", ARP: "arp", BRIDGE: "bridge"}
 
 
@@ -49,18 +51,17 @@ def load(path: str | Path, **facts: Any) -> Host:
     """
     path = find(path)
     if path.is_file():
-        text = _read(path)
-        return Host(nft.read_json(text) if path.suffix == ".json" else parse(text), **facts)
+        return Host(read_either(_read(path)), **facts)
     rulesets: list[Ruleset | nft.Ruleset] = [
         parse(_read(path / name), family=family)
         for name, family in _RULES.items()
         if (path / name).exists()
     ]
-    if (path / _NFT).exists():
+    if listing := next((path / name for name in _NFT if (path / name).exists()), None):
         dumped = {_NFT_FAMILIES[r.family] for r in rulesets if isinstance(r, Ruleset)}
-        rulesets.append(_without_iptables(nft.read_json(_read(path / _NFT)), dumped))
+        rulesets.append(_without_iptables(read_either(_read(listing)), dumped))
     if not rulesets:
-        raise HostError(f"{path} holds no iptables-save.txt, ip6tables-save.txt or {_NFT}")
+        raise HostError(f"{path} holds no iptables-save.txt, ip6tables-save.txt or {_NFT[0]}")
     return Host(rulesets, **{**_facts(path), **facts})
 
 

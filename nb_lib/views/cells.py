@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nb_lib.engine.nft.tables import Nftables
 from nb_lib.hooks import HOOKS, Stop
 from nb_lib.rules import Ruleset
 from nb_lib.trace import Balanced
-from nb_lib.views.story import Step
+from nb_lib.views.story import Step, nft_lane
 from nb_lib.views.words import short
 
 BALANCED = {"new": "NEW", "known": "known", "answer": "an answer"}
@@ -93,3 +94,14 @@ def stop_line(stop: Stop, hook: str, ruleset: Ruleset | None) -> Line | None:
     chain = ruleset[stop.table][hook]
     rules = f"{len(chain.rules)} rule{'s' * (len(chain.rules) != 1)}" if chain.rules else "no rules"
     return Line(f"{rules}, {chain.policy}", 0, sign=chain.policy or "")
+
+
+def base_lines(nftables: Nftables | None, family: int) -> dict[tuple[str, str], list[Line]]:
+    """Name nft's base chains at each hook, with their policies' signs."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for hook, bases in nftables.bases[family].items() if nftables else ():
+        for base in bases:
+            lane = nft_lane(base.table.name, base.kind, base.priority)
+            sign = base.table[base.chain].policy or ""
+            found.setdefault((hook, lane), []).append(Line(base.chain, 0, sign))
+    return found

@@ -7,11 +7,12 @@ from types import ModuleType
 from typing import Any
 
 from nb_lib import hooks
+from nb_lib.engine import Host
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.text import nft
 from nb_lib.trace import Entered, Exploration, Trace
 from nb_lib.views.cards import draw_chains
-from nb_lib.views.cells import BALANCING
+from nb_lib.views.cells import BALANCING, base_lines
 from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.deck import Model
@@ -25,7 +26,7 @@ from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_
 
 
 def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
-    """Draw a trace, an exploration, a ruleset, a table, a chain, or ``nb_lib.hooks`` itself.
+    """Draw a trace, an exploration, a host, a ruleset, a table, a chain, or ``nb_lib.hooks`` itself.
 
     ``trace`` colours the rules of a table or chain by what a packet met there. Options of tables: ``only``
     (a Service, a chain or an address: draw what belongs to it) and ``changed`` (pairs of a chain and a
@@ -40,6 +41,8 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
             return trace_figure(thing, **options)
         case Exploration():
             return exploration_figure(thing)
+        case Host():
+            return host_figure(thing)
         case Ruleset():
             return figure("map", draw_map(thing), [], ruleset_text(thing))
         case nft.Table():
@@ -118,6 +121,18 @@ def _story_in(table: str, trace: Trace | None) -> tuple[Step, ...]:
     return tuple(
         s for s in steps(trace) if s.table == table or s.kind in ("arrive", "route", "lost", "fate")
     )
+
+
+def host_figure(host: Host) -> Figure:
+    """Draw where the rules of a host hang: iptables' tables, nft's base chains, the kernel's functions."""
+    told = base_lines(host.nftables, 4)
+    lines = [ruleset_text(host.ruleset)] if host.ruleset.tables else []
+    for hook in hooks.HOOKS:
+        names = [f"{line.text} ({lane.rpartition('.')[2]})"
+                 for (where, lane), found in told.items() if where == hook for line in found]  # fmt: skip
+        lines += [f"nft, {hook}: {', '.join(names)}"] if names else []
+    drawing = draw_map(host.ruleset, host.nftables, ipvs=host.ipvs is not None)
+    return figure("map", drawing, [], "\n".join(lines))
 
 
 def map_figure(*, ipvs: bool = False) -> Figure:

@@ -15,7 +15,7 @@ from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text import nft
 from nb_lib.text.nft.as_text import element_text, expression_text
 from nb_lib.text.nft.values import Verdict
-from nb_lib.text.nft.words import kinds_of, priority_text
+from nb_lib.text.nft.words import kinds_of, priority_text, span_text
 from nb_lib.views.columns import reach
 from nb_lib.views.leads import goals
 from nb_lib.views.parts import KINDS
@@ -61,7 +61,7 @@ def _hook(family: str, chain: nft.Chain) -> str:
 
 def _size(each: nft.Set) -> str:
     what = "map" if each.data else "set"
-    life = f" · timeout {each.timeout // 1000} s" if each.timeout else ""
+    life = f" · timeout {span_text(each.timeout)}" if each.timeout else ""
     return f"empty {what}{life}" if not each.elements else f"{what}{life}"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from nb_lib.engine.nft.tables import Nftables
 from nb_lib.hooks import CONFIRM, FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING, PREROUTING, stops
 from nb_lib.net import FAMILY_NAMES
 from nb_lib.rules import Ruleset
 from nb_lib.trace import AtHook, Trace
 from nb_lib.views import grid
-from nb_lib.views.cells import BALANCING, Line, stop_line, texts
+from nb_lib.views.cells import BALANCING, Line, base_lines, stop_line, texts
 from nb_lib.views.figure import Drawing
 from nb_lib.views.grid import BUS, LINE, NAMES, Box, Grid, Point
 from nb_lib.views.packet_card import draw_cards
@@ -58,10 +59,13 @@ def _says(story: Sequence[Step]) -> str:
     return " ".join([story[0].sentence, f"Hooks: {hooks}.", *changed, story[-1].sentence])
 
 
-def draw_map(ruleset: Ruleset | None = None, *, ipvs: bool = False) -> Drawing:
+def draw_map(
+    ruleset: Ruleset | None = None, nftables: Nftables | None = None, *, ipvs: bool = False
+) -> Drawing:
     """Draw the map alone: hooks, tables, priorities; of a ruleset, how many rules are where.
 
-    ``ipvs``: with the places of IPVS on a host that has virtual servers.
+    With the base chains of ``nftables``, between them and the kernel's own functions; ``ipvs``: with the
+    places of IPVS on a host that has virtual servers.
     """
     family, backend = (ruleset.family, ruleset.backend) if ruleset else (4, "nft")
     layer = grid.layer_of(family)
@@ -72,7 +76,10 @@ def draw_map(ruleset: Ruleset | None = None, *, ipvs: bool = False) -> Drawing:
             if stop.function != "iptables" and line:
                 lane = ipvs_lane(hook) if stop.function in BALANCING else grid.lane(stop, layer)
                 words.setdefault((hook, lane), []).append(line)
-    plan = grid.make({key: len(lines) for key, lines in words.items()}, HOOKS, 124, (layer,))
+    words |= base_lines(nftables, family)
+    most = max((len(line.text) for lines in words.values() for line in lines), default=0)
+    width = max(124.0, most * SIZE * MONO + 28)
+    plan = grid.make({key: len(lines) for key, lines in words.items()}, HOOKS, width, (layer,))
     used = {lane for _, lane in words}
     middle = plan.columns[FORWARD].cx
     body = [
@@ -80,7 +87,7 @@ def draw_map(ruleset: Ruleset | None = None, *, ipvs: bool = False) -> Drawing:
         _map(plan),
         _crossings(plan, (), ()),
         _names(plan, set(HOOKS)),
-        _cells(plan, (), words, set(HOOKS), 17),
+        _cells(plan, (), words, set(HOOKS), max(17, most)),
         _end("local process", middle, plan.floor + 26, "middle"),
         _end("in", 10, BUS + 4, "start"),
         _end("out", plan.width - 2, plan.floor + 14, "end"),
@@ -90,6 +97,8 @@ def draw_map(ruleset: Ruleset | None = None, *, ipvs: bool = False) -> Drawing:
         title = "Netfilter's hooks, with the places where IPVS stands"
     if ruleset:
         title = f"Where the rules of this {FAMILY_NAMES[ruleset.family]} ruleset hang"
+    if nftables:
+        title = "What a packet meets on this host, by priority: nft's chains, iptables' tables, conntrack"
     return Drawing(join(body), title, plan.width, plan.floor + 34)
 
 

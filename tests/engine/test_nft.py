@@ -10,7 +10,7 @@ from nb_lib.engine import Host
 from nb_lib.errors import HostError, RulesetError
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.text import nft, parse
-from nb_lib.trace import Trace, Unsure
+from nb_lib.trace import Matched, Missed, Trace, Unsure
 
 TABLE = """table ip t {{
 	set known {{
@@ -144,6 +144,82 @@ def test_add_does_not_renew() -> None:
     machine.receive(packet(), "eth0")
     machine.wait(3)
     assert machine.receive(packet(99), "eth0").fate.kind == "forward"
+
+
+def test_a_listing_shows_what_packets_have_added_and_what_is_left_of_its_time() -> None:
+    machine = host("update @known { ip saddr }")
+    machine.receive(packet(), "eth0")
+    machine.wait(20)
+    machine.receive(packet(src="10.0.0.3"), "eth0")
+    machine.wait(5)
+    text = nft.write_text(machine.listed())
+    assert "elements = { 10.0.0.2 expires 35s, 10.0.0.3 expires 55s }" in text
+    machine.wait(36)
+    assert "elements = { 10.0.0.3 expires 19s }" in nft.write_text(machine.listed())
+    machine.wait(20)
+    assert machine.nftables is not None
+    assert nft.write_text(machine.listed()) == nft.write_text(machine.nftables.ruleset)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        (
+            "ip daddr . meta l4proto . th dport vmap @services",
+            "10.9.0.1 . tcp . 80 is in @services",
+        ),
+        ("tcp dport { 80-90, 99 } drop", "tcp dport is 80"),
+        ("tcp dport vmap { 80 : drop }", "tcp dport is 80"),
+        ("ip saddr . tcp dport { 10.0.0.2 . 70-90 } drop", "ip saddr . tcp dport is 10.0.0.2 . 80"),
+    ],
+)
+def test_a_match_tells_what_it_found(rule: str, found: str) -> None:
+    trace = host(rule).receive(packet(), "eth0")
+    held = [e.found for e in trace.events if isinstance(e, Matched) and e.found]
+    assert [str(one) for one in held[0]] == [found]
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("ip saddr @known drop", "10.0.0.2 is not in @known"),
+        ("tcp dport vmap { 81 : drop }", "tcp dport is 80, not in { 81 : drop }"),
+        ("ip saddr != 10.0.0.0/24 drop", "ip saddr is 10.0.0.2, and the rule says != 10.0.0.0/24"),
+        ("ip saddr 10.0.0.3 drop", "ip saddr is 10.0.0.2, not 10.0.0.3"),
+        ("ip saddr != { 10.0.0.2 } drop", "ip saddr is 10.0.0.2, and the rule says !="),
+        ("ip6 saddr @known drop", "ip6 saddr is nothing here"),
+        ("meta mark & 0x00000001 == 0x00000001 drop",
+         "meta mark & 0x00000001 is 0x0, not 0x00000001"),
+    ],
+)  # fmt: skip
+def test_a_miss_tells_why(rule: str, why: str) -> None:
+    trace = host(rule).receive(packet(), "eth0")
+    missed = next(e for e in trace.events if isinstance(e, Missed))
+    assert str(missed.why(1)) == why
+
+
+def test_a_return_from_a_chain_that_was_gone_to_is_as_deep_as_its_caller() -> None:
+    text = TABLE.format(kind="filter", priority="filter", wide="\n\t\t\t     ",
+                        rules="\t\tjump one")  # fmt: skip
+    text = (
+        text.rstrip("}\n")
+        + """}
+
+	chain one {
+		goto two
+	}
+
+	chain two {
+		jump web
+		accept
+	}
+}
+"""
+    )
+    machine = Host(nft.read_text(text), addresses={"eth0": "10.0.0.1/24"})
+    events = machine.receive(packet(), "eth0").events
+    deep = [(e.place.chain, e.depth) for e in events if isinstance(e, Matched)]
+    assert deep == [("pre", 0), ("one", 1), ("two", 2), ("web", 3), ("two", 2)]
 
 
 def test_dnat_by_a_map_and_back() -> None:

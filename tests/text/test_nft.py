@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 
+import nb_lib
 from nb_lib.errors import RulesetError
 from nb_lib.text import nft
 from nb_lib.text.nft.values import (
@@ -178,3 +179,17 @@ def test_a_field_of_another_type_is_refused(where: str, junk: dict, said: str) -
     text = json.dumps({"nftables": [{kind: body} for kind, body in objects.items()]})
     with pytest.raises(RulesetError, match=said):
         nft.read_json(text)
+
+
+def test_the_face_reads_and_writes_either_language() -> None:
+    text = "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\n\tchain c {\n\t\taccept\n\t}\n}\n"
+    ruleset = nb_lib.parse(text)
+    assert nb_lib.save(ruleset) == nb_lib.save(ruleset.tables[0]) == text
+    assert nb_lib.parse(nft.write_json(ruleset)) == ruleset
+    assert nb_lib.parse("# a comment\n\n" + text) == ruleset
+    table = ruleset.table("ip", "t")
+    assert nb_lib.save(table.set["s"]) == "set s {\n\ttype ipv4_addr\n}\n"
+    assert nb_lib.save(table.chain["c"]) == "chain c {\n\taccept\n}\n"
+    assert nb_lib.save(table.chain["c"].rules[0]) == "accept\n"
+    dump = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert nb_lib.save(nb_lib.parse(dump)) == dump

@@ -6,7 +6,7 @@ Sources: nftables src/datatype.c, src/proto.c, src/ct.c, src/fib.c (``nft descri
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from nb_lib.names import protocol_names, protocol_numbers, services
@@ -141,3 +141,12 @@ def words(value: int, kind: str) -> str:
     if kind == "inet_proto":
         return protocol_names().get(value, str(value))
     return next((word for word, number in known.items() if number == value), str(value))
+
+
+def written(value: Plain, kind: str) -> str:
+    """Write a value as nft does: addresses as addresses, marks in hexadecimal, names where there are some."""
+    if isinstance(value, str):
+        return value or "none"
+    if kind in ("ipv4_addr", "ipv6_addr"):
+        return str(ip_address(value.to_bytes(4 if kind == "ipv4_addr" else 16, "big")))
+    return f"{value:#x}" if kind == "mark" else words(value, kind)

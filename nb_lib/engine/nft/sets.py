@@ -7,17 +7,29 @@ Linux: net/netfilter/nft_set_hash.c, nft_set_pipapo.c, nft_dynset.c.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nb_lib.engine.nft.kinds import Plain, UnknownWordError, plain
-from nb_lib.text.nft.values import Concat, Element, Expression, Prefix, Range, Set, Update
+from nb_lib.engine.nft.kinds import Plain, UnknownWordError, plain, written
+from nb_lib.text.nft.values import (
+    Concat,
+    Element,
+    Expression,
+    Prefix,
+    Range,
+    Set,
+    Table,
+    Unknown,
+    Update,
+)
 
 if TYPE_CHECKING:
     from nb_lib.engine.context import Meeting
 
 Key = tuple[Plain, ...]
+_MEMORY = "nft set"  # under which a host remembers what packets have put into sets
 
 
 class _Interval(NamedTuple):
@@ -121,4 +133,36 @@ class Sets:
         return f"@{wish.name} {'keeps' if held else 'gets'} it{seconds}"
 
     def _memory(self, name: str, key: Key) -> tuple[object, ...]:
-        return ("nft set", self.table, name, key)
+        return (_MEMORY, self.table, name, key)
+
+
+def grown(table: Table, memory: Mapping[tuple[Any, ...], Any], since: float, now: float) -> Table:
+    """Return a table as nft would list it now: with what packets have added to its sets.
+
+    What expires has the time that is left to it. ``memory`` is the host's, ``since`` when it was listed.
+    """
+    name = f"{table.family} {table.name}"
+    added: dict[str, dict[Key, float]] = {}
+    for kind, where, which, key in (k for k in memory if len(k) == 4 and k[0] == _MEMORY):
+        if where == name:
+            added.setdefault(which, {})[key] = memory[kind, where, which, key]
+    sets = (each if isinstance(each, Unknown) else _grown(each, added.get(each.name, {}), since, now)
+            for each in table.sets)  # fmt: skip
+    return replace(table, sets=tuple(sets))
+
+
+def _grown(held: Set, added: Mapping[Key, float], since: float, now: float) -> Set:
+    kept = []
+    for element in held.elements:
+        spans = _spans(element.key, held.key)
+        if tuple(span.low for span in spans) in added:
+            continue
+        left = None if element.expires is None else element.expires - round((now - since) * 1000)
+        if left is None or left > 0:
+            kept.append(replace(element, expires=left))
+    for key, until in added.items():
+        parts = tuple(written(value, kind) for value, kind in zip(key, held.key, strict=True))
+        left = None if until == float("inf") else round((until - now) * 1000)
+        if left is None or left > 0:
+            kept.append(Element(parts[0] if len(parts) == 1 else Concat(parts), expires=left))
+    return replace(held, elements=tuple(kept))

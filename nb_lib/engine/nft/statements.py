@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nb_lib import effects
 from nb_lib.engine.nft.facts import fact, operand
-from nb_lib.engine.nft.kinds import FLAGS, Plain, UnknownWordError, type_of, types_of, words
+from nb_lib.engine.nft.kinds import FLAGS, Plain, UnknownWordError, type_of, types_of, written
 from nb_lib.engine.nft.sets import Filed, Key, Sets, span
 from nb_lib.frozen import changed
 from nb_lib.options import Action, Answer, miss, undecided
@@ -113,7 +113,7 @@ class Runner:
         kind = type_of(match.left)
         have = fact(match.left, packet, meeting)
         if have is None:
-            return _missed(match, "nothing of the kind")
+            return _missed(match, "nothing here")
         if isinstance(match.right, bool):  # fib … oif exists, missing
             return _GO_ON if bool(have) is match.right else _missed(match, have)
         return _GO_ON if _compare(match, have, kind, packet, meeting) else _missed(match, have)
@@ -186,7 +186,7 @@ class Runner:
             value = mapped
         given = operand(value, "mark", packet, meeting)
         if given is None:
-            return miss(f"{expression_text(value)}: nothing of the kind")
+            return miss(f"{expression_text(value)} is nothing here")
         match mangle.key:
             case Meta("mark"):
                 return Action("CONTINUE", packet=changed(packet, mark=int(given)))
@@ -200,7 +200,7 @@ class Runner:
     def _update(self, update: Update, packet: Packet, meeting: Meeting) -> Action | Answer:
         key = self._key(update.element, packet, meeting)
         if key is None:
-            return miss(f"{expression_text(update.element)}: nothing of the kind")
+            return miss(f"{expression_text(update.element)} is nothing here")
         done = self.sets.update(update, key, meeting)
         note = f"{shown(update.element, key)}: {done}"
         return Action("CONTINUE", effects=(effects.Note(note),))
@@ -263,10 +263,10 @@ def _how(reject: Reject, packet: Packet) -> str:
 def _not_in(of: Expression, key: Key | None, where: Expression) -> Answer:
     """Say what a set or a map does not hold."""
     if key is None:
-        return miss(f"{expression_text(of)}: nothing of the kind")
+        return miss(f"{expression_text(of)} is nothing here")
     if isinstance(where, str):
         return miss(f"{shown(of, key)} is not in {where}")
-    return miss(f"{expression_text(of)} {shown(of, key)}: not {expression_text(where)}")
+    return miss(f"{expression_text(of)} is {shown(of, key)}, not in {expression_text(where)}")
 
 
 def _found(of: Expression, key: Key, where: Expression, element: Element) -> Found:
@@ -303,21 +303,15 @@ def _compare(match: Match, have: Plain, kind: str, packet: Packet, meeting: Meet
 
 
 def _missed(match: Match, have: Plain) -> Answer:
-    """Say why a comparison does not hold: ``ip daddr 10.0.0.1, not 10.0.0.2``."""
+    """Say why a comparison does not hold: ``ip daddr is 10.0.0.1, not 10.0.0.2``."""
     left = expression_text(match.left)
     asked = statement_text(match).removeprefix(left).strip()
     text = have if isinstance(have, str) else shown(match.left, (have,))
-    return miss(f"{left} {text}: not {asked}")
+    if match.operator in ("==", "in"):
+        return miss(f"{left} is {text}, not {asked.removeprefix('== ')}")
+    return miss(f"{left} is {text}, and the rule says {asked}")
 
 
 def shown(value: Expression, key: Key) -> str:
     """Write the values of a key as nft would: addresses as addresses, marks in hexadecimal."""
-    return " . ".join(_shown(each, kind) for each, kind in zip(key, types_of(value), strict=False))
-
-
-def _shown(value: Plain, kind: str) -> str:
-    if isinstance(value, str):
-        return value or "none"
-    if kind in ("ipv4_addr", "ipv6_addr"):
-        return str(ip_address(value.to_bytes(4 if kind == "ipv4_addr" else 16, "big")))
-    return f"{value:#x}" if kind == "mark" else words(value, kind)
+    return " . ".join(written(each, kind) for each, kind in zip(key, types_of(value), strict=False))

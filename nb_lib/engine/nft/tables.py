@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from nb_lib.engine.nft.sets import Sets
+from nb_lib.engine.nft.sets import Sets, grown
 from nb_lib.engine.nft.statements import Runner
 from nb_lib.errors import HostError
 from nb_lib.hooks import HOOKS
@@ -91,6 +91,7 @@ class Nftables:
 
     def __init__(self, ruleset: nft.Ruleset, since: float) -> None:
         self.ruleset = ruleset
+        self.since = since
         self.bases = {family: self._bases(family, since) for family in _FAMILIES}
         self._tracks: dict[int, bool] = {}
 
@@ -121,6 +122,11 @@ class Nftables:
         if found is None:
             raise KeyError(name)
         return found
+
+    def listed(self, memory: Mapping[tuple[Any, ...], Any], now: float) -> nft.Ruleset:
+        """Return the ruleset as nft would list it now, on a host with this memory."""
+        tables = tuple(grown(table, memory, self.since, now) for table in self.ruleset)
+        return nft.Ruleset(tables, self.ruleset.about)
 
     def at(self, family: int, hook: str, *, nat: bool) -> tuple[Base, ...]:
         """Return the base chains at a hook in order: those of type nat, or the others."""

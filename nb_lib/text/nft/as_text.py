@@ -286,6 +286,20 @@ def _kept(unknown: Unknown) -> list[str]:
     return unknown.raw.split("\n")
 
 
+def write_part(thing: Table | Chain | Set | Rule, family: str = "ip") -> str:
+    """Write a part of a ruleset in nft's words, as it stands in a listing but for the indentation."""
+    match thing:
+        case Table():
+            return write_text(Ruleset((thing,)))
+        case Chain():
+            found = _chain(thing, family)
+        case Set():
+            found = set_lines(thing)
+        case Rule():
+            return rule_text(thing, family) + "\n"
+    return "".join(f"{line.removeprefix(chr(9))}\n" for line in found)
+
+
 def write_text(ruleset: Ruleset) -> str:
     """Write what ``nft list ruleset`` prints. Raises RulesetError if some of it is kept as JSON."""
     for table in ruleset:
