@@ -18,6 +18,7 @@ env: $(VENV)/.dev       ## make .venv with everything, development tools include
 book: $(VENV)/.reader   ## execute the chapters and build the HTML
 	@$(PY) tools/assets.py
 	@$(PY) tools/book.py
+	@$(PY) tools/search.py
 
 serve: book             ## build, then show the book on this machine (PORT=8000)
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -35,7 +35,7 @@ def small_book(tmp_path_factory):
     shutil.copy(ROOT / "_config.yml", top)
     (top / "nb_lib").symlink_to(ROOT / "nb_lib")
     (top / "book").mkdir()
-    for part in ("_assets", "_ext"):
+    for part in ("_assets", "_ext", "_templates"):
         (top / "book" / part).symlink_to(ROOT / "book" / part)
     (top / "book" / "_toc.yml").write_text("format: jb-book\nroot: page\n")
     cells = [

@@ -1,0 +1,66 @@
+"""The search page finds what readers type: words of prose, of rules, of code."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+# what is typed → a section that has to be among the first results
+QUESTIONS = [
+    ("route_localnet", "Lost, and no rule to blame"),
+    ("end of a chain RETURN", "RETURN, the end of a chain, and goto"),
+    ("docker ports", "Docker’s ports and the firewall"),
+    ("rule nobody reaches", "A rule that nobody reaches"),
+    ("--dport", "Docker’s ports and the firewall"),
+]
+
+
+def titles(page) -> list[str]:
+    page.locator(".book-search-status:not(:empty)").wait_for()
+    return [link.inner_text() for link in page.locator(".book-search-found a").all()]
+
+
+@pytest.mark.parametrize(("typed", "section"), QUESTIONS)
+def test_what_is_asked_in_the_address_is_found(visit, typed, section):
+    there = visit()
+    page = there.open(f"search.html?q={typed.replace(' ', '+')}")
+    assert section in titles(page)
+    assert there.troubles == []
+
+
+def test_a_result_leads_to_the_section(visit):
+    there = visit()
+    page = there.open("search.html?q=rule+nobody+reaches")
+    titles(page)
+    page.locator(".book-search-found a", has_text="A rule that nobody reaches").click()
+    page.wait_for_url("**/03_iptables_command.html#a-rule-that-nobody-reaches")
+    assert page.locator("h2", has_text="A rule that nobody reaches").is_visible()
+    assert there.troubles == []
+
+
+def test_typing_searches(visit):
+    there = visit()
+    page = there.open("search.html")
+    page.keyboard.type("connmark")
+    assert titles(page)
+    page.keyboard.press("Control+a")
+    page.keyboard.type("zzyzx")
+    page.get_by_text("Nothing found").wait_for()
+    assert page.url.endswith("?q=zzyzx")
+    assert there.troubles == []
+
+
+def test_what_is_typed_is_never_markup(visit):
+    there = visit()
+    page = there.open("search.html?q=<img+src=x+onerror=alert(1)>")
+    titles(page)
+    assert page.locator(".book-search-found img, .book-search-status img").count() == 0
+    assert there.troubles == []
+
+
+def test_from_the_disk_sphinx_answers(visit, html):
+    there = visit(home=html.as_uri() + "/")
+    page = there.open("search.html?q=MASQUERADE")
+    page.locator("#search-results li a").first.wait_for()
+    assert there.troubles == []
