@@ -45,6 +45,8 @@ class Config:
     gates: Mapping[str, bool] = field(default_factory=dict)
     sync_period: float = 30.0
     min_sync_period: float = 1.0
+    ipvs_sync_period: float = 30.0
+    ipvs_min_sync_period: float = 0.0
     ipvs_scheduler: str = ""
     ipvs_strict_arp: bool = False
     ipvs_exclude: tuple[Network, ...] = ()
@@ -123,6 +125,17 @@ class Config:
                 networks = self.cluster_cidrs
         mine = [one for one in networks if one.version == family]
         return ("-s", str(mine[0])) if mine else ()
+
+    def periods(self, mode: str) -> tuple[float, float]:
+        """Return the seconds between two syncs at least, and between two looks at the rules.
+
+        1.30 has no flags for nftables mode's.
+        """
+        if mode == "nftables":
+            return 1.0, 30.0
+        if mode == "ipvs":
+            return self.ipvs_min_sync_period, self.ipvs_sync_period
+        return self.min_sync_period, self.sync_period
 
     def with_addresses(self, *addresses: Address | str) -> Config:
         """Return the same on a node with these addresses."""
@@ -214,6 +227,8 @@ _FLAGS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "feature-gates": ("gates", _gates),
     "iptables-sync-period": ("sync_period", _seconds),
     "iptables-min-sync-period": ("min_sync_period", _seconds),
+    "ipvs-sync-period": ("ipvs_sync_period", _seconds),
+    "ipvs-min-sync-period": ("ipvs_min_sync_period", _seconds),
     "ipvs-scheduler": ("ipvs_scheduler", _text),
     "ipvs-strict-arp": ("ipvs_strict_arp", _truth),
     "ipvs-exclude-cidrs": ("ipvs_exclude", _networks),
@@ -224,8 +239,8 @@ _ELSEWHERE = frozenset((
     "bind-address-hard-fail", "config", "config-sync-period", "conntrack-max-per-core",
     "conntrack-min", "conntrack-tcp-be-liberal", "conntrack-tcp-timeout-close-wait",
     "conntrack-tcp-timeout-established", "conntrack-udp-timeout", "conntrack-udp-timeout-stream",
-    "healthz-bind-address", "healthz-port", "init-only", "ipvs-min-sync-period",
-    "ipvs-sync-period", "ipvs-tcp-timeout", "ipvs-tcpfin-timeout", "ipvs-udp-timeout",
+    "healthz-bind-address", "healthz-port", "init-only", "ipvs-tcp-timeout",
+    "ipvs-tcpfin-timeout", "ipvs-udp-timeout",
     "kube-api-burst", "kube-api-content-type", "kube-api-qps", "kubeconfig", "log-flush-frequency",
     "log_dir", "log_file", "logging-format", "logtostderr", "alsologtostderr", "master",
     "metrics-bind-address", "metrics-port", "oom-score-adj", "profiling", "proxy-port-range",

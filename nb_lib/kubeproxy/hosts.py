@@ -7,8 +7,10 @@ import os
 import subprocess
 from collections.abc import Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 from nb_lib.cli import State, run
+from nb_lib.kubeproxy.choice import Abilities
 from nb_lib.kubeproxy.commands import Done
 from nb_lib.kubeproxy.emulated import nft as emulated_nft
 from nb_lib.kubeproxy.objects import Address
@@ -17,19 +19,26 @@ from nb_lib.text import nft
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _WAITING = ("-w", "5")  # for iptables' lock
 _NOT_RUN = 127  # as a shell says it
+_MODULES, _LOCALNET = "/proc/modules", "/proc/sys/net/ipv4/conf/all/route_localnet"
 _PATIENCE = 120  # seconds for one command: 10,000 services take iptables-nft half a minute
 
 
 class Emulated:
     """A host that is not there.
 
-    ``state`` is what its iptables holds, ``nft`` its nft tables, ``ran`` the conntrack commands.
+    ``state`` is what its iptables holds, ``nft`` its nft tables, ``sysctls`` the settings that were made,
+    ``ran`` the conntrack commands.
     """
 
     def __init__(self, state: State | None = None) -> None:
         self.state = state or State()
         self.nft = nft.Ruleset()
+        self.sysctls: dict[str, int] = {}
         self.ran: list[list[str]] = []
+
+    def abilities(self, scheduler: str = "") -> Abilities:
+        """Return what the host can do: everything, with any scheduler."""
+        return Abilities(modules=frozenset(Abilities(modules=None).missing(scheduler)))
 
     def run(self, words: Sequence[str], stdin: str = "") -> Done:
         """Run a program; of conntrack, note what was asked."""
@@ -48,7 +57,14 @@ class Emulated:
             result = run(self.state, words, stdin=stdin)
             self.state = result.state
             return Done(result.status, result.stdout, result.stderr)
+        if program == "sysctl" and rest[:1] == ["-w"]:
+            self.sysctls |= {name: int(value) for name, _, value in map(_parts, rest[1:])}
+            return Done(0)
         return Done(_NOT_RUN, "", f"{program}: this host has no such program\n")
+
+
+def _parts(setting: str) -> tuple[str, str, str]:
+    return setting.partition("=")
 
 
 class Real:
@@ -83,3 +99,37 @@ class Real:
         listed = json.loads(self.run(["ip", "-j", "addr", "show"]).stdout or "[]")
         held = (info for link in listed for info in link.get("addr_info", ()))
         return tuple(ip_address(info["local"]) for info in held if "local" in info)
+
+    def abilities(self, scheduler: str = "") -> Abilities:
+        """Return what the machine can do, as far as the choice of a mode depends on it."""
+        found = self.run(["modprobe", "-va", "ip_vs"])
+        missing = found.status == _NOT_RUN
+        return Abilities(
+            iptables=self._has_nat("iptables"),
+            ip6tables=self._has_nat("ip6tables"),
+            modules=self._modules(scheduler),
+            modprobe=Abilities().modprobe if missing else (found.stderr.strip(), found.status),
+            route_localnet=_unreadable(_LOCALNET),
+        )
+
+    def _has_nat(self, program: str) -> bool:
+        return not self.run([program, "-S", "POSTROUTING", "-t", "nat"]).status
+
+    def _modules(self, scheduler: str) -> frozenset[str] | None:
+        """Return which modules of IPVS there are, None where the kernel knows no modules."""
+        if _unreadable(_MODULES):
+            return None
+        loaded = {line.split()[0] for line in Path(_MODULES).read_text().splitlines()}
+        wanted = Abilities(modules=None).missing(scheduler)
+        return frozenset(
+            name for name in wanted if name in loaded or not self.run(["modprobe", name]).status
+        )
+
+
+def _unreadable(path: str) -> str:
+    """Return why a file cannot be read, nothing if it can."""
+    try:
+        Path(path).read_bytes()
+    except OSError as error:
+        return f"open {path}: {error.strerror}"
+    return ""

@@ -1,6 +1,6 @@
-"""A node of one namespace: our loop writes its rules, and connections are made through them.
+"""Our loop writes a node's rules, and connections are made through them: from pods, the node, and beyond.
 
-Run by test_kube_live.py in a network namespace of its own. Two endpoints are addresses of the node, the
+Run by test_kube_live.py in a network namespace of its own, which is the node; each pod has another. The
 cluster IP is no one's: what answers there is what the rules lead to. Prints a line a scenario: its name and
 what happened.
 """
@@ -11,68 +11,69 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
+from typing import NamedTuple
 
-VIP, PODS, PORT = "10.96.0.10", ("10.244.1.5", "10.244.1.6"), 8080
+from tests.kernel.kube_pods import (
+    NODE,
+    PORT,
+    Namespace,
+    Pod,
+    ask,
+    ask_udp,
+    call,
+    node,
+    open_udp,
+    sh,
+)
+
+VIP, PODS, CLIENT = "10.96.0.10", ("10.244.1.5", "10.244.1.6"), "10.244.1.7"
 FLAGS = [
     "--cluster-cidr=10.244.0.0/16",
     "--iptables-min-sync-period=100ms",
     "--iptables-sync-period=1s",
+    "--hostname-override=node-a",
+    "--feature-gates=NFTablesProxyMode=true",
 ]
 
 
-def sh(*words: str) -> None:
-    subprocess.run(words, check=True)
+class Start(NamedTuple):
+    """How the program is started: it is asked again after each restart."""
 
+    manifest: Path
+    version: str
+    mode: str
+    backend: str
 
-def node() -> None:
-    """Give the namespace its devices, and each endpoint a server that says which it is."""
-    sh("ip", "link", "set", "lo", "up")
-    sh("ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
-    for pod in (*PODS, "192.168.99.10"):
-        sh("ip", "addr", "add", f"{pod}/24", "dev", "veth0")
-    for end in ("veth0", "veth1"):
-        sh("ip", "link", "set", end, "up")
-    sh("ip", "route", "add", "default", "dev", "veth0")
-    for pod in PODS:
-        server = socket.create_server((pod, PORT))
-        threading.Thread(target=serve, args=(server, pod), daemon=True).start()
+    @property
+    def words(self) -> list[str]:
+        gates = FLAGS if self.mode == "nftables" else FLAGS[:-1]
+        return [f"--version={self.version}", f"--proxy-mode={self.mode}", "--apply",
+                f"--backend={self.backend}", *gates, str(self.manifest)]  # fmt: skip
 
+    @property
+    def later(self) -> str:
+        """What the program says after a change."""
+        partial = self.mode == "iptables" and self.version == "1.30"
+        return "what has changed" if partial else "everything"
 
-def serve(server: socket.socket, name: str) -> None:
-    while True:
-        taken, _ = server.accept()
-        threading.Thread(target=answer, args=(taken, name), daemon=True).start()
-
-
-def answer(taken: socket.socket, name: str) -> None:
-    with taken:
-        while taken.recv(64):
-            taken.sendall(name.encode())
-
-
-def call(address: str = VIP, port: int = 80) -> str:
-    """Return who answers, or the error's name."""
-    try:
-        with socket.create_connection((address, port), timeout=1) as made:
-            return ask(made)
-    except OSError as error:
-        return type(error).__name__
-
-
-def ask(made: socket.socket) -> str:
-    made.sendall(b"?")
-    return made.recv(64).decode()
+    def flush(self) -> None:
+        """Take away all that the mode has written."""
+        if self.mode == "nftables":
+            sh("nft delete table ip kube-proxy")
+            return
+        for table in ("nat", "filter", "mangle"):
+            for option in ("-F", "-X"):
+                sh(f"iptables-{self.backend} -t {table} {option}")
 
 
 class Loop:
     """Our program at work; its lines are waited for."""
 
-    def __init__(self, manifest: Path, version: str, backend: str) -> None:
-        words = [f"--version={version}", f"--backend={backend}", "--apply", *FLAGS, str(manifest)]
+    def __init__(self, start: Start) -> None:
+        self.start = start
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "nb_lib.kubeproxy", *words],
+            [sys.executable, "-u", "-m", "nb_lib.kubeproxy", *start.words],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -86,33 +87,36 @@ class Loop:
                 return
         raise SystemExit("the loop has ended")
 
+    def change(self, **given: object) -> None:
+        """Write the manifest anew and wait until the rules have followed."""
+        write(self.start.manifest, **given)  # type: ignore[arg-type]
+        self.told(self.start.later)
+
     def end(self) -> None:
         self.process.terminate()
         self.process.wait()
 
 
-def service(*pods: str, node_port: int = 30080, affinity: str = "None") -> str:
-    """Return the Service and its slice, as JSON; no Service for no cluster IP."""
+def write(
+    manifest: Path, *, pods: tuple[str, ...] = (), affinity: str = "None", there: bool = True
+) -> None:
+    """Write the node, the Service and its slice, as JSON."""
     meta = {"name": "web", "namespace": "prod"}
-    port = {"port": 80, "nodePort": node_port}
-    spec = {"type": "NodePort", "clusterIP": VIP, "ports": [port], "sessionAffinity": affinity}
+    ports = [{"name": p.lower(), "protocol": p, "port": 80} for p in ("TCP", "UDP")]
+    numbered = [{**port, "nodePort": 30080} for port in ports]
+    spec = {"type": "NodePort", "clusterIP": VIP, "ports": numbered, "sessionAffinity": affinity}
     labels = {"kubernetes.io/service-name": "web"}
-    items = [
+    address = [{"type": "InternalIP", "address": NODE}]
+    service = [
         {"kind": "Service", "metadata": meta, "spec": spec},
         {
             "kind": "EndpointSlice", "metadata": {**meta, "labels": labels}, "addressType": "IPv4",
-            "ports": [{"name": "", "port": PORT}],
-            "endpoints": [{"addresses": [pod]} for pod in pods],
+            "ports": [{**port, "port": PORT} for port in ports],
+            "endpoints": [{"addresses": [pod], "nodeName": "node-a"} for pod in pods],
         },
     ]  # fmt: skip
-    return json.dumps({"kind": "List", "items": items})
-
-
-def flush(backend: str) -> None:
-    program = f"iptables-{backend}"
-    for table in ("nat", "filter", "mangle"):
-        sh(program, "-t", table, "-F")
-        sh(program, "-t", table, "-X")
+    items = [{"kind": "Node", "metadata": {"name": "node-a"}, "status": {"addresses": address}}]
+    manifest.write_text(json.dumps({"kind": "List", "items": items + service * there}))
 
 
 def say(scenario: str, what: object) -> None:
@@ -120,40 +124,68 @@ def say(scenario: str, what: object) -> None:
     sys.stdout.flush()
 
 
-def main(folder: str, version: str, backend: str) -> None:
-    node()
-    manifest = Path(folder) / "web.json"
-    later = "what has changed" if version == "1.30" else "everything"
-    manifest.write_text(service(*PODS))
-    loop = Loop(manifest, version, backend)
-    say("both endpoints", sorted({call() for _ in range(40)}))
-    say("the node's port", call("192.168.99.10", 30080) in PODS)
-    say("the node's port on localhost", call("127.0.0.1", 30080) in PODS)
-    manifest.write_text(service(*PODS, affinity="ClientIP"))
-    loop.told(later)
-    say("affinity", len({call() for _ in range(20)}))
-    manifest.write_text(service(PODS[0]))
-    loop.told(later)
-    say("one endpoint left", sorted({call() for _ in range(20)}))
-    with socket.create_connection((VIP, 80), timeout=2) as made:
-        manifest.write_text(service(PODS[1]))
-        loop.told(later)
+def seen(where: Namespace | None, address: str = VIP, port: int = 80, times: int = 30) -> list[str]:
+    """Return all answers that calls from somewhere got; None: from the node."""
+    calls = (where.do(call, address, port) if where else call(address, port) for _ in range(times))
+    return sorted(set(calls))
+
+
+def both(outside: Namespace, client: Pod, endpoint: Pod) -> None:
+    """Call two endpoints from everywhere: who answers, and whom do they see."""
+    say("from a pod", seen(client))
+    say("from an endpoint itself", seen(endpoint))
+    say("from the node", seen(None))
+    say("from beyond the node", seen(outside))
+    say("the node's port from beyond", seen(outside, NODE, 30080))
+    say("the node's port on localhost", seen(None, "127.0.0.1", 30080, 9))
+    say("another port of the cluster IP", seen(client, VIP, 81, 1))
+    say("a datagram", ask_udp(client.do(open_udp, VIP, 80)).partition(" ")[0] in PODS)
+
+
+def main(folder: str, version: str, mode: str, backend: str) -> None:
+    outside, client, *pods = node(), *map(Pod, (CLIENT, *PODS))
+    for pod in pods:
+        pod.serve()
+    start = Start(Path(folder) / "web.json", version, mode, backend)
+    write(start.manifest, pods=PODS)
+    loop = Loop(start)
+    both(outside, client, pods[0])
+    loop.change(pods=PODS, affinity="ClientIP")
+    say("affinity", len(seen(client)))
+    loop.change(pods=PODS[:1])
+    say("one endpoint left", seen(client))
+    with client.do(socket_to, VIP) as made, client.do(open_udp, VIP, 80) as datagrams:
+        say("a client of UDP", ask_udp(datagrams))
+        ask(made)
+        loop.change(pods=PODS[1:])
         say("an open connection, its endpoint removed", ask(made))
-        say("a new one", call())
+        say("the client of UDP, its endpoint removed", ask_udp(datagrams))
+        say("a new connection", seen(client))
         loop.end()
-        say("the loop ended", call())
-        loop = Loop(manifest, version, backend)
+        say("the loop ended", seen(client))
+        loop = Loop(start)
         say("an open connection, the loop restarted", ask(made))
-    flush(backend)
-    loop.told("everything")
-    say("flushed and repaired", call())
-    manifest.write_text(service())
-    loop.told(later)
-    say("no endpoints", call())
-    manifest.write_text(json.dumps({"kind": "List", "items": []}))
-    loop.told(later)
-    say("no service", call())
+    lost(loop, client)
+    loop.change()
+    say("no endpoints", seen(client, times=1))
+    loop.change(there=False)
+    say("no service", seen(client, times=1))
     loop.end()
+
+
+def lost(loop: Loop, client: Pod) -> None:
+    """All rules are taken away: iptables mode watches for that, nftables mode waits for its next sync."""
+    loop.start.flush()
+    if loop.start.mode == "nftables":
+        say("flushed, nothing changed", seen(client, times=1))
+        loop.change(pods=PODS[1:], affinity="ClientIP")
+    else:
+        loop.told("everything")
+    say("flushed and repaired", seen(client))
+
+
+def socket_to(address: str) -> socket.socket:
+    return socket.create_connection((address, 80), timeout=2)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,25 @@ def test_help(capsys):
     assert capsys.readouterr().out == program.HELP * 2
 
 
+def test_nftables_mode_prints_the_input_of_nft(tmp_path, capsys):
+    path = tmp_path / "objects.yaml"
+    path.write_text(MANIFEST)
+    flags = ["--hostname-override=node-a", "--proxy-mode=nftables"]
+    assert program.main(["--once", *flags, str(path)]) == 1
+    assert "must be iptables, ipvs or blank" in capsys.readouterr().err
+    assert (
+        program.main(["--once", "--feature-gates=NFTablesProxyMode=true", *flags, str(path)]) == 0
+    )
+    printed, log = capsys.readouterr()
+    assert printed.count("# nft -f -\nadd table ip") == 2
+    assert "add element ip kube-proxy cluster-ips { 10.96.200.4 }\n" in printed
+    assert [line.partition("] ")[2] for line in log.splitlines()][:3] == [
+        '"Successfully retrieved node IP(s)" IPs=["192.168.99.10","fd00:99::10"]',
+        '"kube-proxy running in dual-stack mode" primary ipFamily="IPv4"',
+        '"Using nftables Proxier"',
+    ]
+
+
 def test_files_tell_what_has_changed(tmp_path):
     path = tmp_path / "objects.yaml"
     path.write_text(MANIFEST)

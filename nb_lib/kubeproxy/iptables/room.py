@@ -24,6 +24,8 @@ from nb_lib.kubeproxy.rooms import ensure, forgotten
 from nb_lib.kubeproxy.stale import opened, stale
 from nb_lib.kubeproxy.tracked import Tracked
 
+ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet"
+
 
 class Room:
     """One family in iptables mode."""
@@ -36,8 +38,13 @@ class Room:
         self._cleaned: float | None = None
 
     def start(self) -> None:
-        """Make the canaries."""
-        ensure(self.place, canaries(self.tracked.family))
+        """Make the canaries, and let 127.0.0.1 be routed if nodePorts answer there."""
+        tracked = self.tracked
+        if tracked.family == 4 and (
+            not tracked.era.external or tracked.config.localhost_node_ports(4)
+        ):
+            self.place.run(["sysctl", "-w", f"{ROUTE_LOCALNET}=1"])
+        ensure(self.place, canaries(tracked.family))
 
     def commands(self, now: float, *, whole: bool) -> Iterator[Command]:
         """Yield the restore, and what conntrack is told before and after it."""
