@@ -127,65 +127,76 @@ def tried(most: int = 20) -> float:
     return min(found)
 
 
-def main() -> int:
-    """Measure, print, and return 1 if a limit is passed."""
-    failed = 0
+class Report:
+    """Rows under headings, as they are measured; ``failed`` says whether a limit was passed."""
 
-    def row(what: str, value: float, limit: float | None, unit: str, note: str = "") -> None:
-        nonlocal failed
+    def __init__(self) -> None:
+        self.failed = False
+
+    def heading(self, text: str) -> None:
+        """Begin a group of rows."""
+        print(f"\n{text}", flush=True)
+
+    def row(
+        self, what: str, value: float, unit: str, limit: float | None = None, note: str = ""
+    ) -> None:
+        """Print what was measured, its limit if it has one, and whether it is kept."""
         over = limit is not None and value > limit
-        failed |= over
-        bound = f"limit {limit:g}" if limit is not None else ""
-        print(
-            f"{what:44}{value:9.3f} {unit:8}{bound:12}{'OVER' if over else 'ok' if limit else ''}  {note}",
-            flush=True,
-        )
+        self.failed |= over
+        bound, verdict = ("", "") if limit is None else (f"≤ {limit:g}", "OVER" if over else "ok")
+        line = f"  {what:40}{value:9.3f} {unit:3}{bound:>8}  {verdict:5}{note}"
+        print(line.rstrip(), flush=True)
 
+
+def dumps(report: Report) -> None:
+    """Text of three sizes beside iptables-legacy-restore: the limits are ratios, and for the largest."""
     for rules in (1_000, 10_000, 100_000):
         text, last = dump(rules=rules)
         times = 3 if rules == 100_000 else 5
         judge = real(text, times)
-        mine = best(lambda: answer(text, last), times)  # noqa: B023 - called at once
-        full = best(lambda: full_check(text), times)  # noqa: B023 - called at once
-        kept = best(lambda: decode(text), times)  # noqa: B023 - called at once
-        beside = f"iptables-legacy-restore --test {judge:.3f} s" if judge else "no iptables here"
-        print(f"\n{rules:,} rules, {len(text) / 1e6:.1f} MB, {beside}")
-        # A small dump's time is mostly the start of the real program: the limits are for 100,000.
-        large = rules == 100_000
-        if judge:
-            row(
-                "text → one packet's way, ratio",
-                mine / judge,
-                0.25 if large else None,
-                "×",
-                f"{mine:.3f} s",
-            )
-            row(
-                "every rule checked, ratio",
-                full / judge,
-                1.2 if large else None,
-                "×",
-                f"{full:.3f} s",
-            )
-            row("every rule decoded and kept, ratio", kept / judge, None, "×", f"{kept:.3f} s")
-        else:
-            row("text → one packet's way", mine, None, "s")
-            row("every rule checked", full, None, "s")
-            row("every rule decoded and kept", kept, None, "s")
-        row("memory added by filing, of the text", memory(text), 2.0, "×")
-    print()
-    row("trace to the last of 10,000 Services, warm", warm(10_000), 5.0, "ms")
-    row("trace through ten chains, 50 rules tried", tried(), 250.0, "µs")
-    print()
-    for version in proxy.VERSIONS:
-        whole, change, held = proxy.measured(version)
-        what = f"kube-proxy {version}, 10,000 Services × 2"
-        row(f"{what}: all rules", whole, 1.5, "s", "from objects in memory")
-        row(f"{what}: one endpoint", change, 50.0, "ms", "changed; the next restore's whole input")
-        row(f"{what}: memory", held, 400.0, "MB", "the process at its largest")
+        works: dict[str, tuple[Callable[[], object], float | None]] = {
+            "text → one packet's way": (lambda: answer(text, last), 0.25),  # noqa: B023 - at once
+            "every rule checked": (lambda: full_check(text), 1.2),  # noqa: B023
+            "every rule decoded and kept": (lambda: decode(text), None),  # noqa: B023
+        }
+        beside = (
+            f"iptables-legacy-restore --test takes {judge:.3f} s" if judge else "no iptables here"
+        )
+        report.heading(f"A dump of {rules:,} rules, {len(text) / 1e6:.1f} MB; {beside}")
+        for what, (work, limit) in works.items():
+            took = best(work, times)
+            if judge:  # a small dump's time is mostly the start of the real program
+                kept = limit if rules == 100_000 else None
+                report.row(f"{what}, ratio", took / judge, "×", kept, f"{took:.3f} s")
+            else:
+                report.row(what, took, "s")
+        report.row("memory added by filing, of the text", memory(text), "×", 2.0)
+
+
+def proxies(report: Report) -> None:
+    """Run kube-proxy's modes from objects in memory."""
+    report.heading(
+        "kube-proxy, 10,000 Services × 2 endpoints: objects in memory → the input to load"
+    )
+    for mode, version in proxy.MEASURED:
+        cost = proxy.measured(mode, version)
+        report.row(f"{mode} {version}: everything", cost.whole, "s", 1.5)
+        report.row(f"{mode} {version}: one endpoint changed", cost.change, "ms", 50.0)
+        report.row(f"{mode} {version}: memory at the most", cost.memory, "MB", 400.0)
+
+
+def main() -> int:
+    """Measure, print, and return 1 if a limit is passed."""
+    report = Report()
+    dumps(report)
+    report.heading("One packet on a warm host")
+    report.row("to the last of 10,000 Services", warm(10_000), "ms", 5.0)
+    report.row("through ten chains, 50 rules tried", tried(), "µs", 250.0)
+    report.heading("1,000 × iptables -A, each a command, on 10,000 rules")
     for kind, took in appends.measured().items():
-        row(f"1,000 × -A on 10,000 rules, {kind}", took, 0.25, "s")
-    return failed
+        report.row(kind, took, "s", 0.25)
+    proxies(report)
+    return int(report.failed)
 
 
 if __name__ == "__main__":

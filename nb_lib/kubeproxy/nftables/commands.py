@@ -6,18 +6,29 @@ Source: pkg/proxy/nftables/proxier.go syncProxyRules() (1.30); sigs.k8s.io/knfta
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from nb_lib.kubeproxy.nftables.services import Block
 from nb_lib.text import nft
-from nb_lib.text.nft.as_text import element_text, expression_text
+from nb_lib.text.nft.as_text import element_text, expression_text, statement_text
 from nb_lib.text.nft.values import Element, Match, Members, Meta, Prefix, Rule, Set, Statement, Vmap
 
 _PLAIN = ("",)
 
 
-def written(block: Block, to: str) -> str:
+class Piece(NamedTuple):
+    """A port's part of an input, and the chains and sets that it makes, by name."""
+
+    text: str
+    chains: tuple[str, ...]
+    sets: tuple[str, ...]
+
+
+def written(block: Block, to: str) -> Piece:
     """Return the commands of a port; ``to`` is the family and the table. Chains come first."""
-    return "".join(f"{line}\n" for line in _lines(block, to))
+    text = "".join([f"{line}\n" for line in _lines(block, to)])
+    names = (tuple([each.name for each in kind]) for kind in (block.chains, block.sets))
+    return Piece(text, *names)
 
 
 def _lines(block: Block, to: str) -> Iterator[str]:
@@ -47,8 +58,9 @@ def _element(element: Element) -> str:
 def _rule(rule: Rule, family: str) -> str:
     """Write a rule; sets of its own are spaced out, and what is dropped is one even with one member."""
     drops = rule.statements[1:] == (_DROP,)
-    words = [_statement(each, drops=drops) or nft.rule_text(Rule((each,)), family)
-             for each in rule.statements]  # fmt: skip
+    words = [
+        _statement(each, drops=drops) or statement_text(each, family) for each in rule.statements
+    ]
     return " ".join([*words, f'comment "{rule.comment}"'] if rule.comment else words)
 
 

@@ -15,9 +15,10 @@ from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
 from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.nftables import base
-from nb_lib.kubeproxy.nftables.commands import written
-from nb_lib.kubeproxy.nftables.services import Block, Site, block
+from nb_lib.kubeproxy.nftables.commands import Piece, written
+from nb_lib.kubeproxy.nftables.services import Site, block
 from nb_lib.kubeproxy.objects import Key, KubeObject, Node
+from nb_lib.kubeproxy.services import Portal
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.text import nft
 from nb_lib.text.nft.values import Element, Set, Unknown
@@ -31,37 +32,38 @@ def desired(
 ) -> nft.Ruleset:
     """Return the tables that a first sync makes on an empty host, one for each family."""
     kept = tuple(objects)
-    return nft.Ruleset(tuple(Rules(Tracked(config, era, f, kept)).table() for f in families))
+    return nft.Ruleset(tuple(table(Tracked(config, era, f, kept)) for f in families))
+
+
+def table(tracked: Tracked) -> nft.Table:
+    """Return the table that is wanted for what a proxier tracks."""
+    site = Site(tracked.config, tracked.era, tracked.family, tracked.node)
+    blocks = [block(site, one, tracked.reachable(one)) for one in tracked.portals.values()]
+    found = base.table(tracked.family, site.node_ports())
+    filled: dict[str, dict[object, Element]] = {}
+    for name, element in (pair for each in blocks for pair in each.elements):
+        filled.setdefault(name, {})[element.key] = element
+    sets = [_filled(each, filled) for each in found.sets]
+    sets += [each for one in blocks for each in one.sets]
+    chains = (*found.chains, *(chain for each in blocks for chain in each.chains))
+    return replace(found, sets=tuple(sets), chains=chains)
 
 
 class Rules:
-    """The table of what a proxier tracks; a Service is computed again only when it has changed.
+    """The input of each sync of what a proxier tracks; a Service is written again only when it has changed.
 
-    ``tracked.changed`` is read and cleared whenever something is computed. ``stale`` holds chains that were
-    emptied, and when.
+    Of a port, its commands as text are kept and no values: ten thousand texts are nothing to Python's
+    collector of garbage, half a million values keep it busy. ``tracked.changed`` is read and cleared with
+    each input. ``stale`` holds chains that were emptied, and when.
     """
 
     def __init__(self, tracked: Tracked) -> None:
         self.tracked = tracked
         self.stale: dict[str, float] = {}
         self.to = f"{base.family_name(tracked.family)} {base.NAME}"
-        self._blocks: dict[PortName, Block] = {}
-        self._texts: dict[PortName, tuple[Block, str]] = {}
+        self._pieces: dict[PortName, Piece] = {}
         self._known: Node | None = None
         self._site: Site | None = None
-
-    def table(self) -> nft.Table:
-        """Return the table as it is wanted now."""
-        tracked, site = self.tracked, self._computed()
-        found = base.table(tracked.family, site.node_ports())
-        blocks = [self._blocks[name] for name in tracked.portals]
-        filled: dict[str, dict[object, Element]] = {}
-        for name, element in (pair for each in blocks for pair in each.elements):
-            filled.setdefault(name, {})[element.key] = element
-        sets = [_filled(each, filled) for each in found.sets]
-        sets += [each for one in blocks for each in one.sets]
-        chains = (*found.chains, *(chain for each in blocks for chain in each.chains))
-        return replace(found, sets=tuple(sets), chains=chains)
 
     def deleted(self, now: float) -> str:
         """Return the commands for chains that have been empty for a while, nothing if there are none.
@@ -78,19 +80,18 @@ class Rules:
 
         What others put into the table's other chains and sets stays. ``anew`` as in ``base.setup``.
         """
-        site, tracked = self._computed(), self.tracked
-        blocks = {name: self._blocks[name] for name in tracked.portals}
-        self._texts = {name: self._text(name, block) for name, block in blocks.items()}
-        text = [base.setup(tracked.family, site.node_ports(), anew=anew)]
-        text += [each for _, each in self._texts.values()]
-        kept = {chain.name for block in blocks.values() for chain in block.chains}
+        site = self._computed()
+        pieces = self._pieces.values()
+        text = [base.setup(self.tracked.family, site.node_ports(), anew=anew)]
+        text += [each.text for each in pieces]
+        kept = {chain for each in pieces for chain in each.chains}
         for name in chains:
             if name in kept:
                 self.stale.pop(name, None)
             elif "/" in name:  # a service's: emptied now, deleted later
                 self.stale[name] = now
                 text.append(f"flush chain {self.to} {name}\n")
-        known = {each.name for block in blocks.values() for each in block.sets}
+        known = {name for each in pieces for name in each.sets}
         text += [
             f"delete set {self.to} {name}\n"
             for name in sets
@@ -98,25 +99,23 @@ class Rules:
         ]
         return "".join(text)
 
-    def _text(self, name: PortName, block: Block) -> tuple[Block, str]:
-        held = self._texts.get(name)
-        return held if held and held[0] is block else (block, written(block, self.to))
-
     def _computed(self) -> Site:
         """Compute what changed; all of it if the node did."""
         tracked = self.tracked
         if self._site is None or tracked.node != self._known:
             self._site = Site(tracked.config, tracked.era, tracked.family, tracked.node)
             self._known = tracked.node
-            self._blocks.clear()
+            self._pieces.clear()
         changed: set[Key] = tracked.changed
-        self._blocks = {
-            name: held if (held := self._blocks.get(name)) and name.service not in changed
-            else block(self._site, portal, tracked.reachable(portal))
-            for name, portal in tracked.portals.items()
-        }  # fmt: skip
+        old, self._pieces = self._pieces, {}
+        for name, portal in tracked.portals.items():
+            held = None if name.service in changed else old.get(name)
+            self._pieces[name] = held or self._written(self._site, portal)
         tracked.changed = set()
         return self._site
+
+    def _written(self, site: Site, portal: Portal) -> Piece:
+        return written(block(site, portal, self.tracked.reachable(portal)), self.to)
 
 
 def _filled(each: Set | Unknown, elements: dict[str, dict[object, Element]]) -> Set | Unknown:

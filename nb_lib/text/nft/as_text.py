@@ -5,7 +5,9 @@ Sources of nftables 1.0.6: src/rule.c do_list_ruleset(), src/expression.c, src/s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
 from nb_lib.errors import RulesetError
 from nb_lib.text.nft.values import (
@@ -52,6 +54,7 @@ from nb_lib.text.nft.words import (
     span_text,
 )
 
+_TCP_FLAGS = Payload("tcp", "flags")
 _BINDS = {"<<": 1, ">>": 1, "&": 2, "^": 3, "|": 4}
 DEFAULT_REJECT = {"ip": Reject("icmp", "port-unreachable"), "ip6": Reject("icmpv6", "port-unreachable"),
                    "inet": Reject("icmpx", "port-unreachable"),
@@ -70,41 +73,43 @@ def _leaf(value: int | str, kind: str) -> str:
     return f'"{value}"' if kind == DEVICE and not str(value).startswith("@") else str(value)
 
 
-def expression_text(value: Expression, kinds: _Kinds = ("",)) -> str:  # noqa: C901, PLR0912
+def expression_text(value: Expression, kinds: _Kinds = ("",)) -> str:
     """Write an expression; ``kinds`` are the types of the values in it."""
-    if isinstance(value, (int, str)):  # first, as most are
-        return _leaf(value, kinds[0])
-    match value:
-        case Prefix(address, length):
-            return f"{address}/{length}"
-        case Range(low, high):
-            return f"{expression_text(low, kinds)}-{expression_text(high, kinds)}"
-        case Concat(parts):
-            every = (*kinds, *[""] * len(parts))
-            return " . ".join(expression_text(p, (k,)) for p, k in zip(parts, every, strict=False))
-        case Several(values):
-            return ",".join(_leaf(each, kinds[0]) for each in values)
-        case Payload(protocol, field):
-            return f"{protocol} {field}"
-        case Meta(key):
-            return key if key in BARE else f"meta {key}"
-        case Ct(key, direction):
-            return f"ct {direction} {key}" if direction else f"ct {key}"
-        case Fib(result, flags):
-            return f"fib {' . '.join(flags)} {result}"
-        case Numgen(mode, modulus, offset):
-            return f"numgen {mode} mod {modulus}" + (f" offset {offset}" if offset else "")
-        case Binary():
-            return _binary(value)
-        case Verdict(kind, target):
-            return f"{kind} {target}".rstrip()
-        case Members(elements):
-            return f"{{ {', '.join(element_text(e, kinds, kinds) for e in elements)} }}"
-        case Lookup(key, data):
-            return f"{expression_text(key)} map {_looked_up(key, data, kinds)}"
+    write = _EXPRESSIONS.get(type(value))
+    return write(value, kinds) if write else _leaf(value, kinds[0])  # type: ignore[arg-type]
 
 
-def _binary(value: Binary) -> str:
+def _concat(value: Concat, kinds: _Kinds) -> str:
+    every = (*kinds, *[""] * len(value.parts))
+    return " . ".join([expression_text(p, (k,)) for p, k in zip(value.parts, every, strict=False)])
+
+
+def _range(value: Range, kinds: _Kinds) -> str:
+    return f"{expression_text(value.low, kinds)}-{expression_text(value.high, kinds)}"
+
+
+def _several(value: Several, kinds: _Kinds) -> str:
+    return ",".join(_leaf(each, kinds[0]) for each in value.values)
+
+
+def _ct(value: Ct, _kinds: _Kinds) -> str:
+    return f"ct {value.direction} {value.key}" if value.direction else f"ct {value.key}"
+
+
+def _numgen(value: Numgen, _kinds: _Kinds) -> str:
+    offset = f" offset {value.offset}" if value.offset else ""
+    return f"numgen {value.mode} mod {value.modulus}{offset}"
+
+
+def _verdict(value: Verdict, _kinds: _Kinds = ()) -> str:
+    return f"{value.kind} {value.target}" if value.target else value.kind
+
+
+def _members(value: Members, kinds: _Kinds) -> str:
+    return f"{{ {', '.join(element_text(each, kinds, kinds) for each in value.elements)} }}"
+
+
+def _binary(value: Binary, _kinds: _Kinds) -> str:
     kinds = kind_of(value.left)
     left, right = (_operand(value, side, kinds) for side in (value.left, value.right))
     return f"{left} {value.operator} {right}"
@@ -140,51 +145,49 @@ def element_text(element: Element, keys: _Kinds, data: _Kinds) -> str:
     return " ".join(parts)
 
 
+_EXPRESSIONS: Mapping[type, Callable[[Any, _Kinds], str]] = {
+    Binary: _binary,
+    Concat: _concat,
+    Ct: _ct,
+    Fib: lambda value, _: f"fib {' . '.join(value.flags)} {value.result}",
+    Lookup: lambda value, kinds: (
+        f"{expression_text(value.key)} map {_looked_up(value.key, value.data, kinds)}"
+    ),
+    Members: _members,
+    Meta: lambda value, _: value.key if value.key in BARE else f"meta {value.key}",
+    Numgen: _numgen,
+    Payload: lambda value, _: f"{value.protocol} {value.field}",
+    Prefix: lambda value, _: f"{value.address}/{value.length}",
+    Range: _range,
+    Several: _several,
+    Verdict: _verdict,
+}
+
+
 # --- statements ---
 
 
-def statement_text(statement: Statement, family: str = "ip") -> str:  # noqa: C901
+def statement_text(statement: Statement, family: str = "ip") -> str:
     """Write a statement. One that is kept as JSON is shown as it is; see ``write_text``."""
-    match statement:
-        case Unknown(_, raw):
-            return raw
-        case Match():
-            return _match(statement)
-        case Vmap(key, data):
-            return f"{expression_text(key)} vmap {_looked_up(key, data, ('',))}"
-        case Mangle(key, value):
-            return f"{expression_text(key)} set {expression_text(value, kind_of(key))}"
-        case Counter(packets, octets):
-            return f"counter packets {packets} bytes {octets}"
-        case Reject():
-            return _reject(statement, family)
-        case Log(prefix, level, group):
-            words = ["log", f'prefix "{prefix}"' if prefix else ""]
-            words += [f"group {group}" if group is not None else "", f"level {level}" * bool(level)]
-            return " ".join(filter(None, words))
-        case NoTrack():
-            return "notrack"
-        case Update(operation, element, name, timeout):
-            life = "" if timeout is None else f" timeout {span_text(timeout)}"
-            return f"{operation} @{name} {{ {expression_text(element)}{life} }}"
-        case Nat():
-            return _nat(statement)
-    return expression_text(statement)
+    return _STATEMENTS[type(statement)](statement, family)
 
 
-def _match(match: Match) -> str:
-    left, right = match.left, match.right
-    kinds = kind_of(left)
-    operator = match.operator
-    if isinstance(left, Binary) and left.left == Payload("tcp", "flags"):
+def _match(match: Match, _family: str) -> str:
+    left, right, operator = match.left, match.right, match.operator
+    text, kinds, flags, plain = _compared(left)
+    if isinstance(left, Binary) and left.left == _TCP_FLAGS:
         unequal = "!= " if operator == "!=" else ""
-        flags = expression_text(left.left), expression_text(right), expression_text(left.right)
-        return "{} {}{} / {}".format(flags[0], unequal, *flags[1:])
-    written = isinstance(left, Binary) or (is_flags(left) and not isinstance(right, Members))
+        return f"tcp flags {unequal}{expression_text(right)} / {expression_text(left.right)}"
+    written = not plain or (flags and not isinstance(right, Members))
     if operator == "in" or (operator == "==" and not written):
-        operator = ""
-    wanted = expression_text(right, kinds)
-    return " ".join(filter(None, (expression_text(left), operator, wanted)))
+        return f"{text} {expression_text(right, kinds)}"
+    return f"{text} {operator} {expression_text(right, kinds)}"
+
+
+@lru_cache(maxsize=1024)  # thousands of rules compare the same few things
+def _compared(left: Expression) -> tuple[str, _Kinds, bool, bool]:
+    """Return what is compared as text, its types, whether it is flags, and whether it is not worked out."""
+    return expression_text(left), kind_of(left), is_flags(left), not isinstance(left, Binary)
 
 
 def _reject(reject: Reject, family: str) -> str:
@@ -193,15 +196,50 @@ def _reject(reject: Reject, family: str) -> str:
     return f"reject with {reject.kind} {reject.code}".rstrip()
 
 
-def _nat(nat: Nat) -> str:
-    words = [nat.kind, nat.family]
+def _nat(nat: Nat, _family: str) -> str:
     target = "" if nat.address is None else expression_text(nat.address)
     if nat.port is not None:
         if ":" in target:
             target = f"[{target}]"
         target += f":{expression_text(nat.port)}"
-    words += [f"to {target}" if target else "", ",".join(nat.flags)]
+    words = (nat.kind, nat.family, f"to {target}" if target else "", ",".join(nat.flags))
     return " ".join(filter(None, words))
+
+
+def _vmap(vmap: Vmap, _family: str) -> str:
+    return f"{expression_text(vmap.key)} vmap {_looked_up(vmap.key, vmap.data, ('',))}"
+
+
+def _mangle(mangle: Mangle, _family: str) -> str:
+    value = expression_text(mangle.value, kind_of(mangle.key))
+    return f"{expression_text(mangle.key)} set {value}"
+
+
+def _log(log: Log, _family: str) -> str:
+    words = ["log", f'prefix "{log.prefix}"' if log.prefix else ""]
+    words.append(f"group {log.group}" if log.group is not None else "")
+    words.append(f"level {log.level}" if log.level else "")
+    return " ".join(filter(None, words))
+
+
+def _update(update: Update, _family: str) -> str:
+    life = "" if update.timeout is None else f" timeout {span_text(update.timeout)}"
+    return f"{update.operation} @{update.name} {{ {expression_text(update.element)}{life} }}"
+
+
+_STATEMENTS: Mapping[type, Callable[[Any, str], str]] = {
+    Counter: lambda counter, _: f"counter packets {counter.packets} bytes {counter.octets}",
+    Log: _log,
+    Mangle: _mangle,
+    Match: _match,
+    Nat: _nat,
+    NoTrack: lambda _, __: "notrack",
+    Reject: _reject,
+    Unknown: lambda unknown, _: unknown.raw,
+    Update: _update,
+    Verdict: lambda verdict, _: _verdict(verdict),
+    Vmap: _vmap,
+}
 
 
 def rule_text(rule: Rule, family: str = "ip") -> str:
