@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+from nb_lib.kubeproxy.names import PortName
+from nb_lib.kubeproxy.tracked import Tracked
 
 
 class Command(NamedTuple):
@@ -27,4 +30,12 @@ class Place(Protocol):
 
     def run(self, words: Sequence[str], stdin: str = "") -> Done:
         """Run one command and wait for its end."""
+        ...
+
+    def listen(self, tracked: Tracked) -> Mapping[PortName, int]:
+        """Hold userspace mode's own sockets, for the ports that there are now; return their numbers."""
+        ...
+
+    def close(self) -> None:
+        """Close them."""
         ...

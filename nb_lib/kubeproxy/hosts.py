@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,11 +13,16 @@ from nb_lib.cli import State, run
 from nb_lib.kubeproxy.choice import Abilities
 from nb_lib.kubeproxy.commands import Done
 from nb_lib.kubeproxy.emulated import nft as emulated_nft
+from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.objects import Address
+from nb_lib.kubeproxy.tracked import Tracked
+from nb_lib.kubeproxy.userspace.rules import PROTOCOLS
+from nb_lib.kubeproxy.userspace.sockets import Sockets
 from nb_lib.text import nft
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _WAITING = ("-w", "5")  # for iptables' lock
+_FIRST_PORT = 40_000  # of an emulated host's sockets
 _NOT_RUN = 127  # as a shell says it
 _MODULES, _LOCALNET = "/proc/modules", "/proc/sys/net/ipv4/conf/all/route_localnet"
 _PATIENCE = 120  # seconds for one command: 10,000 services take iptables-nft half a minute
@@ -27,13 +32,14 @@ class Emulated:
     """A host that is not there.
 
     ``state`` is what its iptables holds, ``nft`` its nft tables, ``sysctls`` the settings that were made,
-    ``ran`` the conntrack commands.
+    ``ran`` the conntrack commands, ``ports`` the sockets of userspace mode.
     """
 
     def __init__(self, state: State | None = None) -> None:
         self.state = state or State()
         self.nft = nft.Ruleset()
         self.sysctls: dict[str, int] = {}
+        self.ports: dict[PortName, int] = {}
         self.ran: list[list[str]] = []
 
     def abilities(self, scheduler: str = "") -> Abilities:
@@ -62,6 +68,22 @@ class Emulated:
             return Done(0)
         return Done(_NOT_RUN, "", f"{program}: this host has no such program\n")
 
+    def listen(self, tracked: Tracked) -> Mapping[PortName, int]:
+        """Number the sockets of userspace mode, one after the other."""
+        first = max(self.ports.values(), default=_FIRST_PORT - 1) + 1
+        new = [
+            name
+            for name, one in tracked.portals.items()
+            if one.protocol in PROTOCOLS and name not in self.ports
+        ]
+        kept = {name: port for name, port in self.ports.items() if name in tracked.portals}
+        self.ports = kept | {name: first + number for number, name in enumerate(new)}
+        return self.ports
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        self.ports = {}
+
 
 def _parts(setting: str) -> tuple[str, str, str]:
     return setting.partition("=")
@@ -76,6 +98,7 @@ class Real:
 
     def __init__(self, backend: str = "") -> None:
         self.suffix = f"-{backend}" if backend else ""
+        self._sockets: Sockets | None = None
 
     def run(self, words: Sequence[str], stdin: str = "") -> Done:
         """Run a program of the machine's."""
@@ -93,6 +116,17 @@ class Real:
         except (OSError, subprocess.TimeoutExpired) as error:
             return Done(_NOT_RUN, "", f"{program}: {error}\n")
         return Done(done.returncode, done.stdout, done.stderr)
+
+    def listen(self, tracked: Tracked) -> Mapping[PortName, int]:
+        """Open the sockets of userspace mode, and serve them in a thread."""
+        self._sockets = self._sockets or Sockets()
+        return self._sockets.listen(tracked)
+
+    def close(self) -> None:
+        """Close them."""
+        if self._sockets:
+            self._sockets.close()
+            self._sockets = None
 
     def addresses(self) -> tuple[Address, ...]:
         """Return the addresses of the interfaces."""

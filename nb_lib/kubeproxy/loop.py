@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from nb_lib.errors import ObjectError
-from nb_lib.kubeproxy.choice import IPTABLES, NFTABLES
+from nb_lib.kubeproxy.choice import IPTABLES, NFTABLES, USERSPACE
 from nb_lib.kubeproxy.commands import Command, Place
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
@@ -22,10 +22,12 @@ from nb_lib.kubeproxy.nftables import room as nftables
 from nb_lib.kubeproxy.objects import KubeObject, Node
 from nb_lib.kubeproxy.rooms import Room
 from nb_lib.kubeproxy.tracked import Tracked
+from nb_lib.kubeproxy.userspace import room as userspace
 
 ROOMS: Mapping[str, Callable[[Tracked, Place], Room]] = {
     IPTABLES: iptables.Room,
     NFTABLES: nftables.Room,
+    USERSPACE: userspace.Room,
 }
 _CONNTRACK = "conntrack"
 

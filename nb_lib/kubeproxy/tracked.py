@@ -38,6 +38,7 @@ class Tracked:
     ) -> None:
         self.config, self.era, self.family = config, era, family
         self.node: Node | None = None
+        self.services: dict[Key, Service] = {}
         self.portals: dict[PortName, Portal] = {}
         self.backends: dict[PortName, Backends] = {}
         self.changed: set[Key] = set()
@@ -77,6 +78,10 @@ class Tracked:
 
     def _service(self, service: Service, *, gone: bool) -> None:
         key = service.key
+        if gone:
+            self.services.pop(key, None)
+        else:
+            self.services[key] = service
         old = {name: self.portals[name] for name in self._names.pop(key, ())}
         found = () if gone else portals(service, self.family, self.era, self.config)
         new = {portal.name: portal for portal in found}

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 NODE, OUTSIDE, GATEWAY, PORT = "192.168.99.10", "192.168.99.200", "10.244.1.1", 8080
+CLOSED = "closed"  # by the other side, without an answer
 _NEW_NET = 0x4000_0000  # CLONE_NEWNET
 _LIBC = ctypes.CDLL(None, use_errno=True)
 Found = TypeVar("Found")
@@ -103,10 +104,12 @@ def node() -> Namespace:
 
 
 def call(address: str, port: int) -> str:
-    """Return who answers and whom it sees, or the error's name."""
+    """Return who answers and whom it sees, or what happens instead."""
     try:
         with socket.create_connection((address, port), timeout=1) as made:
             return ask(made)
+    except (ConnectionResetError, BrokenPipeError):
+        return CLOSED
     except OSError as error:
         return type(error).__name__
 
@@ -114,7 +117,7 @@ def call(address: str, port: int) -> str:
 def ask(made: socket.socket) -> str:
     """Ask over a connection."""
     made.sendall(b"?")
-    return made.recv(64).decode()
+    return made.recv(64).decode() or CLOSED
 
 
 def open_udp(address: str, port: int) -> socket.socket:

@@ -41,10 +41,34 @@ NFTABLES = (
     .replace("cluster IP: ['TimeoutError']", "cluster IP: ['ConnectionRefusedError']")
     .replace("flushed and", "flushed, nothing changed: ['TimeoutError']\nflushed and")
 )
+# In userspace mode the process is in the middle: each pod sees the node, and what is open ends with it.
+USERSPACE = f"""\
+from a pod: {BOTH}
+from an endpoint itself: {BOTH}
+from the node: {BOTH}
+from beyond the node: {BOTH}
+the node's port from beyond: {BOTH}
+the node's port on localhost: {BOTH}
+another port of the cluster IP: ['TimeoutError']
+a datagram: True
+affinity: 1
+one endpoint left: ['10.244.1.5 10.244.1.1']
+a client of UDP: 10.244.1.5 10.244.1.1
+an open connection, its endpoint removed: 10.244.1.5 10.244.1.1
+the client of UDP, its endpoint removed: 10.244.1.6 10.244.1.1
+a new connection: ['10.244.1.6 10.244.1.1']
+the loop ended: ['ConnectionRefusedError']
+an open connection, the loop restarted: closed
+flushed, nothing changed: ['TimeoutError']
+flushed and repaired: ['10.244.1.6 10.244.1.1']
+no endpoints: ['closed']
+no service: ['TimeoutError']
+"""
 RUNS = [
     *((version, "iptables", "nft", SAID) for version in ERAS),
     ("1.30", "iptables", "legacy", SAID),
     ("1.30", "nftables", "nft", NFTABLES),
+    ("1.21", "userspace", "nft", USERSPACE),
 ]
 
 

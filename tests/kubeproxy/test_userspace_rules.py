@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from functools import cache
 
 import pytest
 
-from nb_lib.cli import State, run
+from nb_lib.kubeproxy.commands import Done
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import era
+from nb_lib.kubeproxy.hosts import Emulated
+from nb_lib.kubeproxy.loop import Proxier
 from nb_lib.kubeproxy.manifests import load
 from nb_lib.kubeproxy.names import PortName
-from nb_lib.kubeproxy.objects import KubeObject, Service
+from nb_lib.kubeproxy.objects import KubeObject, Node
 from nb_lib.kubeproxy.tracked import Tracked
-from nb_lib.kubeproxy.userspace import Rule, prepared, wanted
-from nb_lib.kubeproxy.userspace.rules import CHAINS
 from tests.kubeproxy.recorded import NODE, calls, chains, loaded
 from tests.recordings import archive, dumps
 
-LABEL = "1.21.1-userspace"
+LABEL, V1_21 = "1.21.1-userspace", era("1.21")
 DUMPS = {
     name.removeprefix("kube-proxy/").removesuffix("/iptables-save.txt"): text
     for name, text in dumps().items()
@@ -57,22 +58,10 @@ def steps(name: str) -> list[str]:
 
 def tracked(name: str) -> Tracked:
     """Return what the process held at a step: the objects, and the events until then."""
-    scenario = name.partition("/")[0]
-    flags = files()[f"{scenario}/{LABEL}/flags.txt"].splitlines()
-    held = Tracked(Config.from_flags(flags, NODE), era("1.21"), 4, loaded(scenario))
+    found = Tracked(config(name), V1_21, 4, loaded(name.partition("/")[0]))
     for folder in steps(name):
-        held.apply(event(folder, "apply"), removed=event(folder, "delete"))
-    return held
-
-
-def services(name: str) -> list[Service]:
-    """Return the Services of a step."""
-    held = {one.key: one for one in loaded(name.partition("/")[0]) if isinstance(one, Service)}
-    for folder in steps(name):
-        for one in event(folder, "delete"):
-            held.pop(one.key, None) if isinstance(one, Service) else None
-        held |= {one.key: one for one in event(folder, "apply") if isinstance(one, Service)}
-    return list(held.values())
+        found.apply(event(folder, "apply"), removed=event(folder, "delete"))
+    return found
 
 
 def event(folder: str, kind: str) -> list[KubeObject]:
@@ -91,44 +80,64 @@ def ports(held: Tracked, dump: str) -> dict[PortName, int]:
     return found
 
 
-def synced(state: State, rules: list[Rule]) -> State:
-    """Let the process put what is not there, and delete what it no longer wants."""
-    for make, jump in prepared():
-        state = ensured(run(state, make).state, jump)
-    for rule in rules:
-        state = ensured(state, rule)
-    return state
+class Recorded(Emulated):
+    """A host whose process holds the recorded sockets. ``put`` are the commands that changed rules."""
+
+    held: dict[PortName, int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put: list[list[str]] = []
+
+    def listen(self, _tracked: Tracked) -> dict[PortName, int]:
+        return self.held
+
+    def run(self, words: Sequence[str], stdin: str = "") -> Done:
+        if words[0] == "iptables" and words[1] in CHANGES:
+            self.put.append(list(words))
+        return super().run(words, stdin)
 
 
-def ensured(state: State, rule: Rule) -> State:
-    if run(state, rule.command("-C")).status == 0:
-        return state
-    done = run(state, rule.command())
-    assert (done.status, done.stderr) == (0, "")
-    return done.state
+CHANGES = ("-A", "-I", "-D", "-F")
 
 
-def after(name: str) -> State:
-    """Return the host after a run's steps, with the ports that each step's dump names."""
-    state, before = State(), []
+@cache
+def after(name: str) -> Recorded:
+    """Return the host after the loop has gone through a run's steps; ``put`` is of the last alone."""
+    place = Recorded()
     for folder in steps(name):
+        place.held, place.put, place.ran = ports(tracked(folder), DUMPS[folder]), [], []
         shell = files().get(f"{folder}/event-shell.txt", "").partition("\n")[0]
-        for command in shell.split(";"):
-            if command.strip().startswith("iptables "):
-                state = run(state, shlex.split(command)).state
-        held = tracked(folder)
-        rules = list(wanted(services(folder), ports(held, DUMPS[folder]), NODE_IP))
-        if "restart" in folder:  # a new process empties its chains first
-            for table, chain in CHAINS:
-                state = run(state, ["iptables", "-F", chain, "-t", table]).state
-        for rule in before:
-            if rule not in rules:
-                state = run(state, rule.command("-D")).state
-        state, before = synced(state, rules), rules
-    return state
+        ours = [one for one in shell.split(";") if one.strip().startswith("iptables ")]
+        for command in ours:
+            place.run(shlex.split(command))
+            place.put.clear()
+        if folder == steps(name)[0] or "restart" in folder:  # a new process
+            loop = Proxier(
+                config(name), V1_21, place, held(folder), mode="userspace", families=(4,)
+            )
+            loop.start()
+        else:
+            loop.apply(event(folder, "apply"), event(folder, "delete"))
+            _ = loop.watch() if ours else loop.sync()
+    return place
 
 
-NODE_IP = tracked("seed-nginx-extip-1ep/" + LABEL).node.addresses[0]
+def config(name: str) -> Config:
+    flags = files()[f"{name.partition('/')[0]}/{LABEL}/flags.txt"].splitlines()
+    return Config.from_flags(flags, NODE)
+
+
+def held(name: str) -> list[KubeObject]:
+    """Return all objects at a step."""
+    found = {(type(one), one.key): one for one in loaded(name.partition("/")[0])
+             if not isinstance(one, Node)}  # fmt: skip
+    for folder in steps(name):
+        for one in event(folder, "delete"):
+            found.pop((type(one), one.key), None)
+        found |= {(type(one), one.key): one for one in event(folder, "apply")}
+    nodes = [one for one in loaded(name.partition("/")[0]) if isinstance(one, Node)]
+    return [*found.values(), *nodes]
 
 
 def by_service(text: str) -> dict[tuple[str, str], list[str]]:
@@ -143,7 +152,7 @@ def by_service(text: str) -> dict[tuple[str, str], list[str]]:
 @pytest.mark.parametrize("name", sorted(DUMPS))
 def test_a_recorded_dump(name):
     recorded = by_service(DUMPS[name])
-    mine = by_service(run(after(name), ["iptables-save"]).stdout)
+    mine = by_service(after(name).run(["iptables-save"]).stdout)
     EQUAL["dumps"] += mine == recorded
     EQUAL["rules"] += sum(len(r) for chain, r in recorded.items() if mine.get(chain) == r)
     TOTAL["dumps"] += 1
@@ -169,25 +178,15 @@ def split(words: list[str]) -> list[str]:
     ]
 
 
-FIRST = [name for name in sorted(DUMPS) if name.endswith((LABEL, "step-00-initial"))]
+def by_comment(words: list[str]) -> str:
+    comment = words[words.index("--comment") + 1] if "--comment" in words else ""
+    return comment if "/" in comment else ""
 
 
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", sorted(DUMPS))
 def test_the_commands_are_kube_proxys(name):
-    """Each command that put a rule, Service by Service, in its order and words."""
-    text = files()[f"{name}/calls.txt"]
-    put = [split(words) for words in calls(text, "iptables") if words[1] in ("-A", "-I")]
-    held = tracked(name)
-    rules = wanted(services(name), ports(held, DUMPS[name]), NODE_IP)
-    mine = [jump.command() for _, jump in prepared()] + [rule.command() for rule in rules]
-
-    def service(words: list[str]) -> str:
-        comment = words[words.index("--comment") + 1]
-        return comment if "/" in comment else ""
-
-    assert sorted(mine, key=service) == sorted(put, key=service)
-
-
-def test_how_many_are_compared():
-    assert len(DUMPS) == 63
-    assert len(FIRST) >= 40
+    """Each command that put or deleted a rule, Service by Service, in its order and words."""
+    text = files().get(f"{name}/calls.txt", "")
+    theirs = [split(words) for words in calls(text, "iptables") if words[1] in CHANGES]
+    assert sorted(after(name).put, key=by_comment) == sorted(theirs, key=by_comment)
+    assert sorted(after(name).ran) == sorted(calls(text, "conntrack"))
