@@ -175,7 +175,7 @@ class _Asking:
         port = self.port.node_port
         mine = [one for one in (*self.site.node.addresses, *self.site.config.addresses)
                 if port and one.version == 4]  # fmt: skip
-        names = ("nodePort", "nodePort at another address of the node")
+        names = ("nodePort", "nodePort, another address")
         for name, address in zip(names, dict.fromkeys(mine), strict=False):
             yield self.call("outside", str(address), name, port)
         if port:

@@ -7,9 +7,10 @@ from typing import Any
 from nb_lib import present
 from nb_lib.cli import Result
 from nb_lib.engine.conntrack import Conntrack
+from nb_lib.kubeproxy.compared import Comparison
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
-from nb_lib.views import connections, frames, session, text
+from nb_lib.views import compared, connections, frames, session, text
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
@@ -46,3 +47,6 @@ present.bundle.register(Result, session.result_bundle)
 present.text.register(Conntrack, connections.conntrack_text)
 present.frame.register(Conntrack, connections.conntrack_frame)
 present.bundle.register(Conntrack, connections.conntrack_bundle)
+present.text.register(Comparison, compared.comparison_text)
+present.frame.register(Comparison, compared.comparison_frame)
+present.bundle.register(Comparison, compared.comparison_bundle)

@@ -8,6 +8,7 @@ from typing import Any
 
 from nb_lib import hooks
 from nb_lib.engine import Host
+from nb_lib.kubeproxy.compared import Comparison
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.text import nft
 from nb_lib.trace import Entered, Exploration, Trace
@@ -17,6 +18,7 @@ from nb_lib.views.chains import model, single
 from nb_lib.views.chance import draw_exploration, way_items
 from nb_lib.views.deck import Model
 from nb_lib.views.figure import Figure, assumed_list, figure, story_items
+from nb_lib.views.machines import draw_machines
 from nb_lib.views.maps import Listed, listed
 from nb_lib.views.path import draw_map, draw_path
 from nb_lib.views.stack import calls, draw_stack, stack_text
@@ -26,19 +28,18 @@ from nb_lib.views.text import chain_text, exploration_text, ruleset_text, table_
 
 
 def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
-    """Draw a trace, an exploration, a host, a ruleset, a table, a chain, or ``nb_lib.hooks`` itself.
+    """Draw a trace, exploration, host, ruleset, table, chain, comparison, or ``nb_lib.hooks`` itself.
 
     ``trace`` colours the rules of a table or chain by what a packet met there. Options of tables: ``only``
     (a Service, a chain or an address: draw what belongs to it) and ``changed`` (pairs of a chain and a
     rule's number, 0 for the chain alone: light them). Options of traces: ``autoplay`` (play once when
     the page opens; one figure of the landing page does) and ``stack`` (a table's name: draw the stack of its
-    chains' calls over time). Option of the hooks: ``ipvs`` (with the places where IPVS stands).
+    chains' calls over time). Options of comparisons: ``question`` (whose packet is drawn) and ``among`` (the
+    machines). Option of the hooks: ``ipvs`` (with the places where IPVS stands).
     """
     match thing:
-        case Trace() if "stack" in options:
-            return stack_figure(thing, **options)
         case Trace():
-            return trace_figure(thing, **options)
+            return (stack_figure if "stack" in options else trace_figure)(thing, **options)
         case Exploration():
             return exploration_figure(thing)
         case Host():
@@ -51,6 +52,8 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
             return table_figure(thing, trace, **options)
         case Chain():
             return chain_figure(thing, trace)
+        case Comparison():
+            return draw_machines(thing, **options)
         case ModuleType() if thing is hooks:
             return map_figure(**options)
     raise TypeError(f"nothing is known of how to draw {type(thing).__name__}")

@@ -7,66 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nb_lib.targets import not_modelled
-from nb_lib.views.svg import Child, Markup, tag
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from nb_lib.views.sheet import Sheet
 
 ALL = "all"
 COUNTS = ("packets", "hits", "misses", "negated_hits", "negated_misses", "mismatches")
 HEADS = ("packets", "hits", "misses", "! hits", "! misses", "≠")
 NOTHING = dict.fromkeys(COUNTS, 0)
 YES, PARTLY, NO = "yes", "in part", "no"
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table to show: compact HTML for a page, ``frame()`` for a reader who computes."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    caption: str
-    wrong: frozenset[int] = frozenset()  # rows in which something differs
-
-    def frame(self) -> DataFrame:
-        """Return the rows; the first column is the index."""
-        import pandas as pd
-
-        frame = pd.DataFrame(self.rows, columns=list(self.columns))
-        return frame.set_index(self.columns[0])
-
-    def __repr__(self) -> str:
-        rows = [list(self.columns), *([_text(value) for value in row] for row in self.rows)]
-        wide = [max(len(row[at]) for row in rows) for at in range(len(self.columns))]
-        return "\n".join(
-            "  ".join(_padded(cell, size, at) for at, (cell, size) in enumerate(zip(row, wide, strict=True)))
-            for row in rows
-        )  # fmt: skip
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self.html()}
-
-    def html(self) -> Markup:
-        """Return the table; a row in which something differs is marked."""
-        first = self.rows[0] if self.rows else self.columns
-        heads = zip(self.columns, first, strict=True)
-        head = tag(
-            "tr", [tag("th", name, scope="col", class_=_aligned(value)) for name, value in heads]
-        )
-        body = [
-            tag("tr", [_cell(at, value, last=at + 1 == len(row)) for at, value in enumerate(row)],
-                class_="nf-wrong" if number in self.wrong else None)
-            for number, row in enumerate(self.rows)
-        ]  # fmt: skip
-        return tag("div",
-            tag("table", tag("caption", self.caption), tag("thead", head), tag("tbody", body),
-                class_="nf-sheet-table"),
-            class_="nf-scroll", tabindex="0", role="group", aria_label=self.caption)  # fmt: skip
 
 
 class Truth:
@@ -194,23 +145,3 @@ def _wrong(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[in
         differs = columns[-1] == "≠" and row[-1]
         if differs or any(isinstance(value, str) and " of " in value for value in row[1:3]):
             yield number
-
-
-def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("\n", "; ")
-
-
-def _padded(cell: str, size: int, at: int) -> str:
-    return cell.rjust(size) if at and cell[:1].isdigit() else cell.ljust(size)
-
-
-def _cell(at: int, value: Any, *, last: bool) -> Child:
-    text = _text(value) if value or last else "–"
-    if at == 0:
-        return tag("th", text, scope="row")
-    return tag("td", text, class_=_aligned(value))
-
-
-def _aligned(value: Any) -> str | None:
-    """Return the class of a number's cell."""
-    return "nf-number" if isinstance(value, int) or value[:1].isdigit() else None

@@ -130,7 +130,7 @@ def expected(text: str) -> dict[str, str]:
     ("outside → ClusterIP", "userspace reached; iptables reached; ipvs reached; nftables reached"),
     ("outside → nodePort", "userspace reached; iptables reached; ipvs reached; nftables reached"),
     # nftables mode answers at the address that Kubernetes knows, and nowhere else
-    ("outside → nodePort at another address of the node",
+    ("outside → nodePort, another address",
      "userspace reached; iptables reached; ipvs reached; nftables refused"),
     ("node → nodePort on localhost",
      "userspace reached; iptables reached; ipvs 1.21 silence; ipvs 1.30 refused; nftables refused"),
