@@ -53,7 +53,9 @@ def draw_cards(plan: Grid, trace: Trace, story: Sequence[Step], spots: Sequence[
     end = places[-1]
     first = _card(shown[0], names, Box(left, top, width, height), came, None)
     last = _card(shown[-1], names, Box(end, top, width, height), _ended(trace), shown[0])
-    dots = [_dot(plan, step, spot) for step, spot in zip(story, spots, strict=True)]
+    dots: list[Point] = []
+    for step, spot in zip(story, spots, strict=True):
+        dots.append(dots[-1] if step.kind == "answer" else _dot(plan, step, spot))
     where = dots[-1]
     dot = tag("circle", cx=where[0], cy=where[1], r=5.5, fill=LIGHT.paper, stroke=LIGHT.ink,
               stroke_width=3, class_="nf-dot")  # fmt: skip

@@ -200,6 +200,8 @@ def _spots(plan: Grid, story: Sequence[Step], trace: Trace) -> list[Point]:
         box = plan.cells.get((step.hook, step.lane))
         if step.kind == "fate":
             found.append(_end_spot(plan, step, found[-1]))
+        elif step.kind == "answer":
+            found.append(found[-1])
         elif step.lane == "route":
             found.append(_crossing_of(plan, step))
         else:

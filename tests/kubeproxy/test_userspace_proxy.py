@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +13,7 @@ from nb_lib.kubeproxy.eras import era
 from nb_lib.kubeproxy.names import PortName, Target
 from nb_lib.kubeproxy.objects import Key, read
 from nb_lib.kubeproxy.tracked import Tracked
-from nb_lib.kubeproxy.userspace import UserspaceProxy
+from nb_lib.kubeproxy.userspace import Endpoints, UdpClient, UserspaceProxy, ask
 from nb_lib.kubeproxy.userspace.proxy import RoundRobin
 
 ONE, TWO = "127.0.0.2", "127.0.0.3"
@@ -36,50 +36,6 @@ def service(
     return Tracked(Config(), era("1.21"), 4, read(documents))
 
 
-@asynccontextmanager
-async def echoing(*hosts: str) -> AsyncIterator[int]:
-    """Run servers that answer with their own address and what they were sent, all on one port."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host = writer.get_extra_info("sockname")[0].encode()
-        writer.write(host + b" " + await reader.read())  # until the client has ended its side
-        await writer.drain()
-        writer.close()
-
-    servers, port = [], 0
-    for host in hosts:
-        servers.append(await asyncio.start_server(serve, host, port))
-        port = servers[0].sockets[0].getsockname()[1]
-    try:
-        yield port
-    finally:
-        for server in servers:
-            server.close()
-            await server.wait_closed()
-
-
-async def ask(port: int, data: bytes) -> bytes:
-    """Send bytes, end that side, and return the answer; a reset is no answer either."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(data)
-        writer.write_eof()
-        async with asyncio.timeout(5):
-            return await reader.read()
-    except ConnectionResetError:
-        return b""
-    finally:
-        writer.close()
-        with suppress(ConnectionResetError):
-            await writer.wait_closed()
-
-
-async def until(proxy: UserspaceProxy, *, busy: bool) -> None:
-    """Wait until the proxy has something to do, or nothing any more."""
-    while bool(proxy.busy) is not busy:  # noqa: ASYNC110 - it has no event for it
-        await asyncio.sleep(0.01)
-
-
 def go(work: Callable[[], Awaitable[None]]) -> None:
     """Run it, and see that nothing is left behind: no task, in a bounded time."""
 
@@ -93,12 +49,19 @@ def go(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(all_of_it())
 
 
-def test_tcp_goes_round():
+def saying(endpoint: str, text: str) -> str:
+    """Return what an endpoint answers: it sees the proxy, whoever the client is."""
+    return f"{endpoint} saw 127.0.0.1: {text}"
+
+
+def test_tcp_goes_round_and_the_client_is_not_seen():
     async def work() -> None:
-        async with echoing(ONE, TWO) as port, UserspaceProxy() as proxy:
-            await proxy.sync(service(port, [ONE, TWO]))
-            answers = [await ask(proxy.ports[NAME], b"hello") for _ in range(4)]
-            assert answers == [f"{one} hello".encode() for one in (ONE, TWO, ONE, TWO)]
+        async with Endpoints(ONE, TWO) as there, UserspaceProxy() as proxy:
+            assert await ask(there.port, host=ONE) == f"{ONE} saw 127.0.0.9: hello"
+            await proxy.sync(service(there.port, [ONE, TWO]))
+            answers = [await ask(proxy.ports[NAME]) for _ in range(4)]
+            assert answers == [saying(one, "hello") for one in (ONE, TWO, ONE, TWO)]
+            assert [one.answered for one in proxy.record.attempts] == [True] * 4
 
     go(work)
 
@@ -107,30 +70,51 @@ def test_much_data_and_a_half_closed_connection():
     """The client ends its side first; the answer, larger than any buffer, still comes whole."""
 
     async def work() -> None:
-        async with echoing(ONE) as port, UserspaceProxy() as proxy:
-            await proxy.sync(service(port, [ONE]))
-            data = bytes(range(256)) * 8_000
-            assert await ask(proxy.ports[NAME], data) == ONE.encode() + b" " + data
+        async with Endpoints(ONE) as there, UserspaceProxy() as proxy:
+            await proxy.sync(service(there.port, [ONE]))
+            text = "0123456789" * 200_000
+            answer = await ask(proxy.ports[NAME], text)
+            assert answer == saying(ONE, text)
+            await proxy.idle()
+            assert proxy.record.copied == len(text) + len(answer)
 
     go(work)
 
 
 def test_a_client_stays_with_its_endpoint():
     async def work() -> None:
-        async with echoing(ONE, TWO) as port, UserspaceProxy() as proxy:
-            await proxy.sync(service(port, [ONE, TWO], sticky=True))
-            answers = {await ask(proxy.ports[NAME], b"x") for _ in range(4)}
-            assert answers == {f"{ONE} x".encode()}
+        async with Endpoints(ONE, TWO) as there, UserspaceProxy() as proxy:
+            await proxy.sync(service(there.port, [ONE, TWO], sticky=True))
+            answers = {await ask(proxy.ports[NAME], "x") for _ in range(4)}
+            assert answers == {saying(ONE, "x")}
+            assert await ask(proxy.ports[NAME], "x", client="127.0.0.8") == saying(TWO, "x")
 
     go(work)
 
 
 def test_an_endpoint_that_does_not_answer_is_passed_over():
     async def work() -> None:
-        async with echoing(TWO) as port, UserspaceProxy() as proxy:
-            await proxy.sync(service(port, [ONE, TWO], sticky=True))
-            assert await ask(proxy.ports[NAME], b"x") == f"{TWO} x".encode()
-            assert await ask(proxy.ports[NAME], b"x") == f"{TWO} x".encode()
+        async with Endpoints(ONE, TWO) as there, UserspaceProxy() as proxy:
+            await proxy.sync(service(there.port, [ONE, TWO], sticky=True))
+            await there.stop(ONE)
+            assert await ask(proxy.ports[NAME], "x") == saying(TWO, "x")
+            assert await ask(proxy.ports[NAME], "x") == saying(TWO, "x")
+            tried = [(str(one.target.address), one.answered) for one in proxy.record.attempts]
+            assert tried == [(ONE, False), (TWO, True), (TWO, True)]
+            await there.start(ONE)
+            assert await ask(there.port, host=ONE) == f"{ONE} saw 127.0.0.9: hello"
+
+    go(work)
+
+
+def test_four_attempts_and_no_more():
+    async def work() -> None:
+        async with Endpoints(ONE, TWO) as there, UserspaceProxy() as proxy:
+            await proxy.sync(service(there.port, [ONE, TWO]))
+            await there.stop(ONE, TWO)
+            assert await ask(proxy.ports[NAME]) == ""
+            tried = [(str(one.target.address), one.answered) for one in proxy.record.attempts]
+            assert tried == [(ONE, False), (TWO, False)] * 2
 
     go(work)
 
@@ -139,37 +123,39 @@ def test_without_endpoints_the_connection_is_closed():
     async def work() -> None:
         async with UserspaceProxy() as proxy:
             await proxy.sync(service(1, []))
-            assert await ask(proxy.ports[NAME], b"x") == b""
+            assert await ask(proxy.ports[NAME]) == ""
 
     go(work)
 
 
 def test_endpoints_and_services_change_while_it_runs():
     async def work() -> None:
-        async with echoing(ONE, TWO) as port, UserspaceProxy() as proxy:
-            await proxy.sync(service(port, [ONE]))
+        async with Endpoints(ONE, TWO) as there, UserspaceProxy() as proxy:
+            await proxy.sync(service(there.port, [ONE]))
             at = proxy.ports[NAME]
-            assert await ask(at, b"x") == f"{ONE} x".encode()
-            await proxy.sync(service(port, [TWO]))
+            assert await ask(at, "x") == saying(ONE, "x")
+            await proxy.sync(service(there.port, [TWO]))
             assert proxy.ports[NAME] == at
-            assert await ask(at, b"x") == f"{TWO} x".encode()
+            assert await ask(at, "x") == saying(TWO, "x")
             await proxy.sync(Tracked(Config(), era("1.21"), 4))
             assert proxy.ports == {}
             with pytest.raises(ConnectionRefusedError):
-                await ask(at, b"x")
+                await ask(at, "x")
 
     go(work)
 
 
 def test_closing_ends_what_is_open():
     async def work() -> None:
-        async with echoing(ONE) as port:
+        async with Endpoints(ONE) as there:
             proxy = UserspaceProxy()
-            await proxy.sync(service(port, [ONE]))
+            await proxy.sync(service(there.port, [ONE]))
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.ports[NAME])
             writer.write(b"never ended")
             await writer.drain()
-            await until(proxy, busy=True)
+            greeting = saying(ONE, "never ended").encode()
+            assert await reader.readexactly(len(greeting)) == greeting
+            assert proxy.busy == 1
             await proxy.close()
             assert proxy.busy == 0
             with suppress(ConnectionResetError):
@@ -181,19 +167,31 @@ def test_closing_ends_what_is_open():
     go(work)
 
 
+def test_endpoints_end_what_is_open():
+    async def work() -> None:
+        async with Endpoints(ONE) as there:
+            _, writer = await asyncio.open_connection(ONE, there.port)
+            await asyncio.sleep(0.01)
+        writer.close()
+        with suppress(ConnectionResetError):
+            await writer.wait_closed()
+
+    go(work)
+
+
 def test_too_many_connections_are_refused(monkeypatch):
     monkeypatch.setattr("nb_lib.kubeproxy.userspace.proxy.MOST", 1)
 
     async def work() -> None:
-        async with echoing(ONE) as port, UserspaceProxy() as proxy:
-            await proxy.sync(service(port, [ONE]))
-            _, first = await asyncio.open_connection("127.0.0.1", proxy.ports[NAME])
-            await until(proxy, busy=True)
-            assert await ask(proxy.ports[NAME], b"") == b""
+        async with Endpoints(ONE) as there, UserspaceProxy() as proxy:
+            await proxy.sync(service(there.port, [ONE]))
+            reader, first = await asyncio.open_connection("127.0.0.1", proxy.ports[NAME])
+            assert await reader.readexactly(9) == ONE.encode()
+            assert await ask(proxy.ports[NAME], "") == ""
             first.close()
             await first.wait_closed()
-            await until(proxy, busy=False)
-            assert await ask(proxy.ports[NAME], b"y") == f"{ONE} y".encode()
+            await proxy.idle()
+            assert await ask(proxy.ports[NAME], "y") == saying(ONE, "y")
 
     go(work)
 
@@ -201,44 +199,16 @@ def test_too_many_connections_are_refused(monkeypatch):
 # ── UDP ─────────────────────────────────────────────────────────────────────────────
 
 
-class Echo(asyncio.DatagramProtocol):
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def datagram_received(self, data, addr):
-        host = self.transport.get_extra_info("sockname")[0].encode()
-        self.transport.sendto(host + b" " + data, addr)
-
-
-class Client(asyncio.DatagramProtocol):
-    def __init__(self):
-        self.heard = asyncio.Queue()
-
-    def datagram_received(self, data, _addr):
-        self.heard.put_nowait(data)
-
-
 def test_udp_remembers_a_client_until_it_falls_silent():
     async def work() -> None:
-        loop, name = asyncio.get_running_loop(), NAME._replace(protocol="UDP")
-        first, _ = await loop.create_datagram_endpoint(Echo, (ONE, 0))
-        port = first.get_extra_info("sockname")[1]
-        second, _ = await loop.create_datagram_endpoint(Echo, (TWO, port))
-        async with UserspaceProxy(udp_idle=0.2) as proxy:
-            await proxy.sync(service(port, [ONE, TWO], protocol="UDP"))
-            at = ("127.0.0.1", proxy.ports[name])
-            transport, client = await loop.create_datagram_endpoint(Client, remote_addr=at)
-            answers = []
-            for word in (b"a", b"b"):
-                transport.sendto(word)
-                answers.append(await asyncio.wait_for(client.heard.get(), 5))
-            assert answers == [f"{ONE} a".encode(), f"{ONE} b".encode()]
-            await until(proxy, busy=False)
-            transport.sendto(b"c")
-            assert await asyncio.wait_for(client.heard.get(), 5) == f"{TWO} c".encode()
-            transport.close()
-        first.close()
-        second.close()
+        name = NAME._replace(protocol="UDP")
+        async with Endpoints(ONE, TWO) as there, UserspaceProxy(udp_idle=0.5) as proxy:
+            await proxy.sync(service(there.port, [ONE, TWO], protocol="UDP"))
+            async with UdpClient(proxy.ports[name]) as client:
+                assert [await client.ask(word) for word in "ab"] == [saying(ONE, w) for w in "ab"]
+                assert proxy.busy == 1
+                await proxy.idle()
+                assert await client.ask("c") == saying(TWO, "c")
 
     go(work)
 

@@ -11,10 +11,12 @@ import sys
 
 import pytest
 
-from nb_lib import draw, hooks, tcp
+from nb_lib import draw, hooks, load, tcp
 from nb_lib.views import Figure
 from nb_lib.views.grid import Box, make
-from tests.views.samples import FROM_OUTSIDE, explored, host, nginx, small
+from nb_lib.views.path import draw_path
+from nb_lib.views.story import steps
+from tests.views.samples import DATA, FROM_OUTSIDE, explored, host, nginx, small
 
 AWAY = tcp("192.168.0.9:1", "10.1.1.1:2")
 MAKE = """
@@ -146,3 +148,15 @@ def test_the_way_follows_columns_gutters_and_the_bus():
         (crossing[0], plan.floor),
         crossing,
     ]
+
+
+def test_an_answer_is_given_where_the_packet_is():
+    """The way of a packet to a local process does not turn back for what the process answers."""
+    node = load(
+        DATA / "kube-proxy/nginx-3-endpoints/1.21.1-userspace", facts={"listening": "tcp:39793"}
+    )
+    trace = node.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
+    kinds = [step.kind for step in steps(trace)]
+    assert kinds[-3:] == ["look", "answer", "fate"]
+    look, answer, _ = (step["p"] for step in draw_path(trace).steps[-3:])
+    assert answer == look

@@ -1,6 +1,7 @@
 """Userspace mode (until 1.25): rules lead to kube-proxy's own sockets, and it copies bytes."""
 
+from nb_lib.kubeproxy.userspace.loopback import Endpoints, UdpClient, ask
 from nb_lib.kubeproxy.userspace.proxy import UserspaceProxy
 from nb_lib.kubeproxy.userspace.rules import Rule, prepared, wanted
 
-__all__ = ["Rule", "UserspaceProxy", "prepared", "wanted"]
+__all__ = ["Endpoints", "Rule", "UdpClient", "UserspaceProxy", "ask", "prepared", "wanted"]

@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Self, cast
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self, cast
 
 from nb_lib.errors import LimitError
 from nb_lib.kubeproxy.names import PortName, Target
@@ -60,17 +62,33 @@ class RoundRobin:
         return found
 
 
+class Attempt(NamedTuple):
+    """An endpoint was called for a client of TCP; ``answered``: it took the connection."""
+
+    target: Target
+    answered: bool
+
+
+@dataclass
+class Record:
+    """What a proxy did: its last attempts to reach an endpoint, and how many bytes of TCP it copied."""
+
+    attempts: deque[Attempt] = field(default_factory=lambda: deque(maxlen=MOST))
+    copied: int = 0
+
+
 class UserspaceProxy:
     """Sockets on ``host`` for every port of some Services, and what is behind them.
 
-    ``ports`` maps each Service's port to that of its socket: what ``wanted`` writes its rules for. Use it
-    with ``async with``, or call ``close``.
+    ``ports`` maps each Service's port to that of its socket: what ``wanted`` writes its rules for; ``record``
+    tells what it did. Use it with ``async with``, or call ``close``.
     """
 
     def __init__(self, host: str = "127.0.0.1", *, udp_idle: float = UDP_IDLE) -> None:
         self.host, self.udp_idle = host, udp_idle
         self.ports: dict[PortName, int] = {}
         self.balancers: dict[PortName, RoundRobin] = {}
+        self.record = Record()
         self._listeners: dict[PortName, asyncio.Server | asyncio.DatagramTransport] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -114,11 +132,17 @@ class UserspaceProxy:
         """How many connections and clients of UDP there are."""
         return len(self._tasks)
 
+    async def idle(self) -> None:
+        """Wait until there are none."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def _open(self, portal: Portal) -> None:
         balancer = self.balancers[portal.name] = RoundRobin(portal.affinity)
         if portal.protocol == "tcp":
             server = await asyncio.start_server(
-                lambda reader, writer: self._start(_tcp(balancer, reader, writer), writer.close),
+                lambda reader, writer: self._start(
+                    _tcp(balancer, self.record, reader, writer), writer.close),
                 self.host, 0,
             )  # fmt: skip
             self._listeners[portal.name] = server
@@ -147,18 +171,17 @@ class UserspaceProxy:
 _Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def _tcp(
-    balancer: RoundRobin, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _tcp(balancer: RoundRobin, record: Record, reader: asyncio.StreamReader,
+               writer: asyncio.StreamWriter) -> None:  # fmt: skip
     """Connect one client to an endpoint and copy until both sides have ended."""
     behind: asyncio.StreamWriter | None = None
     try:
-        found = await _connect(balancer, writer.get_extra_info("peername")[0])
+        found = await _connect(balancer, record, writer.get_extra_info("peername")[0])
         if found is not None:
             answers, behind = found
             async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, behind))
-                both.create_task(_copy(answers, writer))
+                both.create_task(_copy(reader, behind, record))
+                both.create_task(_copy(answers, writer, record))
     except* OSError:  # one side broke off: the other is closed below
         pass
     finally:
@@ -169,21 +192,26 @@ async def _tcp(
                     await one.wait_closed()
 
 
-async def _connect(balancer: RoundRobin, client: str) -> _Pair | None:
+async def _connect(balancer: RoundRobin, record: Record, client: str) -> _Pair | None:
     """Return a connection to an endpoint that answers, None if four attempts found none."""
     for attempt, patience in enumerate(PATIENCE):
         target = balancer.pick(client, anew=attempt > 0)
         if target is None:
             return None
+        pair = None
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(patience):
-                return await asyncio.open_connection(str(target.address), target.port)
+                pair = await asyncio.open_connection(str(target.address), target.port)
+        record.attempts.append(Attempt(target, pair is not None))
+        if pair:
+            return pair
     return None
 
 
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, record: Record) -> None:
     """Copy bytes until the end, and pass the end on; the other direction may still be open."""
     while data := await source.read(_CHUNK):
+        record.copied += len(data)
         sink.write(data)
         await sink.drain()
     if sink.can_write_eof():
