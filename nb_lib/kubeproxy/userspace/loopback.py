@@ -19,7 +19,8 @@ class Endpoints:
     """Servers of TCP and UDP on some addresses, all on one ``port``, as a Service's pods are.
 
     An endpoint answers ``127.0.0.2 saw 127.0.0.1: `` and what it was sent: its own address, and that of
-    whoever sent it. Use it with ``async with``; ``stop`` ends one of them, ``start`` brings it back.
+    whoever sent it. Use it with ``async with``, or call ``open`` and ``close``; ``stop`` ends one of them,
+    ``start`` brings it back.
     """
 
     def __init__(self, *addresses: str) -> None:
@@ -29,22 +30,25 @@ class Endpoints:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    async def open(self) -> Self:
         """Start all of them. Raises OSError if the addresses are not this machine's."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 for address in self.addresses:
                     await self.start(address)
             except OSError:
-                await self._close()
+                await self.close()
                 self.port = 0
                 if not tries_left:
                     raise
             else:
                 break
         return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._close()
 
     async def start(self, address: str) -> None:
         """Start one."""
@@ -67,7 +71,8 @@ class Endpoints:
             transport.close()
         await asyncio.sleep(0)  # lets transports say that they are closed
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Stop all of them and end every connection."""
         await self.stop(*self._running)
         for task in self._tasks:
             task.cancel()
