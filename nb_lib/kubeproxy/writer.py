@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from nb_lib.kubeproxy.eras import ERAS
+from nb_lib.kubeproxy.nftables.base import NAME
 from nb_lib.rules import Chain, Ruleset
-from nb_lib.text import rule_text
+from nb_lib.text import nft, rule_text
 
 _ALL = tuple(ERAS)
 _OLD, _NEW = ("1.20", "1.21", "1.22"), ("1.30",)
@@ -39,9 +40,9 @@ class Evidence(NamedTuple):
 class Writer(NamedTuple):
     """Who wrote a dump.
 
-    ``mode`` is ``iptables``, ``ipvs``, ``userspace``, or empty if no rule is kube-proxy's; ``versions``
-    are those of the recorded ones that can have written it, oldest first. Two versions' rules in one dump,
-    as after an upgrade without a clean-up, leave none.
+    ``mode`` is ``iptables``, ``ipvs``, ``nftables``, ``userspace``, or empty if no rule is kube-proxy's;
+    ``versions`` are those of the recorded ones that can have written it, oldest first. Two versions' rules
+    in one dump, as after an upgrade without a clean-up, leave none.
     """
 
     mode: str
@@ -96,18 +97,29 @@ _CLUES = (
 )  # fmt: skip
 
 
-def written_by(ruleset: Ruleset) -> Writer:
+def written_by(ruleset: Ruleset | nft.Ruleset) -> Writer:
     """Return which mode and versions of kube-proxy can have written a ruleset, with the evidence."""
+    if isinstance(ruleset, nft.Ruleset):
+        evidence = tuple(_in_nft(ruleset))
+        return Writer("nftables", _NEW, evidence) if evidence else Writer("", (), ())
     found = ((mode, _found(ruleset, clue)) for mode, clue in zip(_NAMES, _MODES, strict=True))
     mode, first = next(((mode, place) for mode, place in found if place), ("", None))
     if first is None:
         return Writer("", (), ())
     clues = {"iptables": _CLUES, "ipvs": _SHARED}.get(mode, ())
-    evidence = [first, *filter(None, (_found(ruleset, clue) for clue in clues))]
-    versions = tuple(
-        version for version in _ALL if all(version in one.versions for one in evidence)
-    )
-    return Writer(mode, versions, tuple(evidence))
+    clued = [first, *filter(None, (_found(ruleset, clue) for clue in clues))]
+    versions = tuple(version for version in _ALL if all(version in one.versions for one in clued))
+    return Writer(mode, versions, tuple(clued))
+
+
+def _in_nft(ruleset: nft.Ruleset) -> Iterator[Evidence]:
+    """Yield the first rule of nftables mode in each of its tables; only 1.30's were recorded."""
+    for table in ruleset:
+        chain = table.chain.get("services")
+        if table.name == NAME and chain is not None:
+            rule = nft.rule_text(chain.rules[0]) if chain.rules else ""
+            says = "nftables mode's table, whose map leads to the services"
+            yield Evidence(f"{table.family} {table.name}", chain.name, rule, says, _NEW)
 
 
 def _found(ruleset: Ruleset, clue: _Clue) -> Evidence | None:

@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from nb_lib.kubeproxy.writer import written_by
-from nb_lib.text import parse
+from nb_lib.text import nft, parse
 from tests.kubeproxy.recorded import runs
 from tests.recordings import archive, dumps
+from tests.recordings import nft as rulesets
 
 # Without a service that has an endpoint, 1.21 and 1.22 write the same rules.
 TWINS = ("1.21", "1.22")
@@ -48,6 +49,26 @@ def test_userspace_mode() -> None:
         writer = written_by(parse(dumps()[name], family=6 if "ip6" in name else 4))
         assert (writer.mode, "1.21" in writer.versions) == ("userspace", True), name
     assert len(found) > 50
+
+
+def test_nftables_mode() -> None:
+    """Every recorded ruleset of nftables mode that holds its table; a flush of every table leaves none."""
+    told: Counter[str] = Counter()
+    for name, text in rulesets().items():
+        if name.endswith(".json"):
+            ruleset = nft.read_json(text)
+            there = any(table.name == "kube-proxy" and table.chains for table in ruleset)
+            writer = written_by(ruleset)
+            assert (writer.mode, writer.versions) == (
+                ("nftables", ("1.30",)) if there else ("", ())
+            ), name
+            told[writer.mode] += 1
+    assert told["nftables"] > 90
+    said = str(written_by(ruleset))
+    assert said.startswith(
+        "kube-proxy in nftables mode, 1.30\nip kube-proxy: -A services ip daddr . "
+    )
+    assert not written_by(nft.read_text("table inet firewall {\n\tchain services {\n\t}\n}\n")).mode
 
 
 def test_other_programs_dumps_are_not_kube_proxys() -> None:
