@@ -6,19 +6,23 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from nb_lib.cli import State, run
 from nb_lib.kubeproxy.choice import Abilities
 from nb_lib.kubeproxy.commands import Done
-from nb_lib.kubeproxy.emulated import nft as emulated_nft
+from nb_lib.kubeproxy.emulated import ip, ipset, ipvsadm
+from nb_lib.kubeproxy.emulated import nft as nft_program
 from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.objects import Address
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.kubeproxy.userspace.rules import PROTOCOLS
 from nb_lib.kubeproxy.userspace.sockets import Sockets
 from nb_lib.text import nft
+from nb_lib.text.ipset import IpSet
+from nb_lib.text.ipvs import VirtualServer
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _WAITING = ("-w", "5")  # for iptables' lock
@@ -31,13 +35,17 @@ _PATIENCE = 120  # seconds for one command: 10,000 services take iptables-nft ha
 class Emulated:
     """A host that is not there.
 
-    ``state`` is what its iptables holds, ``nft`` its nft tables, ``sysctls`` the settings that were made,
-    ``ran`` the conntrack commands, ``ports`` the sockets of userspace mode.
+    ``state`` is what its iptables holds, ``nft`` its nft tables, ``ipsets`` and ``virtual_servers`` IPVS'
+    share, ``links`` the addresses of devices that were made, ``sysctls`` the settings; ``ran`` are the
+    conntrack commands, ``ports`` the sockets of userspace mode.
     """
 
     def __init__(self, state: State | None = None) -> None:
         self.state = state or State()
         self.nft = nft.Ruleset()
+        self.ipsets: Mapping[str, IpSet] = {}
+        self.virtual_servers: tuple[VirtualServer, ...] = ()
+        self.links: Mapping[str, tuple[str, ...]] = {}
         self.sysctls: dict[str, int] = {}
         self.ports: dict[PortName, int] = {}
         self.ran: list[list[str]] = []
@@ -49,24 +57,50 @@ class Emulated:
     def run(self, words: Sequence[str], stdin: str = "") -> Done:
         """Run a program; of conntrack, note what was asked."""
         program, *rest = words
-        if program == "conntrack":
-            self.ran.append(list(words))
-            return Done(1, "", "0 flow entries have been deleted.\n")
-        if program == "nft":
-            done, self.nft = (
-                emulated_nft.load(self.nft, stdin, check="--check" in rest)
-                if rest[-2:] == ["-f", "-"]
-                else emulated_nft.run(self.nft, rest)
-            )
-            return done
         if program.startswith(("iptables", "ip6tables")):
             result = run(self.state, words, stdin=stdin)
             self.state = result.state
             return Done(result.status, result.stdout, result.stderr)
-        if program == "sysctl" and rest[:1] == ["-w"]:
-            self.sysctls |= {name: int(value) for name, _, value in map(_parts, rest[1:])}
-            return Done(0)
-        return Done(_NOT_RUN, "", f"{program}: this host has no such program\n")
+        known = {"conntrack": self._conntrack, "ip": self._ip, "ipset": self._ipset,
+                 "ipvsadm": self._ipvsadm, "nft": self._nft, "sysctl": self._sysctl}  # fmt: skip
+        if program not in known:
+            return Done(_NOT_RUN, "", f"{program}: this host has no such program\n")
+        return known[program](rest, stdin)
+
+    def _conntrack(self, words: list[str], _stdin: str) -> Done:
+        self.ran.append(["conntrack", *words])
+        return Done(1, "", "0 flow entries have been deleted.\n")
+
+    def _ip(self, words: list[str], _stdin: str) -> Done:
+        done, self.links = ip.run(self.links, words)
+        return done
+
+    def _ipset(self, words: list[str], stdin: str) -> Done:
+        done, self.ipsets = ipset.run(self.ipsets, words, stdin)
+        known = {
+            one.name: (f"{one.method}:{','.join(one.parts)}", one.bound)
+            for one in self.ipsets.values()
+        }
+        self.state = replace(self.state, sets=known)
+        return done
+
+    def _ipvsadm(self, words: list[str], stdin: str) -> Done:
+        done, self.virtual_servers = ipvsadm.run(self.virtual_servers, words, stdin)
+        return done
+
+    def _nft(self, words: list[str], stdin: str) -> Done:
+        if words[-2:] == ["-f", "-"]:
+            done, self.nft = nft_program.load(self.nft, stdin, check="--check" in words)
+        else:
+            done, self.nft = nft_program.run(self.nft, words)
+        return done
+
+    def _sysctl(self, words: list[str], _stdin: str) -> Done:
+        settings = [word.partition("=") for word in words[1:]]
+        if words[:1] != ["-w"] or not all(value.isdecimal() for *_, value in settings):
+            return Done(1, "", f"sysctl: {' '.join(words)} is not known here\n")
+        self.sysctls |= {name: int(value) for name, _, value in settings}
+        return Done(0)
 
     def listen(self, tracked: Tracked) -> Mapping[PortName, int]:
         """Number the sockets of userspace mode, one after the other."""
@@ -83,10 +117,6 @@ class Emulated:
     def close(self) -> None:
         """Let go of the sockets."""
         self.ports = {}
-
-
-def _parts(setting: str) -> tuple[str, str, str]:
-    return setting.partition("=")
 
 
 class Real:

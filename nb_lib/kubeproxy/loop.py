@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from nb_lib.errors import ObjectError
-from nb_lib.kubeproxy.choice import IPTABLES, NFTABLES, USERSPACE
+from nb_lib.kubeproxy.choice import IPTABLES, IPVS, NFTABLES, USERSPACE
 from nb_lib.kubeproxy.commands import Command, Place
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import Era
 from nb_lib.kubeproxy.iptables import room as iptables
+from nb_lib.kubeproxy.ipvs import room as ipvs
 from nb_lib.kubeproxy.nftables import room as nftables
 from nb_lib.kubeproxy.objects import KubeObject, Node
 from nb_lib.kubeproxy.rooms import Room
@@ -26,6 +27,7 @@ from nb_lib.kubeproxy.userspace import room as userspace
 
 ROOMS: Mapping[str, Callable[[Tracked, Place], Room]] = {
     IPTABLES: iptables.Room,
+    IPVS: ipvs.Room,
     NFTABLES: nftables.Room,
     USERSPACE: userspace.Room,
 }

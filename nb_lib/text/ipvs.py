@@ -220,24 +220,66 @@ def parse_ipvs(text: str) -> tuple[VirtualServer, ...]:
     return tuple(found.values())
 
 
-def _read(words: list[str], found: dict[tuple[object, ...], VirtualServer]) -> None:
+def apply_ipvs(services: Iterable[VirtualServer], text: str) -> tuple[VirtualServer, ...]:
+    """Return the services after ``ipvsadm --restore`` has read a text, all of it.
+
+    Beside what ``-Sn`` prints, a line may edit (``-E``, ``-e``) or delete (``-D``, ``-d``). Raises
+    RulesetError, with the line, for one that ipvsadm would refuse.
+    """
+    found: dict[tuple[object, ...], VirtualServer] = {one.key: one for one in services}
+    for lineno, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                _edit(line.split(), found)
+            except ValueError as error:
+                raise RulesetError(str(error), lineno=lineno, line=line) from None
+    return tuple(found.values())
+
+
+_Found = dict[tuple[object, ...], VirtualServer]
+
+
+def _read(words: list[str], found: _Found) -> None:
+    if words[0] not in ("-A", "-a"):
+        raise ValueError(f"{words[0]!r} is no command of `ipvsadm -Sn`")
+    _edit(words, found)
+
+
+def _edit(words: list[str], found: _Found) -> None:
+    if words[0] not in ("-A", "-E", "-D", "-a", "-e", "-d"):
+        raise ValueError(f"{words[0]!r} is no command known here")
     options = _options(words[1:])
     service = _service(options)
     if words[0] == "-A":
         if service.key in found:
             raise ValueError(f"{service} is there already")
         found[service.key] = service
-    elif words[0] == "-a":
-        if service.key not in found:
-            raise ValueError(f"there is no virtual server {service}; its -A comes first")
-        held, server = found[service.key], _server(options)
-        if server.method != IPIP and server.address.version != held.family:
-            raise ValueError(f"{server} is not of {service}'s family; only a tunnel leads there")
-        if any(str(server) == str(one) for one in held.servers):
-            raise ValueError(f"{service} has {server} already")
-        found[service.key] = replace(held, servers=(*held.servers, server))
+        return
+    if service.key not in found:
+        raise ValueError(f"there is no virtual server {service}; its -A comes first")
+    held = found[service.key]
+    if words[0] == "-D":
+        del found[service.key]
+    elif words[0] == "-E":
+        found[service.key] = service.with_servers(*held.servers)
     else:
-        raise ValueError(f"{words[0]!r} is no command of `ipvsadm -Sn`")
+        found[service.key] = held.with_servers(*_served(words[0], held, _server(options)))
+
+
+def _served(command: str, held: VirtualServer, server: RealServer) -> list[RealServer]:
+    """Return the real servers after one was added, edited or deleted."""
+    if command == "-a" and server.method != IPIP and server.address.version != held.family:
+        raise ValueError(f"{server} is not of {held}'s family; only a tunnel leads there")
+    names = [str(one) for one in held.servers]
+    if (str(server) in names) is (command == "-a"):
+        raise ValueError(
+            f"{held} has {server} already" if command == "-a" else f"{held} has no {server}"
+        )
+    if command == "-a":
+        return [*held.servers, server]
+    kept = [server] if command == "-e" else []
+    at = names.index(str(server))
+    return [*held.servers[:at], *kept, *held.servers[at + 1 :]]
 
 
 def _unlisted(words: list[str], named: list[str]) -> list[str]:

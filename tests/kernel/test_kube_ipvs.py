@@ -13,8 +13,9 @@ import pytest
 from nb_lib.cli import State, run
 from nb_lib.cli.machine import machine
 from nb_lib.engine import Host
+from nb_lib.kubeproxy.emulated.ipset import restored
 from nb_lib.kubeproxy.ipvs import Desired, desired, prepared
-from nb_lib.text.ipset import parse_ipsets, save_ipsets
+from nb_lib.text.ipset import IpSet, parse_ipsets, save_ipsets
 from tests.kubeproxy.recorded import PROGRAMS, Run, chains, runs
 
 pytestmark = [pytest.mark.kernel, pytest.mark.needs("ipset")]
@@ -63,3 +64,24 @@ def test_the_real_programs_take_it(one: Run, family: int):
 
 def test_what_is_loaded():
     assert len(RUNS) == len(SCENARIOS) * len(LABELS) * 2
+
+
+CHANGES = (
+    "create A hash:ip,port family inet\nadd A 10.0.0.1,tcp:80\ncreate B bitmap:port range 0-65535\nadd B 30080",
+    "create C hash:ip family inet6\nadd C fd00::1\nadd A 10.0.0.1,tcp:81\ndel A 10.0.0.1,tcp:80",
+    "create A hash:ip,port family inet\nadd A 10.0.0.1,tcp:81\ndel A 10.0.0.9,tcp:80\ndel B 30080",
+)
+
+
+def test_the_real_ipset_takes_changes():
+    """What is there, or gone already, is no mistake with -exist."""
+    script = "set -e\n" + "\n".join(
+        f"printf '%s\\n' '{text}' | ipset -exist restore" for text in CHANGES
+    )
+    done = subprocess.run(["unshare", "-n", "sh", "-c", f"{script}\nipset save"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    held: dict[str, IpSet] = {}
+    for text in CHANGES:
+        held = restored(held, text, exist=True)
+    real = {name: sorted(found.members) for name, found in parse_ipsets(done.stdout).items()}
+    assert real == {name: sorted(found.members) for name, found in held.items()}

@@ -160,3 +160,15 @@ def test_two_syncs_at_once_then_one_a_period():
     assert all(0.8 <= later - sooner <= 1.2 for sooner, later in pairwise(ran[2:]))
     assert len(ran) == 6
     assert pace.wait(now, asked=False) > 3590
+
+
+@pytest.mark.parametrize(("words", "shown"), [
+    (["--proxy-mode=ipvs"], "# ipvsadm --restore\n-A -t 10.96."),
+    (["--proxy-mode=ipvs"], "# ip addr add 10.96.200.4/32 dev kube-ipvs0\n"),
+    (["--proxy-mode=userspace", "--version=1.21"], "# iptables -A KUBE-PORTALS-HOST -t nat -m comment"),
+])  # fmt: skip
+def test_every_mode_shows_its_commands(words, shown, tmp_path, capsys):
+    path = tmp_path / "objects.yaml"
+    path.write_text(MANIFEST)
+    assert program.main(["--once", *words, str(path)]) == 0
+    assert shown in capsys.readouterr().out
