@@ -67,8 +67,8 @@ def test_what_is_loaded():
 
 
 CHANGES = (
-    "create A hash:ip,port family inet\nadd A 10.0.0.1,tcp:80\ncreate B bitmap:port range 0-65535\nadd B 30080",
-    "create C hash:ip family inet6\nadd C fd00::1\nadd A 10.0.0.1,tcp:81\ndel A 10.0.0.1,tcp:80",
+    "create A hash:ip,port family inet\nadd A 10.0.0.1,tcp:80\ncreate B bitmap:port range 0-65535",
+    "add B 30080\ncreate C hash:ip family inet6\nadd C fd00::1\nadd A 10.0.0.1,tcp:81\ndel A 10.0.0.1,tcp:80",
     "create A hash:ip,port family inet\nadd A 10.0.0.1,tcp:81\ndel A 10.0.0.9,tcp:80\ndel B 30080",
 )
 
