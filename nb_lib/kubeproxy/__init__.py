@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nb_lib.kubeproxy.config import Config
     from nb_lib.kubeproxy.eras import ERAS, era
     from nb_lib.kubeproxy.iptables import explain
+    from nb_lib.kubeproxy.loop import Proxier
     from nb_lib.kubeproxy.names import PortName, Target, endpoint_hash, service_hash
     from nb_lib.kubeproxy.nodes import machines, node, objects_of
     from nb_lib.kubeproxy.onhost import OnHost, forget, proxier
@@ -35,6 +36,7 @@ __all__ = [
     "Machine",
     "OnHost",
     "PortName",
+    "Proxier",
     "Question",
     "Target",
     "Tracked",
@@ -61,6 +63,7 @@ _HOME = {
     "config": ("Config",),
     "eras": ("ERAS", "era"),
     "iptables": ("explain",),
+    "loop": ("Proxier",),
     "names": ("PortName", "Target", "endpoint_hash", "service_hash"),
     "nodes": ("machines", "node", "objects_of"),
     "onhost": ("OnHost", "forget", "proxier"),
