@@ -14,7 +14,7 @@ from nb_lib.views import compared, connections, frames, session, text
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
-from nb_lib.views.timeline import Diary, connections_of, recents_of, timeline
+from nb_lib.views.timeline import Diary, connections_of, members_of, recents_of, timeline
 
 __all__ = [
     "Diary",
@@ -22,6 +22,7 @@ __all__ = [
     "connections_of",
     "draw",
     "matplotlib_style",
+    "members_of",
     "recents_of",
     "timeline",
 ]

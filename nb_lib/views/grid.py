@@ -139,7 +139,8 @@ def lanes(layers: Iterable[str] = ("",), named: Iterable[str] = ()) -> tuple[tup
                 found[lane(stop, layer)] = stop.priority
     for name in sorted(set(named) - found.keys()):
         found[name] = int(name.rpartition(".")[2])
-    return tuple(sorted(found.items(), key=lambda pair: pair[1]))
+    # at one priority nft's chains of type nat come before iptables': engine/crossing.py
+    return tuple(sorted(found.items(), key=lambda pair: (pair[1], ".nat." not in pair[0])))
 
 
 def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float = WIDE,

@@ -1,4 +1,4 @@
-"""What a host remembers, moment by moment: its connections, or the lists of ``recent``.
+"""What a host remembers, moment by moment: its connections, the lists of ``recent``, nft's dynamic sets.
 
 Whoever tells a story over time notes its moments in a ``Diary``; ``timeline`` draws one, or several beside
 each other that differ in what was done: a column for each moment, a row for each thing remembered. The
@@ -16,6 +16,8 @@ from nb_lib.errors import NbError
 from nb_lib.headers import PROTOCOL_NAMES
 from nb_lib.matches.limit import HZ
 from nb_lib.packet import endpoint
+from nb_lib.text.nft.as_text import expression_text
+from nb_lib.text.nft.words import span_text
 from nb_lib.trace import Trace
 from nb_lib.views.connections import state_of
 from nb_lib.views.figure import Drawing, Figure, figure
@@ -80,8 +82,27 @@ def recents_of(host: Host) -> dict[Hashable, Entry]:
     return found
 
 
+def members_of(host: Host) -> dict[Hashable, Entry]:
+    """Return what packets have put into nft's dynamic sets, and how long each element will stay."""
+    found: dict[Hashable, Entry] = {}
+    for table in host.listed():
+        for each in table.set.values():
+            for element in each.elements if "dynamic" in each.flags else ():
+                key = expression_text(element.key)
+                left = "for ever" if element.expires is None else _left(element.expires)
+                found[table.name, each.name, key] = Entry((short(f"@{each.name}"), key), left)
+    return found
+
+
+def _left(milliseconds: int) -> str:
+    return f"{span_text(round(milliseconds / 1000) * 1000)} left"
+
+
 class Diary:
-    """The moments of a host. ``reads`` takes what is to be noted: ``connections_of`` or ``recents_of`` it."""
+    """The moments of a host.
+
+    ``reads`` takes what is to be noted: ``connections_of``, ``recents_of`` or ``members_of`` it.
+    """
 
     def __init__(
         self, host: Host, reads: Callable[[Host], dict[Hashable, Entry]] = connections_of

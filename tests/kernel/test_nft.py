@@ -68,6 +68,26 @@ def test_random_rulesets_survive(figure) -> None:
     assert len(loaded) > len(SEEDS) // 2
 
 
+def test_a_chain_goes_in_one_transaction_with_the_element_that_led_to_it() -> None:
+    """Kernels before 6.2 refused it, which is why kube-proxy waits: chapter 4, nftables mode."""
+    table = """table ip t {
+	map m {
+		type ipv4_addr : verdict
+		elements = { 10.0.0.1 : goto gone }
+	}
+
+	chain gone {
+	}
+}
+"""
+    script = "nft -f - && nft 'flush map ip t m; delete chain ip t gone' && nft list ruleset"
+    command = ["unshare", "--net", "sh", "-c", script]
+    done = subprocess.run(command, input=table, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "gone" not in done.stdout
+    assert "map m" in done.stdout
+
+
 def test_kube_proxys_tables_are_taken_as_we_write_them(figure) -> None:
     """What nftables mode computes, loaded by the real nft, is listed as real kube-proxy's was."""
     right = []

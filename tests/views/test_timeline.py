@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nb_lib import Host, NbError, parse, udp
-from nb_lib.views import Diary, recents_of, timeline
+from nb_lib import Host, NbError, load, parse, tcp, udp
+from nb_lib.views import Diary, members_of, recents_of, timeline
 from tests.views.browser import in_browser
 from tests.views.samples import HOSTILE
 
@@ -122,3 +122,17 @@ def test_a_phone_scrolls_inside_the_frame(page):
     page.locator("[data-act=last]").click()
     box = page.locator(".nf-cell.nf-now").first.bounding_box()
     assert 0 <= box["x"] <= 360
+
+
+def test_dynamic_sets_of_nft_are_told():
+    host = load("data/kube-proxy/option-affinity/1.30.5-nftables")
+    diary = Diary(host, members_of)
+    diary.note("Nobody has called")
+    host.receive(tcp("10.244.1.200:40001", "10.96.70.1:80"), "veth0")
+    host.wait(60)
+    diary.note("A minute after a call")
+    held = [[one[1:] for one in moment.held.values()] for moment in diary.moments]
+    assert held == [[], [("2h59m left", "")]]
+    (entry,) = diary.moments[1].held.values()
+    assert entry.label[0].startswith("@affinity-")
+    assert entry.label[1] == "10.244.1.200"
