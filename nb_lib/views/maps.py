@@ -15,7 +15,7 @@ from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text import nft
 from nb_lib.text.nft.as_text import element_text, expression_text
 from nb_lib.text.nft.values import Verdict
-from nb_lib.text.nft.words import kinds_of, priority_text, span_text
+from nb_lib.text.nft.words import kinds_of, span_text
 from nb_lib.views.columns import reach
 from nb_lib.views.leads import goals
 from nb_lib.views.parts import KINDS
@@ -40,7 +40,7 @@ def listed(source: nft.Table) -> Listed:
     """Turn a table of nft into one that can be drawn."""
     walked = tables.walked(source)
     chains = {chain.name: chain for chain in walked}
-    notes = {chain.name: _hook(source.family, chain) for chain in source.chains if chain.hook}
+    notes = {chain.name: _hook(chain) for chain in source.chains if chain.hook}
     numbers: dict[tuple[str, str], int] = {}
     for each in source.set.values():
         name = f"@{each.name}"
@@ -52,11 +52,8 @@ def listed(source: nft.Table) -> Listed:
     return Listed(walked.name, chains, notes, _hues(source, chains), numbers)
 
 
-def _hook(family: str, chain: nft.Chain) -> str:
-    shown = priority_text(family, chain.hook, chain.priority)
-    number = str(chain.priority).replace("-", "−")
-    named = f" ({shown})" if shown != str(chain.priority) else ""
-    return f"{chain.kind}, {chain.hook} {number}{named} · policy {chain.policy}"
+def _hook(chain: nft.Chain) -> str:
+    return f"{chain.kind}, {chain.hook} {chain.priority} · {chain.policy}".replace("-", "−")
 
 
 def _size(each: nft.Set) -> str:
