@@ -165,7 +165,7 @@ def make(lines: Mapping[tuple[str, str], int], wide: Iterable[str], width: float
             for stop in _stops(hook, layer):
                 row, column = rows[lane(stop, layer)], columns[hook]
                 cells[hook, lane(stop, layer)] = Box(column.x, row.y, column.w, row.h)
-    for hook, name in lines.keys() - cells.keys():
+    for hook, name in (key for key in lines if key not in cells):
         row, column = rows[name], columns[hook]
         cells[hook, name] = Box(column.x, row.y, column.w, row.h)
     return Grid(columns, rows, cells, down + 6, total)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -152,3 +155,19 @@ def test_a_table_in_words_counts_elements_and_names_what_they_lead_to(nginx: Hos
     text = draw(nginx.nftables["ip kube-proxy"]).text  # type: ignore[index]
     assert "  @service-ips: 4 elements → external-ECO3…, service-ECO3…, service-2QRH…" in text
     assert "  services: 2 rules → @service-ips, @nodeport-ips, @service-nodeports" in text
+
+
+def test_pictures_do_not_depend_on_the_order_of_sets() -> None:
+    """Python orders a set of texts anew in each process, unless it is told how."""
+    code = (
+        "import hashlib; from nb_lib import draw, load, tcp; "
+        f"host = load({NGINX!r}); trace = host.receive(tcp('10.20.0.200:40000', '4.3.2.1:80'), 'eth1'); "
+        "table = host.nftables['ip kube-proxy']; "
+        "print([hashlib.sha256(draw(t).html.encode()).hexdigest() for t in (host, trace, table)])"
+    )
+    said = {
+        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed},
+                       capture_output=True, text=True, check=True).stdout
+        for seed in "123"
+    }  # fmt: skip
+    assert len(said) == 1
