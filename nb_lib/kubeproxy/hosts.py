@@ -26,7 +26,7 @@ from nb_lib.text.ipvs import VirtualServer
 
 _PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _WAITING = ("-w", "5")  # for iptables' lock
-_FIRST_PORT = 40_000  # of an emulated host's sockets
+FIRST_SOCKET = 40_001  # of userspace mode: the kernel gives a real one any free port
 _NOT_RUN = 127  # as a shell says it
 _MODULES, _LOCALNET = "/proc/modules", "/proc/sys/net/ipv4/conf/all/route_localnet"
 _PATIENCE = 120  # seconds for one command: 10,000 services take iptables-nft half a minute
@@ -99,12 +99,12 @@ class Emulated:
         settings = [word.partition("=") for word in words[1:]]
         if words[:1] != ["-w"] or not all(value.isdecimal() for *_, value in settings):
             return Done(1, "", f"sysctl: {' '.join(words)} is not known here\n")
-        self.sysctls |= {name: int(value) for name, _, value in settings}
+        self.sysctls = {**self.sysctls, **{name: int(value) for name, _, value in settings}}
         return Done(0)
 
     def listen(self, tracked: Tracked) -> Mapping[PortName, int]:
         """Number the sockets of userspace mode, one after the other."""
-        first = max(self.ports.values(), default=_FIRST_PORT - 1) + 1
+        first = max(self.ports.values(), default=FIRST_SOCKET - 1) + 1
         new = [
             name
             for name, one in tracked.portals.items()

@@ -25,6 +25,7 @@ from nb_lib.kubeproxy import iptables, ipvs, nftables, userspace
 from nb_lib.kubeproxy.compared import Machine
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import era
+from nb_lib.kubeproxy.hosts import FIRST_SOCKET
 from nb_lib.kubeproxy.ipvs.mode import DEVICE
 from nb_lib.kubeproxy.manifests import load
 from nb_lib.kubeproxy.names import PortName, Target
@@ -47,7 +48,6 @@ machines = (
 FOLDER = "data/kube-proxy"
 FLAGS = ("--hostname-override=node-a", "--cluster-cidr=10.244.0.0/16")
 LOCALNET = "net.ipv4.conf.all.route_localnet"
-FIRST_SOCKET = 40_001  # userspace mode's: the kernel gives a real one any free port
 _NOWHERE = ip_address("127.0.0.1")  # what an old kube-proxy assumes of a node without an address
 _OWN = ("tcp:127.0.0.1:10249", "tcp:10256")  # metrics and health
 

@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from nb_lib.kubeproxy.eras import ERAS
+from nb_lib import Host, tcp
+from nb_lib.kubeproxy.config import Config
+from nb_lib.kubeproxy.eras import ERAS, era
+from nb_lib.kubeproxy.loop import Proxier
+from nb_lib.kubeproxy.manifests import load
+from nb_lib.kubeproxy.onhost import OnHost
+from nb_lib.trace import Trace
+from tests.kernel.kube_live import FLAGS, PODS, VIP, Start, write
 
 pytestmark = pytest.mark.kernel
 
@@ -83,6 +90,56 @@ def test_connections_go_where_the_rules_lead(run: tuple[str, str, str, str], tmp
     figure(f"kube-proxy {', '.join(asked)}: scenarios with real connections",
            len(set(heard) & set(wanted)), len(wanted))  # fmt: skip
     assert heard == wanted, done.stderr
+
+
+# --- the same, as the engine predicts it ---
+
+WAYS = {
+    "from a pod": ("10.244.1.7", "veth7", f"{VIP}:80"),
+    "from an endpoint itself": ("10.244.1.5", "veth5", f"{VIP}:80"),
+    "from the node": ("192.168.99.10", "", f"{VIP}:80"),
+    "from beyond the node": ("192.168.99.200", "eth0", f"{VIP}:80"),
+    "the node's port from beyond": ("192.168.99.200", "eth0", "192.168.99.10:30080"),
+    "the node's port on localhost": ("127.0.0.1", "", "127.0.0.1:30080"),
+    "another port of the cluster IP": ("10.244.1.7", "veth7", f"{VIP}:81"),
+}
+
+
+def node(start: Start) -> Host:
+    """Return the node of the live test as our loop leaves it."""
+    write(start.manifest, pods=PODS)
+    veths = {f"veth{n}": ["10.244.1.1/32"] for n in (5, 6, 7)}
+    routes = {f"10.244.1.{n}": f"veth{n}" for n in (5, 6, 7)}
+    host = Host(addresses={"eth0": ["192.168.99.10/24"], **veths},
+                routes={**routes, "default": "eth0 via 192.168.99.200"}, facts={"listening": ()})  # fmt: skip
+    config = Config.from_flags(FLAGS, ["192.168.99.10"])
+    loop = Proxier(config, era(start.version), OnHost(host), load(start.manifest.read_text()),
+                   mode=start.mode)  # fmt: skip
+    assert not [one for one in loop.start() if one.error]
+    return loop.place.host  # type: ignore[attr-defined]
+
+
+def answer(trace: Trace) -> str:
+    """Say of a first packet what its sender will see: who answers, and whom that one sees."""
+    end = str(trace.packet.dst)
+    if end in PODS:
+        return f"{end} {trace.packet.src}"
+    # At the cluster IP beyond the node nobody answers; a rule's REJECT and a closed port do.
+    return "TimeoutError" if trace.fate.kind == "forward" else "ConnectionRefusedError"
+
+
+@pytest.mark.parametrize("run", RUNS[:-1], ids=[" ".join(one[:3]) for one in RUNS[:-1]])
+def test_the_engine_predicts_the_same(run: tuple[str, str, str, str], tmp_path, figure):
+    version, mode, backend, said = run
+    host = node(Start(tmp_path / "web.json", version, mode, backend))
+    ours = []
+    for scenario, (source, device, to) in WAYS.items():
+        found = host.explore(tcp(f"{source}:40000", to), device)
+        ours.append(f"{scenario}: {sorted({answer(one) for one in found.traces})}")
+    theirs = [line for line in said.splitlines() if line.partition(":")[0] in WAYS]
+    figure(f"kube-proxy {version}, {mode}: live scenarios that the engine predicts",
+           len(set(ours) & set(theirs)), len(theirs))  # fmt: skip
+    assert ours == theirs
 
 
 _CHOICE = """cat > "$0" <<'END'

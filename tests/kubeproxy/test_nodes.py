@@ -18,7 +18,8 @@ from nb_lib.engine import Host
 from nb_lib.errors import HostError, ObjectError
 from nb_lib.headers import ACK, SYN
 from nb_lib.kubeproxy import machines, node, objects_of
-from nb_lib.kubeproxy.nodes import FIRST_SOCKET, FLAGS, FOLDER
+from nb_lib.kubeproxy.hosts import FIRST_SOCKET
+from nb_lib.kubeproxy.nodes import FLAGS, FOLDER
 from nb_lib.packet import icmp, tcp
 from nb_lib.rules import Ruleset
 from nb_lib.text import rule_text, save
@@ -113,7 +114,7 @@ def test_ipvs_modes_node(version: str) -> None:
     assert own == real
 
 
-INITIAL = [name for name in test_userspace_rules.FIRST if name.endswith("1.21.1-userspace")]
+INITIAL = [name for name in sorted(test_userspace_rules.DUMPS) if name.endswith("1.21.1-userspace")]
 
 
 @pytest.mark.parametrize("name", INITIAL)

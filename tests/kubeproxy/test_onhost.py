@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from fractions import Fraction
 
 import pytest
 
-from nb_lib import Host, load, parse, save, tcp, udp
+from nb_lib import Host, Packet, load, parse, save, tcp, udp
+from nb_lib.kubeproxy.nodes import machines, node
 from nb_lib.kubeproxy.onhost import OnHost, forget, proxier
 from tests.conftest import ROOT
 
@@ -27,6 +29,28 @@ def test_the_loop_leaves_what_kube_proxy_left(version):
     assert loop.place.host.send(local).fate.kind == "forward"  # route_localnet is set
 
 
+WAYS = [
+    (tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0"),
+    (tcp("10.20.0.200:40000", "192.168.99.10:30935"), "eth1"),
+    (tcp("192.168.99.10:40000", "172.17.45.122:80"), ""),
+    (tcp("10.20.0.200:40000", "172.17.45.122:81"), "eth1"),
+]
+
+
+@pytest.mark.parametrize("machine", machines, ids=str)
+def test_the_loop_in_every_mode_leaves_the_node_of_that_mode(machine):
+    loop = proxier(NGINX, machine.version, mode=machine.mode)
+    assert not [one for one in loop.start() if one.error]
+    ours, theirs = loop.place.host, node(NGINX, machine.mode, machine.version)
+    for packet, device in WAYS:
+        assert ways(ours, packet, device) == ways(theirs, packet, device)
+
+
+def ways(host: Host, packet: Packet, device: str) -> list[tuple[str, str, Fraction]]:
+    found = host.explore(packet, device).traces
+    return [(str(one.packet), one.fate.kind, one.probability) for one in found]
+
+
 def test_without_conntrack_nothing_is_forgotten():
     place = OnHost(emulated(), conntrack=False)
     assert place.run(COMMANDS[0].split()).status == 127
@@ -35,8 +59,8 @@ def test_without_conntrack_nothing_is_forgotten():
 
 
 def test_rules_go_and_memory_stays():
-    node = load(NGINX / "1.30.5")
-    place = OnHost(node)
+    recorded = load(NGINX / "1.30.5")
+    place = OnHost(recorded)
     first = place.host.receive(tcp("10.244.1.200:40000", "172.17.45.122:80"), "veth0")
     place.run(["iptables", "-t", "nat", "-F"])
     assert not place.host.ruleset["nat"]["KUBE-SERVICES"].rules
