@@ -150,7 +150,7 @@ def _told(courses: Mapping[str, Sequence[Moment]], n: int) -> str:
     went = {name: _went(one) for name, one in moments.items() if one.sign}
     if len(set(went.values())) == 1:
         return f"{says}: {next(iter(went.values()))}."
-    return ". ".join([says, *(f"{name}: {where}" for name, where in went.items())]) + "."
+    return "; ".join([says, *(f"{name}: {where}" for name, where in went.items())]) + "."
 
 
 def _went(moment: Moment) -> str:

@@ -53,7 +53,7 @@ def test_it_is_told_moment_by_moment():
         "  0 s: It is answered.",
         f"      kept: {entry}: replied, 30 s left",
         f"      cleared: {entry}: replied, 30 s left",
-        "  10 s: It asks again. kept: to 10.1.0.2, in vain. cleared: to 10.1.0.2.",
+        "  10 s: It asks again; kept: to 10.1.0.2, in vain; cleared: to 10.1.0.2.",
         f"      kept: {entry}: ASSURED, 120 s left",
         f"      cleared: {entry}: ASSURED, 120 s left",
         "  15 s: Time passes.",
