@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -140,6 +140,23 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What each machine of a comparison keeps in the kernel, side by side."""
+
+    rows: tuple[Row, ...]
+
+    def table(self) -> Any:
+        """Return the counts as a pandas DataFrame: a row for each machine, with Services and without."""
+        return present.frame(self)
+
+    def __str__(self) -> str:
+        return present.text(self)
+
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
+        return present.bundle(self)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The same questions put to several machines; differences are counted from the machine ``than``."""
 
@@ -157,6 +174,11 @@ class Comparison:
             f"{wanted} was not compared, only {known}", what="comparison", path="machine"
         )
 
+    @property
+    def sizes(self) -> Sizes:
+        """What each machine keeps in the kernel."""
+        return Sizes(self.rows)
+
     def ask(self, text: str) -> tuple[Answer, ...]:
         """Return all answers to one question, in the order of the machines. Raises ObjectError."""
         for at, question in enumerate(self.questions):
@@ -166,6 +188,13 @@ class Comparison:
         raise ObjectError(
             f"{text!r} was not asked, only: {known}", what="comparison", path="question"
         )
+
+    @property
+    def differing(self) -> Comparison:
+        """The same with those questions only that some machine answers unlike ``than``."""
+        kept = [at for at in range(len(self.questions)) if self.unlike(at)]
+        rows = (replace(row, answers=tuple(row.answers[at] for at in kept)) for row in self.rows)
+        return replace(self, questions=tuple(self.questions[at] for at in kept), rows=tuple(rows))
 
     def unlike(self, at: int) -> tuple[Machine, ...]:
         """Return the machines whose answer to question ``at`` differs from that of ``than``."""

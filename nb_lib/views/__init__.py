@@ -7,7 +7,7 @@ from typing import Any
 from nb_lib import present
 from nb_lib.cli import Result
 from nb_lib.engine.conntrack import Conntrack
-from nb_lib.kubeproxy.compared import Comparison
+from nb_lib.kubeproxy.compared import Comparison, Sizes
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
 from nb_lib.views import compared, connections, frames, session, text
@@ -51,3 +51,6 @@ present.bundle.register(Conntrack, connections.conntrack_bundle)
 present.text.register(Comparison, compared.comparison_text)
 present.frame.register(Comparison, compared.comparison_frame)
 present.bundle.register(Comparison, compared.comparison_bundle)
+present.text.register(Sizes, lambda sizes: repr(compared.sizes_sheet(sizes)))
+present.frame.register(Sizes, compared.sizes_frame)
+present.bundle.register(Sizes, compared.sizes_bundle)

@@ -18,6 +18,7 @@ from nb_lib.kubeproxy.compared import (
     End,
     Row,
     Size,
+    Sizes,
 )
 from nb_lib.views.sheet import Sheet
 from nb_lib.views.words import short
@@ -113,9 +114,9 @@ def _caption(comparison: Comparison) -> str:
     )
 
 
-def sizes_sheet(comparison: Comparison) -> Sheet:
+def sizes_sheet(sizes: Sizes) -> Sheet:
     """Return what each machine keeps in the kernel, in brackets what it would keep without Services."""
-    tables = dict.fromkeys(name for row in comparison.rows for name in row.size.rules)
+    tables = dict.fromkeys(name for row in sizes.rows for name in row.size.rules)
     counts: list[tuple[str, Callable[[Size], int]]] = [("rules", lambda size: size.total)]
     counts += [(f"… in {name}", lambda size, name=name: size.rules.get(name, 0)) for name in tables]  # type: ignore[misc]
     counts += [
@@ -126,9 +127,9 @@ def sizes_sheet(comparison: Comparison) -> Sheet:
         ("… their real servers", lambda size: size.reals),
         ("kube-proxy's sockets", lambda size: size.sockets),
     ]
-    rows = [(what, *(_size(row, count) for row in comparison.rows)) for what, count in counts]
+    rows = [(what, *(_size(row, count) for row in sizes.rows)) for what, count in counts]
     shown = [row for row in rows if any(cell != "–" for cell in row[1:])]
-    names = [str(row.machine) for row in comparison.rows]
+    names = [str(row.machine) for row in sizes.rows]
     return Sheet(["IPv4", *names], shown, "What each keeps (in brackets: without any Service)")
 
 
@@ -137,6 +138,23 @@ def _size(row: Row, count: Callable[[Size], int]) -> str:
     if full == empty:
         return f"{full:,}" if full else "–"
     return f"{full:,} ({empty:,})"
+
+
+def sizes_frame(sizes: Sizes) -> DataFrame:
+    """Return a row for each machine, with the Services and without."""
+    import pandas as pd
+
+    rows = [
+        {"machine": str(row.machine), "Services": full, **size._asdict(), "rules": size.total}
+        for row in sizes.rows
+        for full, size in ((True, row.size), (False, row.empty))
+    ]
+    return pd.DataFrame(rows).set_index(["machine", "Services"])
+
+
+def sizes_bundle(sizes: Sizes) -> dict[str, Any]:
+    """Return the table of counts."""
+    return sizes_sheet(sizes)._repr_mimebundle_()
 
 
 def comparison_frame(comparison: Comparison) -> DataFrame:

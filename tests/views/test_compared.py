@@ -41,6 +41,16 @@ def test_what_differs_is_marked_in_the_table() -> None:
     ) == len(sheet.marked)
 
 
+def test_only_what_differs() -> None:
+    differing = four().differing
+    assert len(differing.questions) == sum(
+        bool(four().unlike(at)) for at in range(len(four().questions))
+    )
+    assert all(
+        any(cell.startswith("≠ ") for cell in row[1:]) for row in comparison_sheet(differing).rows
+    )
+
+
 def test_the_words_of_an_answer() -> None:
     rows = {row[0]: row[1:] for row in comparison_sheet(four()).rows}
     assert rows["endpoint → its own Service"] == (
@@ -69,10 +79,14 @@ def test_the_text_puts_together_who_answers_alike() -> None:
 
 
 def test_sizes() -> None:
-    rows = {row[0]: row[1:] for row in sizes_sheet(four()).rows}
+    rows = {row[0]: row[1:] for row in sizes_sheet(four().sizes).rows}
     assert rows["rules"] == ("17 (5)", "44 (23)", "35 (26)", "36 (22)")
     assert rows["virtual servers"] == ("–", "–", "7 (0)", "–")
     assert rows["kube-proxy's sockets"] == ("2 (0)", "–", "–", "–")
+    assert "17 (5)" in str(four().sizes)
+    frame = four().sizes.table()
+    assert frame.loc["nftables 1.30", True]["rules"] == 36
+    assert frame.loc["nftables 1.30", False]["rules"] == 22
 
 
 def test_the_frame_has_a_row_for_each_end() -> None:
