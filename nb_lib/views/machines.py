@@ -324,7 +324,7 @@ def _end(answer: Answer, lines: Sequence[str], x: float, middle: float) -> Marku
     return tag("g", shape(sign, x, middle), texts, font_size=SIZE)
 
 
-def _folded(line: str, most: int = 26) -> list[str]:
+def _folded(line: str, most: int = 33) -> list[str]:
     """Break a line between words."""
     rows = [""]
     for one in line.split():
@@ -332,7 +332,7 @@ def _folded(line: str, most: int = 26) -> list[str]:
             rows.append(one)
         else:
             rows[-1] = f"{rows[-1]} {one}".lstrip()
-    return [elide(row, most + 8) for row in rows]
+    return [elide(row, most + 4) for row in rows]
 
 
 # ── Words ───────────────────────────────────────────────────────────────────────────
