@@ -14,7 +14,14 @@ from nb_lib.views import compared, connections, frames, session, text
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
-from nb_lib.views.timeline import Diary, connections_of, members_of, recents_of, timeline
+from nb_lib.views.timeline import (
+    Diary,
+    connections_of,
+    members_of,
+    recents_of,
+    servers_of,
+    timeline,
+)
 
 __all__ = [
     "Diary",
@@ -24,6 +31,7 @@ __all__ = [
     "matplotlib_style",
     "members_of",
     "recents_of",
+    "servers_of",
     "timeline",
 ]
 

@@ -98,10 +98,28 @@ def _left(milliseconds: int) -> str:
     return f"{span_text(round(milliseconds / 1000) * 1000)} left"
 
 
+def servers_of(virtual: str) -> Callable[[Host], dict[Hashable, Entry]]:
+    """Return what reads the real servers of a virtual one, ``TCP 10.96.0.10:80``: weight and connections."""
+
+    def read(host: Host) -> dict[Hashable, Entry]:
+        if host.ipvs is None:
+            return {}
+        counts = host.ipvs.counts
+        return {
+            str(server): Entry((str(server),), f"weight {server.weight}",
+                               "{} active, {} not".format(*counts[service.key, server]))
+            for service in host.ipvs.services.values() if str(service) == virtual
+            for server in service.servers
+        }  # fmt: skip
+
+    return read
+
+
 class Diary:
     """The moments of a host.
 
-    ``reads`` takes what is to be noted: ``connections_of``, ``recents_of`` or ``members_of`` it.
+    ``reads`` takes what is to be noted: ``connections_of``, ``recents_of`` or ``members_of`` it, or what
+    ``servers_of`` gives.
     """
 
     def __init__(

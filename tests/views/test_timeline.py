@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nb_lib import Host, NbError, load, parse, tcp, udp
-from nb_lib.views import Diary, members_of, recents_of, timeline
+from nb_lib.views import Diary, members_of, recents_of, servers_of, timeline
 from tests.views.browser import in_browser
-from tests.views.samples import HOSTILE
+from tests.views.samples import DATA, HOSTILE
 
 RULES = """\
 *nat
@@ -74,6 +74,17 @@ def test_lists_of_recent_are_remembered_too():
         "  7 s: Time passes.",
         "      seen 10.0.0.5: 7 s ago",
     ]
+
+
+def test_real_servers_have_weights_and_connections():
+    host = load(DATA / "kube-proxy/ipvs/1.30.5")
+    diary = Diary(host, servers_of("TCP 10.96.0.12:80"))
+    diary.note("A pod calls", host.receive(tcp("10.244.1.200:40000", "10.96.0.12:80"), "veth0"))
+    assert timeline("Servers", {"": diary}).text.splitlines()[1:] == [
+        "  0 s: A pod calls: to 10.244.3.21.",
+        "      10.244.2.20:8080: weight 1, 0 active, 0 not; 10.244.3.21:8080: weight 1, 1 active, 0 not",
+    ]
+    assert servers_of("TCP 10.96.0.12:80")(router()) == {}
 
 
 @pytest.mark.parametrize("diaries", [{}, {"": Diary(router())}])
