@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-from nb_lib.errors import NbError
+from nb_lib.errors import NbError, ObjectError
 from nb_lib.kubeproxy.choice import IPTABLES, NFTABLES_GATE, Abilities, Choice, Said, choose
 from nb_lib.kubeproxy.commands import Command
 from nb_lib.kubeproxy.config import Config
@@ -123,6 +123,8 @@ def command(words: list[str]) -> int:
         print(HELP, end="")
         return 0 if names or "--help" in words or "-h" in words else 2
     config = Config.from_flags(flags)
+    if config.cleanup:
+        raise ObjectError("is not done here", what="kube-proxy", path="--cleanup")
     source: Source = Watched(master, config.hostname) if master else Files(names)
     try:
         return _run(config, version, backend, source, options)

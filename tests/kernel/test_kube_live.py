@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from nb_lib import Host, tcp
+from nb_lib.kubeproxy.__main__ import HELP
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import ERAS, era
 from nb_lib.kubeproxy.loop import Proxier
@@ -162,3 +163,32 @@ def test_the_mode_is_chosen_by_what_the_machine_can_do(tmp_path):
     if statuses["ipvs"] == "1":
         assert "Can't use ipvs proxier, trying iptables proxier\n" in done.stdout
         assert "Using iptables Proxier.\n" in done.stdout
+
+
+WEB = """\
+kind: Service
+metadata: {name: web, namespace: prod}
+spec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}
+---
+kind: EndpointSlice
+metadata: {name: web-1, namespace: prod, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: "", port: 8080}]
+endpoints: [{addresses: [10.244.1.5]}]
+"""
+
+
+@pytest.mark.needs("curl")
+def test_what_the_help_teaches_works(tmp_path):
+    """The last lines of --help, as they stand there but for sudo and python's place."""
+    (tmp_path / "web.yaml").write_text(WEB)
+    example = HELP[HELP.index("sudo ") + len("sudo ") :].replace(
+        "python -m", f"{sys.executable} -m"
+    )
+    example = example.replace(
+        "8080 &", "8080 >/dev/null 2>&1 & trap 'kill $!' EXIT;".replace("'", '"')
+    )
+    done = subprocess.run(["sh", "-c", example], cwd=tmp_path, capture_output=True, text=True,
+                          check=False, timeout=60)  # fmt: skip
+    assert "goto service-" in done.stdout, done.stderr
+    assert "Directory listing for /" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nb_lib.errors import RulesetError
 from nb_lib.kubeproxy.commands import Done
@@ -53,11 +54,19 @@ def _listed(held: nft.Ruleset, words: list[str], *, as_json: bool) -> Done:
         tables = tuple(t for t in tables if not which or [t.family] == which)
     elif kind != "ruleset":
         return Done(1, "", f"Error: nft list {kind} is not known here\n")
-    found = nft.Ruleset(tables, json.dumps(ABOUT))
     if not as_json and kind in _LISTS:
         return Done(1, "", f"Error: nft list {kind} is known here with -j alone\n")
     if not as_json:
-        return Done(0, nft.write_text(found))
-    wanted = {"metainfo", _LISTS[kind]} if kind in _LISTS else None
-    listed = [one for one in nft.objects(found) if wanted is None or next(iter(one)) in wanted]
+        return Done(0, nft.write_text(nft.Ruleset(tables)))
+    if kind not in _LISTS:
+        return Done(0, nft.write_json(nft.Ruleset(tables, json.dumps(ABOUT))) + "\n")
+    found = nft.Ruleset(tuple(_only(kind, table) for table in tables), json.dumps(ABOUT))
+    wanted = {"metainfo", _LISTS[kind]}
+    listed = [one for one in nft.objects(found) if next(iter(one)) in wanted]
     return Done(0, json.dumps({"nftables": listed}) + "\n")
+
+
+def _only(kind: str, table: nft.Table) -> nft.Table:
+    """Leave out what is not listed, of which there may be much."""
+    chains = (replace(chain, rules=()) for chain in table.chains if kind == "chains")
+    return replace(table, chains=tuple(chains), sets=table.sets if kind in ("sets", "maps") else ())
