@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nb_lib.kubeproxy.comparison import compare, questions_about
     from nb_lib.kubeproxy.config import Config
     from nb_lib.kubeproxy.eras import ERAS, era
+    from nb_lib.kubeproxy.history import history
     from nb_lib.kubeproxy.iptables import explain
     from nb_lib.kubeproxy.loop import Proxier
     from nb_lib.kubeproxy.names import PortName, Target, endpoint_hash, service_hash
@@ -47,6 +48,7 @@ __all__ = [
     "era",
     "explain",
     "forget",
+    "history",
     "machines",
     "node",
     "objects_of",
@@ -62,6 +64,7 @@ _HOME = {
     "comparison": ("compare", "questions_about"),
     "config": ("Config",),
     "eras": ("ERAS", "era"),
+    "history": ("history",),
     "iptables": ("explain",),
     "loop": ("Proxier",),
     "names": ("PortName", "Target", "endpoint_hash", "service_hash"),

@@ -11,9 +11,11 @@ from nb_lib.kubeproxy.compared import Comparison, Sizes
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
 from nb_lib.views import compared, connections, frames, session, text
+from nb_lib.views.chart import bars, chart, lines
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
+from nb_lib.views.passage import passage, passed
 from nb_lib.views.timeline import (
     Diary,
     connections_of,
@@ -26,10 +28,15 @@ from nb_lib.views.timeline import (
 __all__ = [
     "Diary",
     "Figure",
+    "bars",
+    "chart",
     "connections_of",
     "draw",
+    "lines",
     "matplotlib_style",
     "members_of",
+    "passage",
+    "passed",
     "recents_of",
     "servers_of",
     "timeline",

@@ -70,7 +70,7 @@ def contrast(one: str, other: str) -> float:
 
 def css() -> str:
     """Return the CSS variables for both papers; the page decides, or the reader's system."""
-    light, dark = _variables(LIGHT), _variables(DARK)
+    light, dark = _declared(LIGHT), _declared(DARK)
     return (
         f":root, [data-theme=light], [data-jp-theme-light=true] {{ {light} }}\n"
         "@media (prefers-color-scheme: dark) {\n"
@@ -104,6 +104,8 @@ def matplotlib_style(*, dark: bool = False) -> dict[str, Any]:
         "axes.axisbelow": True,
         "grid.color": paper.line,
         "grid.linewidth": 0.6,
+        "hatch.color": paper.ink,
+        "hatch.linewidth": 0.6,
         "text.color": paper.ink,
         "xtick.color": paper.muted,
         "ytick.color": paper.muted,
@@ -116,12 +118,17 @@ def matplotlib_style(*, dark: bool = False) -> dict[str, Any]:
     }
 
 
-def _variables(paper: Paper) -> str:
-    pairs = [(name, value) for name, value in paper._asdict().items()]
-    for name, hue in HUES.items():
-        for part, value in shade(hue, paper)._asdict().items():
-            pairs.append((f"{name}-{part}", value))
-    return " ".join(f"--nf-{name}: {value};" for name, value in pairs)
+def variables(paper: Paper) -> list[tuple[str, str]]:
+    """Return every colour on a paper with its name in CSS, without ``--nf-``."""
+    shades = [(name, shade(hue, paper)._asdict()) for name, hue in HUES.items()]
+    pairs = list(paper._asdict().items())
+    return pairs + [
+        (f"{name}-{part}", value) for name, found in shades for part, value in found.items()
+    ]
+
+
+def _declared(paper: Paper) -> str:
+    return " ".join(f"--nf-{name}: {value};" for name, value in variables(paper))
 
 
 def _until(hue: str, paper: Paper, ratio: float, ground: str) -> str:
