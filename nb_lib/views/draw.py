@@ -34,8 +34,9 @@ def draw(thing: Any, trace: Trace | None = None, **options: Any) -> Figure:
     (a Service, a chain or an address: draw what belongs to it) and ``changed`` (pairs of a chain and a
     rule's number, 0 for the chain alone: light them). Options of traces: ``autoplay`` (play once when
     the page opens; one figure of the landing page does) and ``stack`` (a table's name: draw the stack of its
-    chains' calls over time). Options of comparisons: ``question`` (whose packet is drawn) and ``among`` (the
-    machines). Option of the hooks: ``ipvs`` (with the places where IPVS stands).
+    chains' calls over time). Options of comparisons: ``question`` (whose packet is drawn, the first
+    unless given) and ``among`` (the machines). Option of the hooks: ``ipvs`` (with the places where IPVS
+    stands).
     """
     match thing:
         case Trace():

@@ -176,12 +176,13 @@ def _places(way: Sequence[Column], template: Sequence[str]) -> list[int]:
 
 
 def draw_machines(
-    comparison: Comparison, question: str, among: Sequence[tuple[str, str]] = ()
+    comparison: Comparison, question: str = "", among: Sequence[tuple[str, str]] = ()
 ) -> Figure:
-    """Draw what some machines (all that were compared) do with the packet of one question.
+    """Draw what some machines (all that were compared) do with the packet of one question (the first).
 
     Raises ObjectError for a question that was not asked, or a machine that was not compared.
     """
+    question = question or next((one.text for one in comparison.questions), "")
     rows = [comparison[one] for one in among] or list(comparison.rows)
     asked = comparison.ask(question)
     answers = [asked[comparison.rows.index(row)] for row in rows]

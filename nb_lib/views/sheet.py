@@ -84,4 +84,4 @@ def _aligned(value: Any) -> str | None:
 
 
 def _is_number(text: str) -> bool:
-    return text[:1].isdigit() and set(text) <= _NUMBERS
+    return text == "–" or (text[:1].isdigit() and set(text) <= _NUMBERS)

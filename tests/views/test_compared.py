@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nb_lib import draw, tcp
+from nb_lib import Packet, draw, live, tcp
 from nb_lib.errors import ObjectError
 from nb_lib.kubeproxy import Question, compare
 from nb_lib.kubeproxy.compared import Comparison
@@ -133,10 +133,25 @@ def test_a_refusal_is_drawn_where_it_happens() -> None:
 def test_some_machines_of_a_comparison() -> None:
     figure = draw(four(), question="pod → ClusterIP", among=MODES[1:3])
     assert "userspace" not in figure.html
+    assert draw(four()).html == draw(four(), question="pod → ClusterIP").html
     with pytest.raises(ObjectError, match="was not asked"):
         draw(four(), question="nobody → nothing")
     with pytest.raises(ObjectError, match="was not compared"):
         draw(four(), question="pod → ClusterIP", among=[("ipvs", "1.21")])
+
+
+def test_a_comparison_may_be_asked_live() -> None:
+    def ask(packet: Packet, interface: str, policy: str) -> Comparison:
+        text = (NGINX / "objects.yaml").read_text()
+        text = text.replace("externalTrafficPolicy: Cluster", f"externalTrafficPolicy: {policy}")
+        return compare(text, [Question("your call", packet, interface)], MODES)
+
+    there = live(
+        ask, tcp("10.20.0.200:40000", "192.168.99.10:30935"), "eth1", policy=["Cluster", "Local"]
+    )
+    assert "3 endpoints, 1/3 each, by chance" in there.figure().text
+    assert there.figure({"policy": "Local"}).text.count("10.244.1.10:80; sees the client") == 3
+    assert "172.17.45.122:80" in there.figure({"dst": "172.17.45.122:80"}).text
 
 
 def test_the_same_bytes_each_time() -> None:
