@@ -5,7 +5,7 @@ VENV := .venv
 PY   := $(VENV)/bin/python
 PORT := 8000
 # The tests that count how often nb_lib and the real thing agree.
-COMPARED := tests/kernel tests/golden tests/extensions tests/link tests/cli tests/engine/test_recorded_answers.py
+COMPARED := tests/kernel tests/golden tests/extensions tests/link tests/cli tests/kubeproxy tests/engine/test_recorded_answers.py
 
 .DEFAULT_GOAL := help
 .PHONY: help env book serve outputs test check fix bench fuzz constraints truth clean

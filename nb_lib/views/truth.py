@@ -30,9 +30,12 @@ class Truth:
 
     def totals(self) -> Sheet:
         """Return a row for each backend: what it was asked, and how often nb_lib said something else."""
-        columns = ("backend", "rulesets", "conversations", "packets", "once", "≠")
-        keys = ("rulesets", "sequences", "packets", "unrepeated", "mismatches")
-        rows = [(name, *(found[key] for key in keys)) for name, found in self.backends.items()]
+        columns = ("backend", "rulesets", "conversations", "packets", "once", "given up", "≠")
+        keys = ("rulesets", "sequences", "packets", "unrepeated")
+        rows = [
+            (name, *(found[key] for key in keys), len(found["given_up"]), found["mismatches"])
+            for name, found in self.backends.items()
+        ]
         caption = f"Linux {self.data['kernel']}, iptables {self.data['iptables']}"
         return _sheet(columns, rows, caption)
 
