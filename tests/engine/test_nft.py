@@ -259,9 +259,10 @@ def test_th_is_whatever_stands_behind_the_ip_header() -> None:
     ("rule", "missing"),
     [
         (
-            "limit rate 5/minute accept",
-            "what “limit rate 5/minute accept” means: nb_lib does not model it",
+            "synproxy mss 1460 wscale 7",
+            "what “synproxy mss 1460 wscale 7” means: nb_lib does not model it",
         ),
+        ('counter name "gone" accept', 'nft: nb_lib does not model the counter "gone"'),
         ("meta cpu 1 accept", "nft: nb_lib does not model meta cpu"),
         ("ip saddr @nobody accept", "nft: nb_lib does not model the set @nobody"),
         (
@@ -288,3 +289,59 @@ def test_devices_hooks_are_refused() -> None:
 def test_a_jump_to_no_chain_says_so() -> None:
     with pytest.raises(RulesetError, match="ip t:pre:1: ip t has no chain nowhere"):
         host("jump nowhere").receive(packet(), "eth0")
+
+
+METERS = """table ip t {
+	counter hits {
+		packets 3 bytes 40
+	}
+
+	quota month {
+		over 100 bytes used 20 bytes
+	}
+
+	chain pre {
+		type filter hook prerouting priority filter; policy accept;
+		counter name "hits"
+		quota name "month" drop
+		limit rate over 2/minute burst 2 packets reject
+	}
+}
+"""
+
+
+def test_named_meters_count_and_are_listed() -> None:
+    """Packets of 40 bytes: the quota holds 100, of which 20 were used."""
+    machine = Host(nft.read_text(METERS), addresses={"eth0": "10.0.0.1/24", "eth1": "10.9.0.2/24"})
+    fates = [machine.receive(packet(), "eth0").fate.kind for _ in range(3)]
+    assert fates == ["forward", "forward", "drop"]
+    text = nft.write_text(machine.listed())
+    assert "counter hits {\n\t\tpackets 6 bytes 160\n" in text
+    assert "over 100 bytes used 140 bytes" in text
+
+
+def test_a_limit_fills_again_with_time() -> None:
+    machine = host("limit rate 2/minute burst 2 packets accept", "drop")
+    kinds = [machine.receive(packet(), "eth0").fate.kind for _ in range(3)]
+    assert kinds == ["forward", "forward", "drop"]
+    machine.wait(29)
+    assert machine.receive(packet(), "eth0").fate.kind == "drop"
+    machine.wait(1)
+    trace = machine.receive(packet(), "eth0")
+    assert trace.fate.kind == "forward"
+    again = machine.receive(packet(), "eth0")
+    missed = next(e for e in again.events if isinstance(e, Missed))
+    assert str(missed.why(1)) == "not limit rate 2/minute burst 2 packets now"
+
+
+def test_two_limits_of_one_rule_are_two() -> None:
+    machine = host(
+        "limit rate 1/day burst 1 packets limit rate 1/day burst 1 packets accept", "drop"
+    )
+    assert machine.receive(packet(), "eth0").fate.kind == "forward"
+
+
+def test_to_explore_uses_nothing_up() -> None:
+    machine = host("limit rate 1/day burst 1 packets accept", "drop")
+    for _ in range(3):
+        assert machine.explore(packet(), "eth0")[0].fate.kind == "forward"

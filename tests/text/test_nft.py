@@ -114,7 +114,7 @@ def test_numgen_has_its_range() -> None:
     ("text", "kept"),
     [
         ("tcp dport 80 synproxy mss 1460 wscale 7", "synproxy mss 1460 wscale 7"),
-        ("limit rate 5/minute accept", "limit rate 5/minute accept"),
+        ("dup to 10.0.0.1 accept", "dup to 10.0.0.1 accept"),
         # What does not write back as it was is kept whole: a letter more or less could mean something.
         ("tcp dport 80  accept", "tcp dport 80  accept"),
         ("accept {", "{"),
@@ -193,3 +193,74 @@ def test_the_face_reads_and_writes_either_language() -> None:
     assert nb_lib.save(table.chain["c"].rules[0]) == "accept\n"
     dump = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
     assert nb_lib.save(nb_lib.parse(dump)) == dump
+
+
+METERS = """table ip t {
+	counter c {
+		comment "hello"
+		packets 3 bytes 4
+	}
+
+	quota q {
+		over 25 mbytes used 10 bytes
+	}
+
+	limit l {
+		rate over 10 kbytes/second burst 2 kbytes
+	}
+
+	chain c {
+		limit rate 5/minute accept
+		limit rate over 5/second burst 7 packets drop
+		limit rate 1023 bytes/week
+		quota over 1 kbytes used 100 bytes drop
+		quota 1000 bytes
+		counter name "c" accept
+		quota name "q" limit name "l"
+	}
+}
+"""
+METERS_JSON = [
+    {"counter": {"family": "ip", "name": "c", "table": "t", "handle": 0, "comment": "hello",
+                 "packets": 3, "bytes": 4}},
+    {"quota": {"family": "ip", "name": "q", "table": "t", "handle": 0, "bytes": 26214400, "used": 10,
+               "inv": True}},
+    {"limit": {"family": "ip", "name": "l", "table": "t", "handle": 0, "rate": 10, "per": "second",
+               "inv": True, "rate_unit": "kbytes", "burst": 2, "burst_unit": "kbytes"}},
+]  # fmt: skip
+METERS_RULES = [
+    [{"limit": {"rate": 5, "burst": 5, "per": "minute"}}, {"accept": None}],
+    [{"limit": {"rate": 5, "burst": 7, "per": "second", "inv": True}}, {"drop": None}],
+    [{"limit": {"rate": 1023, "burst": 0, "per": "week", "rate_unit": "bytes", "burst_unit": "bytes"}}],
+    [{"quota": {"val": 1, "val_unit": "kbytes", "inv": True, "used": 100, "used_unit": "bytes"}},
+     {"drop": None}],
+    [{"quota": {"val": 1000, "val_unit": "bytes"}}],
+    [{"counter": "c"}, {"accept": None}],
+    [{"quota": "q"}, {"limit": "l"}],
+]  # fmt: skip
+
+
+def test_limits_quotas_and_objects_with_names_are_values() -> None:
+    """The JSON is what nftables 1.0.6 lists of such a table."""
+    found = nft.read_text(METERS)
+    assert nft.write_text(found) == METERS
+    assert "Unknown" not in repr(found)
+    listed = nft.objects(found)
+    assert listed[1:4] == METERS_JSON
+    assert [each["rule"]["expr"] for each in listed if "rule" in each] == METERS_RULES
+    assert nft.read_json(nft.write_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "limit rate 5",
+        "limit rate 5/minute burst 5",
+        "quota 5",
+        "quota 1024 bytes",
+        'counter name ip saddr map { 10.0.0.1 : "c" }',
+        "limit rate 3 gbytes/second",
+    ],
+)
+def test_what_nft_would_not_print_so_is_kept(rule: str) -> None:
+    assert nft.read_rule(rule).statements == (Unknown("text", rule),)

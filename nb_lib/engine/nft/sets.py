@@ -13,10 +13,12 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nb_lib.engine.nft.kinds import Plain, UnknownWordError, plain, written
+from nb_lib.engine.nft.meters import counted
 from nb_lib.text.nft.values import (
     Concat,
     Element,
     Expression,
+    Object,
     Prefix,
     Range,
     Set,
@@ -137,7 +139,7 @@ class Sets:
 
 
 def grown(table: Table, memory: Mapping[tuple[Any, ...], Any], since: float, now: float) -> Table:
-    """Return a table as nft would list it now: with what packets have added to its sets.
+    """Return a table as nft would list it now: with what packets have added to its sets and counters.
 
     What expires has the time that is left to it. ``memory`` is the host's, ``since`` when it was listed.
     """
@@ -146,9 +148,13 @@ def grown(table: Table, memory: Mapping[tuple[Any, ...], Any], since: float, now
     for kind, where, which, key in (k for k in memory if len(k) == 4 and k[0] == _MEMORY):
         if where == name:
             added.setdefault(which, {})[key] = memory[kind, where, which, key]
-    sets = (each if isinstance(each, Unknown) else _grown(each, added.get(each.name, {}), since, now)
-            for each in table.sets)  # fmt: skip
-    return replace(table, sets=tuple(sets))
+    found: list[Set | Object | Unknown] = []
+    for each in table.sets:
+        if isinstance(each, Set):
+            found.append(_grown(each, added.get(each.name, {}), since, now))
+        else:
+            found.append(counted(each, name, memory) if isinstance(each, Object) else each)
+    return replace(table, sets=tuple(found))
 
 
 def _grown(held: Set, added: Mapping[Key, float], since: float, now: float) -> Set:

@@ -7,12 +7,14 @@ nft_reject.c, nft_dynset.c, nf_tables_core.c.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from nb_lib import effects
 from nb_lib.engine.nft.facts import fact, operand
 from nb_lib.engine.nft.kinds import FLAGS, Plain, UnknownWordError, type_of, types_of, written
+from nb_lib.engine.nft.meters import measure
 from nb_lib.engine.nft.sets import Filed, Key, Sets, span
 from nb_lib.frozen import changed
 from nb_lib.options import Action, Answer, miss, undecided
@@ -24,14 +26,18 @@ from nb_lib.text.nft.values import (
     Ct,
     Element,
     Expression,
+    Limit,
     Log,
     Lookup,
     Mangle,
     Match,
     Members,
     Meta,
+    Named,
     Nat,
     NoTrack,
+    Object,
+    Quota,
     Range,
     Reject,
     Statement,
@@ -61,8 +67,9 @@ _ICMPX = {
 class Runner:
     """Carries out the statements of one table's rules."""
 
-    def __init__(self, sets: Sets) -> None:
+    def __init__(self, sets: Sets, objects: Mapping[tuple[str, str], Object]) -> None:
         self.sets = sets
+        self.objects = objects
         self._members: dict[tuple[int, tuple[str, ...]], tuple[Members, Filed]] = {}
 
     def run(
@@ -97,8 +104,9 @@ class Runner:
             case NoTrack():
                 free = packet.ct is None
                 return Action("CONTINUE", effects=(effects.NoTrack(),)) if free else _GO_ON
-            case Counter():
-                return _GO_ON
+            case Counter() | Limit() | Quota() | Named():
+                why = measure(statement, self.sets.table, self.objects, packet.length, meeting)
+                return miss(why) if why else _GO_ON
         return undecided(
             "nft", f"what “{statement_text(statement)}” means: nb_lib does not model it"
         )

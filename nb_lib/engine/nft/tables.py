@@ -104,7 +104,7 @@ class Nftables:
                 continue
             table = walked(source, family)
             name = table.name
-            runner = Runner(Sets(name, dict(source.set), since))
+            runner = Runner(Sets(name, dict(source.set), since), source.objects)
             for chain in source.chains if "dormant" not in source.flags else ():
                 if chain.hook and chain.hook.upper() not in HOOKS:
                     raise HostError(f"table {name}: the hook {chain.hook} is not modelled")

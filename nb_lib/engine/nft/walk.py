@@ -46,7 +46,7 @@ class _StatementWalker(Walker):
         self.verdict = _CONTINUE
         self.found = []
         parts = rule.matches if rule.target is None else (*rule.matches, rule.target)
-        for use in parts:
+        for meeting.part, use in enumerate(parts):
             done = self.runner.run(use.settings[STATEMENT].value, self.packet, meeting, self.found)
             if isinstance(done, Answer):
                 return use, done

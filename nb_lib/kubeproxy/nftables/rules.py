@@ -21,7 +21,7 @@ from nb_lib.kubeproxy.objects import Key, KubeObject, Node
 from nb_lib.kubeproxy.services import Portal
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.text import nft
-from nb_lib.text.nft.values import Element, Set, Unknown
+from nb_lib.text.nft.values import Element, Object, Set, Unknown
 
 _AFFINITY = "affinity-"
 _REST = 1.0  # seconds that a chain must have been empty before it is deleted
@@ -118,7 +118,9 @@ class Rules:
         return written(block(site, portal, self.tracked.reachable(portal)), self.to)
 
 
-def _filled(each: Set | Unknown, elements: dict[str, dict[object, Element]]) -> Set | Unknown:
-    if isinstance(each, Unknown) or each.name not in elements:
+def _filled(
+    each: Set | Object | Unknown, elements: dict[str, dict[object, Element]]
+) -> Set | Object | Unknown:
+    if not isinstance(each, Set) or each.name not in elements:
         return each
     return replace(each, elements=tuple(elements[each.name].values()))

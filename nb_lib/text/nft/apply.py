@@ -26,7 +26,6 @@ from nb_lib.text.nft.values import (
     Set,
     Statement,
     Table,
-    Unknown,
     Update,
     Verdict,
     Vmap,
@@ -59,7 +58,7 @@ class _Table:
 
     def __init__(self, table: Table) -> None:
         self.head = replace(table, sets=(), chains=())
-        self.unknown = [each for each in table.sets if isinstance(each, Unknown)]
+        self.unknown = [each for each in table.sets if not isinstance(each, Set)]
         self.chains = {chain.name: replace(chain, rules=()) for chain in table.chains}
         self.rules = {chain.name: list(chain.rules) for chain in table.chains}
         self.sets = {name: replace(each, elements=()) for name, each in table.set.items()}

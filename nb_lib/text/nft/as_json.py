@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nb_lib.errors import RulesetError
+from nb_lib.text.nft.meters import limit_json, quota_json, read_limit, read_quota
 from nb_lib.text.nft.sound import sound
 from nb_lib.text.nft.values import (
     Binary,
@@ -19,17 +20,20 @@ from nb_lib.text.nft.values import (
     Element,
     Expression,
     Fib,
+    Limit,
     Log,
     Lookup,
     Mangle,
     Match,
     Members,
     Meta,
+    Named,
     Nat,
     NoTrack,
     Numgen,
     Payload,
     Prefix,
+    Quota,
     Range,
     Reject,
     Several,
@@ -199,11 +203,18 @@ def _update(body: Any) -> Update:
     )
 
 
+def _named(body: Any, kind: str) -> Named | None:
+    """Return the object of the table that stands for a meter of the rule's own, if one does."""
+    return Named(kind, body) if isinstance(body, str) else None
+
+
 _STATEMENTS: dict[str, Callable[[Any], Statement]] = {
     "match": lambda b: Match(b["op"], _expression(b["left"]), _expression(b["right"])),
     "vmap": lambda b: Vmap(_expression(b["key"]), _expression(b["data"])),
     "mangle": lambda b: Mangle(_expression(b["key"]), _expression(b["value"])),
-    "counter": lambda b: Counter(b["packets"], b["bytes"]),
+    "counter": lambda b: _named(b, "counter") or Counter(b["packets"], b["bytes"]),
+    "limit": lambda b: _named(b, "limit") or read_limit(b),
+    "quota": lambda b: _named(b, "quota") or read_quota(b),
     "reject": lambda b: Reject(b["type"], b.get("expr", "")),
     "set": _update,
     "log": lambda b: Log(b.get("prefix", ""), b.get("level", ""), b.get("group")),
@@ -226,7 +237,9 @@ def read_statement(given: Any) -> Statement:
     return Unknown("json", json.dumps(given, sort_keys=True))
 
 
-def statement_json(statement: Statement) -> Any:  # noqa: C901 - one case for each
+def statement_json(  # noqa: C901, PLR0912 - one case for each
+    statement: Statement,
+) -> Any:
     """Return a statement as ``nft -j`` writes it. Raises RulesetError for what is kept as text."""
     out = expression_json
     match statement:
@@ -240,6 +253,12 @@ def statement_json(statement: Statement) -> Any:  # noqa: C901 - one case for ea
             return {"mangle": {"key": out(statement.key), "value": out(statement.value)}}
         case Counter(packets, octets):
             return {"counter": {"packets": packets, "bytes": octets}}
+        case Limit():
+            return {"limit": limit_json(statement)}
+        case Quota():
+            return {"quota": quota_json(statement)}
+        case Named(kind, name):
+            return {kind: name}
         case Reject(kind, code):
             return {"reject": present(type=kind, expr=code or None)}
         case Log(prefix, level, group):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from nb_lib.errors import RulesetError
+from nb_lib.text.nft.meters import counter_text, limit_text, object_lines, quota_text
 from nb_lib.text.nft.values import (
     Binary,
     Chain,
@@ -19,17 +20,21 @@ from nb_lib.text.nft.values import (
     Element,
     Expression,
     Fib,
+    Limit,
     Log,
     Lookup,
     Mangle,
     Match,
     Members,
     Meta,
+    Named,
     Nat,
     NoTrack,
     Numgen,
+    Object,
     Payload,
     Prefix,
+    Quota,
     Range,
     Reject,
     Rule,
@@ -228,12 +233,15 @@ def _update(update: Update, _family: str) -> str:
 
 
 _STATEMENTS: Mapping[type, Callable[[Any, str], str]] = {
-    Counter: lambda counter, _: f"counter packets {counter.packets} bytes {counter.octets}",
+    Counter: lambda counter, _: f"counter {counter_text(counter)}",
+    Limit: lambda limit, _: f"limit {limit_text(limit)}",
     Log: _log,
     Mangle: _mangle,
     Match: _match,
+    Named: lambda named, _: f'{named.kind} name "{named.name}"',
     Nat: _nat,
     NoTrack: lambda _, __: "notrack",
+    Quota: lambda quota, _: f"quota {quota_text(quota)}",
     Reject: _reject,
     Unknown: lambda unknown, _: unknown.raw,
     Update: _update,
@@ -310,12 +318,18 @@ def _table(table: Table) -> Iterator[str]:
         yield f'\tcomment "{table.comment}"'
     if table.flags:
         yield f"\tflags {','.join(table.flags)}"
-    blocks = [_kept(s) if isinstance(s, Unknown) else list(set_lines(s)) for s in table.sets]
+    blocks = [_block(each) for each in table.sets]
     blocks += [list(_chain(chain, table.family)) for chain in table.chains]
     for number, block in enumerate(blocks):
         yield from [""] * bool(number)
         yield from block
     yield "}"
+
+
+def _block(each: Set | Object | Unknown) -> list[str]:
+    if isinstance(each, Unknown):
+        return _kept(each)
+    return list(set_lines(each) if isinstance(each, Set) else object_lines(each))
 
 
 def _kept(unknown: Unknown) -> list[str]:
@@ -324,7 +338,7 @@ def _kept(unknown: Unknown) -> list[str]:
     return unknown.raw.split("\n")
 
 
-def write_part(thing: Table | Chain | Set | Rule, family: str = "ip") -> str:
+def write_part(thing: Table | Chain | Set | Object | Rule, family: str = "ip") -> str:
     """Write a part of a ruleset in nft's words, as it stands in a listing but for the indentation."""
     match thing:
         case Table():
@@ -333,6 +347,8 @@ def write_part(thing: Table | Chain | Set | Rule, family: str = "ip") -> str:
             found = _chain(thing, family)
         case Set():
             found = set_lines(thing)
+        case Object():
+            found = object_lines(thing)
         case Rule():
             return rule_text(thing, family) + "\n"
     return "".join(f"{line.removeprefix(chr(9))}\n" for line in found)

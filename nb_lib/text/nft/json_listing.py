@@ -24,8 +24,9 @@ from nb_lib.text.nft.as_json import (
     statement_json,
     words,
 )
+from nb_lib.text.nft.meters import object_json, read_object
 from nb_lib.text.nft.sound import sound
-from nb_lib.text.nft.values import Chain, Rule, Ruleset, Set, Table, Unknown
+from nb_lib.text.nft.values import Chain, Object, Rule, Ruleset, Set, Table, Unknown
 
 
 def _set(body: Any) -> Set:
@@ -96,7 +97,7 @@ class _Filing:
     def __init__(self) -> None:
         self.about = ""
         self.tables: dict[tuple[str, str], Any] = {}
-        self.sets: dict[tuple[str, str], list[Set | Unknown]] = {}
+        self.sets: dict[tuple[str, str], list[Set | Object | Unknown]] = {}
         self.chains: dict[tuple[str, str], dict[str, Chain]] = {}
         self.rules: dict[tuple[str, str, str], list[Rule]] = {}
 
@@ -116,18 +117,17 @@ class _Filing:
             rule = Rule(statements, body.get("comment", ""), body.get("handle", 0))
             self.rules.setdefault((*key, body["chain"]), []).append(rule)
         else:
-            self.sets[key].append(self._set(kind, body, key))
+            self.sets[key].append(self._part(kind, body, key))
 
-    def _set(self, kind: str, body: Any, key: tuple[str, str]) -> Set | Unknown:
+    def _part(self, kind: str, body: Any, key: tuple[str, str]) -> Set | Object | Unknown:
         given = {kind: body}
-        if kind in ("set", "map"):
-            try:
-                found = _set(body)
-                sound(found)
-                if _set_json(found, Table(*key)) == given:
-                    return found
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-                pass
+        try:
+            found = _set(body) if kind in ("set", "map") else read_object(kind, body)
+            sound(found)
+            if _part_json(found, Table(*key)) == given:
+                return found
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            pass
         return Unknown("json", json.dumps(given, sort_keys=True))
 
     def done(self) -> Ruleset:
@@ -161,6 +161,16 @@ def read_json(text: str) -> Ruleset:
         raise RulesetError(reason) from None
 
 
+def _part_json(each: Set | Object | Unknown, table: Table) -> Any:
+    match each:
+        case Unknown():
+            return kept(each)
+        case Set():
+            return _set_json(each, table)
+        case Object():
+            return object_json(each, table.family, table.name)
+
+
 def objects(ruleset: Ruleset) -> list[Any]:
     """Return what ``nft -j list ruleset`` lists: a mapping of one name each, in its order."""
     found: list[Any] = [{"metainfo": json.loads(ruleset.about)}] if ruleset.about else []
@@ -168,7 +178,7 @@ def objects(ruleset: Ruleset) -> list[Any]:
         body = {"family": table.family, "name": table.name, "handle": table.handle}
         flags: Any = table.flags[0] if len(table.flags) == 1 else list(table.flags)
         found.append({"table": {**body, **({"flags": flags} if flags else {})}})
-        found += [kept(s) if isinstance(s, Unknown) else _set_json(s, table) for s in table.sets]
+        found += [_part_json(each, table) for each in table.sets]
         found += [_chain_json(chain, table) for chain in table.chains]
         found += [_rule_json(rule, c, table) for c in table.chains for rule in c.rules]
     return found

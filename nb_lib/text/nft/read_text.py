@@ -13,11 +13,13 @@ A set or a rule that does not write back as it was is kept as ``Unknown``.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from nb_lib.errors import RulesetError
 from nb_lib.text.nft.as_text import rule_text, set_lines
+from nb_lib.text.nft.meters import object_lines
 from nb_lib.text.nft.read_words import Words
-from nb_lib.text.nft.values import Chain, Rule, Ruleset, Set, Statement, Table, Unknown
+from nb_lib.text.nft.values import Chain, Object, Rule, Ruleset, Set, Statement, Table, Unknown
 from nb_lib.text.nft.words import read_priority, read_span
 
 
@@ -115,7 +117,7 @@ class _Reader:
     def table(self, family: str, name: str) -> Table:
         self.take()
         comment, flags = "", ()
-        sets: list[Set | Unknown] = []
+        sets: list[Set | Object | Unknown] = []
         chains: list[Chain] = []
         while (line := self.take()) != "}":
             word, _, rest = line.strip().partition(" ")
@@ -127,7 +129,7 @@ class _Reader:
                 chains.append(self.chain(family, rest.removesuffix(" {")))
             elif word:
                 block = self.block(line)
-                sets.append(read_set(block) if word in ("set", "map") else _other(block))
+                sets.append(_READERS.get(word, _other)(block))
         return Table(family, name, tuple(sets), tuple(chains), flags, comment)
 
     def block(self, first: str) -> list[str]:
@@ -155,8 +157,28 @@ class _Reader:
         return Chain(name, tuple(rules), *base, comment, device)
 
 
+def _object(lines: list[str]) -> Object | Unknown:
+    """Read the lines of a counter, a quota or a limit with a name."""
+    try:
+        kind, name, _ = lines[0].split()
+        *comment, body = (line.strip() for line in lines[1:-1])
+        said = comment[0].removeprefix("comment ").strip('"') if comment else ""
+        found = Object(name, Words(f"{kind} {body}").statement("ip"), said)  # type: ignore[arg-type]
+        if list(object_lines(found)) == lines:
+            return found
+    except (ValueError, IndexError, KeyError):
+        pass
+    return _other(lines)
+
+
 def _other(lines: list[str]) -> Unknown:
     return Unknown("text", "\n".join(lines))
+
+
+_READERS: dict[str, Callable[[list[str]], Set | Object | Unknown]] = {
+    **dict.fromkeys(("set", "map"), read_set),
+    **dict.fromkeys(("counter", "quota", "limit"), _object),
+}
 
 
 def read_text(text: str) -> Ruleset:

@@ -2,7 +2,7 @@
 
 Grammar (nft(8))::
 
-    statement = verdict | counter | nat | reject | log | update | "notrack"
+    statement = verdict | counter | limit | quota | nat | reject | log | update | "notrack"
               | expression ( "vmap" data | "set" expression | [ operator ] value )
     expression = part { "." part } { ( "&" | "|" | "^" | "<<" | ">>" ) value }
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from nb_lib.text.nft.as_json import OPERATORS, VERDICTS
 from nb_lib.text.nft.as_text import DEFAULT_REJECT
+from nb_lib.text.nft.meters import USUAL_BURST, octets_of
 from nb_lib.text.nft.values import (
     Binary,
     Concat,
@@ -22,17 +23,20 @@ from nb_lib.text.nft.values import (
     Element,
     Expression,
     Fib,
+    Limit,
     Log,
     Lookup,
     Mangle,
     Match,
     Members,
     Meta,
+    Named,
     Nat,
     NoTrack,
     Numgen,
     Payload,
     Prefix,
+    Quota,
     Range,
     Reject,
     Several,
@@ -223,6 +227,37 @@ class Words:
         self.expect("bytes")
         return Counter(packets, int(self.take()))
 
+    def named(self) -> Named | None:
+        """Read ``counter name "C"``: an object of the table; None if the rule has its own."""
+        if self.tokens[self.at + 1 : self.at + 2] != ["name"]:
+            return None
+        kind, _, name = self.take(), self.take(), self.take()
+        if not name.startswith('"'):
+            raise ValueError("a map of names")
+        return Named(kind, name.strip('"'))
+
+    def limit(self) -> Limit:
+        """Read ``limit rate [over] N[ UNIT]/PERIOD [burst N UNIT]``."""
+        self.expect("limit", "rate")
+        over = self.skip("over")
+        number, slash, per = self.take().partition("/")
+        if slash:
+            burst = int(self.take()) if self.skip("burst") else USUAL_BURST
+            self.skip("packets")
+            return Limit(int(number), per, burst, over=over)
+        unit, _, per = self.take().partition("/")
+        rate = octets_of(number, unit)
+        burst = octets_of(self.take(), self.take()) if self.skip("burst") else 0
+        return Limit(rate, per, burst, octets=True, over=over)
+
+    def quota(self) -> Quota:
+        """Read ``quota [over] N UNIT [used N UNIT]``."""
+        self.expect("quota")
+        over = self.skip("over")
+        octets = octets_of(self.take(), self.take())
+        used = octets_of(self.take(), self.take()) if self.skip("used") else 0
+        return Quota(octets, over, used)
+
     def nat(self) -> Nat:
         """Read ``dnat [FAMILY] [to ADDRESS:PORT] [FLAGS]`` and its like."""
         kind = self.take()
@@ -279,7 +314,9 @@ class Words:
 
 
 _STATEMENTS: dict[str, Callable[[Words, str], Statement]] = {
-    "counter": lambda w, _: w.counter(),
+    "counter": lambda w, _: w.named() or w.counter(),
+    "limit": lambda w, _: w.named() or w.limit(),
+    "quota": lambda w, _: w.named() or w.quota(),
     "reject": lambda w, family: w.reject(family),
     "log": lambda w, _: w.log(),
     "notrack": lambda w, _: w.notrack(),

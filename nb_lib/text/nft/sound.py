@@ -18,6 +18,7 @@ def _words(value: object) -> bool:
 
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
     "int": _number,
     "int | None": lambda value: value is None or _number(value),
     "tuple[str, ...]": _words,

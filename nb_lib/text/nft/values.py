@@ -185,6 +185,37 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """``limit rate 5/minute burst 5 packets``: a rate that is not passed, or with ``over`` one that is.
+
+    With ``octets`` rate and burst are bytes. ``per`` is second, minute, hour, day or week.
+    """
+
+    rate: int
+    per: str
+    burst: int
+    octets: bool = False
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """``quota 25 mbytes used 1 kbytes``: so many bytes, all counted in bytes; ``over``: what comes behind."""
+
+    octets: int
+    over: bool = False
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """``counter name "hits"``: an object of the table (``counter``, ``quota``, ``limit``) is asked."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Nat:
     """``dnat``, ``snat``, ``masquerade`` or ``redirect``; what is None is not written."""
 
@@ -228,7 +259,8 @@ class NoTrack:
 
 
 Statement: TypeAlias = (
-    "Match | Vmap | Verdict | Mangle | Counter | Nat | Reject | Update | Log | NoTrack | Unknown"
+    "Match | Vmap | Verdict | Mangle | Counter | Limit | Quota | Named | Nat | Reject | Update | Log"
+    " | NoTrack | Unknown"
 )
 
 
@@ -276,16 +308,31 @@ class Set:
     handle: int = field(default=0, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A counter, a quota or a limit with a name, which rules share; ``body`` is what it was when listed."""
+
+    name: str
+    body: Counter | Quota | Limit
+    comment: str = ""
+    handle: int = field(default=0, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """``counter``, ``quota`` or ``limit``."""
+        return type(self.body).__name__.lower()
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of a family (``ip``, ``ip6``, ``inet``, ``arp``, ``bridge``, ``netdev``).
 
-    ``sets`` holds sets and maps, and whatever else stands before the chains.
+    ``sets`` holds sets and maps, objects with names, and whatever else stands before the chains.
     """
 
     family: str
     name: str
-    sets: tuple[Set | Unknown, ...] = ()
+    sets: tuple[Set | Object | Unknown, ...] = ()
     chains: tuple[Chain, ...] = ()
     flags: tuple[str, ...] = ()
     comment: str = ""
@@ -300,6 +347,11 @@ class Table:
     def set(self) -> Mapping[str, Set]:
         """The sets and maps by name."""
         return {each.name: each for each in self.sets if isinstance(each, Set)}
+
+    @cached_property
+    def objects(self) -> Mapping[tuple[str, str], Object]:
+        """The objects by kind and name."""
+        return {(each.kind, each.name): each for each in self.sets if isinstance(each, Object)}
 
 
 @dataclass(frozen=True)
