@@ -10,6 +10,7 @@ from datetime import datetime
 
 from nb_lib.errors import NbError, ObjectError
 from nb_lib.kubeproxy.choice import IPTABLES, NFTABLES_GATE, Abilities, Choice, Said, choose
+from nb_lib.kubeproxy.client import Client
 from nb_lib.kubeproxy.commands import Command
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import ERAS, era
@@ -17,15 +18,19 @@ from nb_lib.kubeproxy.hosts import Emulated, Real
 from nb_lib.kubeproxy.loop import ROOMS, Pace, Proxier, Sync
 from nb_lib.kubeproxy.objects import KubeObject, Node
 from nb_lib.kubeproxy.sources import Files, Source, Watched, key_of
+from nb_lib.kubeproxy.watch import Http, Server
 
 HELP = f"""\
 kube-proxy: Services and EndpointSlices in, rules out.
 
   python -m nb_lib.kubeproxy [OPTION...] [FLAG...] FILE...
   python -m nb_lib.kubeproxy [OPTION...] [FLAG...] --master=http://127.0.0.1:8001
+  python -m nb_lib.kubeproxy [OPTION...] [FLAG...] --kubeconfig=FILE
 
 FILE holds Kubernetes manifests, YAML or JSON; - is what comes in. They are read again whenever
-they change. With --master an API server is watched instead, as kubectl proxy offers it.
+they change. With --master an API server is watched instead, as kubectl proxy offers it; with
+--kubeconfig that of a kubeconfig file, or, without a FILE, that of the pod this runs in (both
+need Kubernetes' client library: pip install 'nb-lib[api]').
 FLAG is one of kube-proxy's own: --cluster-cidr=10.244.0.0/16 --masquerade-all …
 
   --version=V      what to write as: {", ".join(ERAS)} (the last, if it is not said)
@@ -118,18 +123,24 @@ def command(words: list[str]) -> int:
             flags += [word] if word not in options else []
         else:
             names.append(word)
-    master = next((word[9:] for word in words if word.startswith("--master=")), "")
-    if "--help" in words or "-h" in words or not (names or master):
+    watched = any(word.startswith(("--master=", "--kubeconfig=")) for word in flags)
+    if "--help" in words or "-h" in words or not (names or watched):
         print(HELP, end="")
         return 0 if names or "--help" in words or "-h" in words else 2
     config = Config.from_flags(flags)
     if config.cleanup:
         raise ObjectError("is not done here", what="kube-proxy", path="--cleanup")
-    source: Source = Watched(master, config.hostname) if master else Files(names)
+    source: Source = Watched(_server(flags), config.hostname) if watched else Files(names)
     try:
         return _run(config, version, backend, source, options)
     finally:
         source.close()
+
+
+def _server(flags: list[str]) -> Server:
+    """Return the API server that a flag names."""
+    given = dict(word.partition("=")[::2] for word in flags)
+    return Http(given["--master"]) if "--master" in given else Client(given["--kubeconfig"])
 
 
 def _run(config: Config, version: str, backend: str, source: Source, options: set[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from nb_lib.kubeproxy.manifests import load
 from nb_lib.kubeproxy.objects import KubeObject
-from nb_lib.kubeproxy.watch import Http, follow, resources
+from nb_lib.kubeproxy.watch import Server, follow, resources
 
 Changes = tuple[list[KubeObject], list[KubeObject]]
 
@@ -68,10 +68,10 @@ def key_of(one: KubeObject) -> tuple[str, str]:
 class Watched:
     """What an API server has; mistakes of its objects, and its own, are told on stderr."""
 
-    def __init__(self, address: str, host: str) -> None:
+    def __init__(self, server: Server, host: str) -> None:
         self.missing = {resource.kind for resource in resources(host)}
         self.stop = threading.Event()
-        self.queue = follow(Http(address), host, self.stop)
+        self.queue = follow(server, host, self.stop)
 
     @property
     def ready(self) -> bool:

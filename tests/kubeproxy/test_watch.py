@@ -224,11 +224,13 @@ def test_only_plain_http():
         Http("file:///etc/passwd")
 
 
-def test_the_program_follows_a_server(capsys):
+def answers() -> dict[str, list]:
     services, slices, nodes = (resource.path for resource in resources("node-a"))
-    api = Api(
-        {services: [listed("1", service("web"))], slices: [listed("1")], nodes: [listed("1")]}
-    )
+    return {services: [listed("1", service("web"))], slices: [listed("1")], nodes: [listed("1")]}
+
+
+def test_the_program_follows_a_server(capsys):
+    api = Api(answers())
     words = ["--once", "--hostname-override=node-a", f"--master={api.address}"]
     assert program.main(words) == 0
     api.end()
@@ -275,3 +277,19 @@ def test_without_the_library_it_is_said_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(ApiError, match=r"nb-lib\[api\].*--master"):
         Client("config")
+
+
+@needs_library
+def test_the_program_follows_the_server_of_a_file(tmp_path, capsys):
+    api = Api(answers())
+    (tmp_path / "config").write_text(KUBECONFIG % api.address)
+    words = ["--once", "--hostname-override=node-a", f"--kubeconfig={tmp_path / 'config'}"]
+    assert program.main(words) == 0
+    api.end()
+    assert '"prod/web has no endpoints"' in capsys.readouterr().out
+
+
+def test_the_program_says_what_it_lacks(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    assert program.main(["--once", "--kubeconfig=config"]) == 1
+    assert "kubeproxy: an API server with credentials needs" in capsys.readouterr().err
