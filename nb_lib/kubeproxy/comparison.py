@@ -34,7 +34,7 @@ from nb_lib.kubeproxy.compared import (
 )
 from nb_lib.kubeproxy.names import PortName
 from nb_lib.kubeproxy.nodes import FLAGS, Behind, Site, bare, behind, machines, node, objects_of
-from nb_lib.kubeproxy.objects import KubeObject, Service
+from nb_lib.kubeproxy.objects import KubeObject, Service, ServicePort
 from nb_lib.kubeproxy.services import skipped
 from nb_lib.kubeproxy.userspace.proxy import RoundRobin
 from nb_lib.packet import Packet, endpoint, icmp, tcp, udp
@@ -118,28 +118,33 @@ def questions_about(
 
 
 def _service(objects: Iterable[KubeObject], name: str) -> Service:
-    found = [one for one in objects if isinstance(one, Service) and not skipped(one) and one.ports]
-    if name:
-        found = [one for one in found if str(one.key) == name]
+    found = [one for one in objects if isinstance(one, Service) and not skipped(one)]
+    found = [one for one in found if _asked_ports(one) and name in ("", str(one.key))]
     if not found:
-        raise ObjectError("no such Service is served", what=f"Service {name}".rstrip(), path="")
+        reason = "no such Service is served at a port of TCP or UDP"
+        raise ObjectError(reason, what=f"Service {name}".rstrip(), path="")
     return max(found, key=_places)
+
+
+def _asked_ports(one: Service) -> list[ServicePort]:
+    """Return the ports that a question may be put to."""
+    return [port for port in one.ports if port.protocol in ("TCP", "UDP")]
 
 
 def _places(one: Service) -> tuple[int, bool, bool]:
     """Count where a Service answers; the API server's own comes last."""
     outer = len(one.external_ips) + len(one.ingress)
-    return outer, bool(one.ports[0].node_port), str(one.key) != "default/kubernetes"
+    return outer, bool(_asked_ports(one)[0].node_port), str(one.key) != "default/kubernetes"
 
 
 class _Asking:
-    """What is asked of one Service at its first port."""
+    """What is asked of one Service at its first port of TCP or UDP."""
 
     def __init__(
         self, site: Site, service: Service, clients: Mapping[str, Client], empty: Host
     ) -> None:
         self.site, self.service, self.clients, self.empty = site, service, clients, empty
-        self.port, address = service.ports[0], service.cluster_ip(4)
+        self.port, address = _asked_ports(service)[0], service.cluster_ip(4)
         self.make = udp if self.port.protocol == "UDP" else tcp
         if address is None:
             what, path = f"Service {service.key}", "spec.clusterIP"

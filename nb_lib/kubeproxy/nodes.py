@@ -26,13 +26,14 @@ from nb_lib.kubeproxy.compared import Machine
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import era
 from nb_lib.kubeproxy.hosts import FIRST_SOCKET
+from nb_lib.kubeproxy.iptables.rules import quoted
 from nb_lib.kubeproxy.ipvs.mode import DEVICE
 from nb_lib.kubeproxy.manifests import load
 from nb_lib.kubeproxy.names import PortName, Target
 from nb_lib.kubeproxy.objects import KubeObject, Node, Service
 from nb_lib.kubeproxy.tracked import Tracked
 from nb_lib.rules import Ruleset
-from nb_lib.text import nft
+from nb_lib.text import nft, parse, save
 from nb_lib.text.ipset import IpSet
 from nb_lib.text.ipvs import VirtualServer
 
@@ -242,10 +243,15 @@ def _userspace(site: Site) -> _Left:
     services = [one for one in site.objects if isinstance(one, Service)]
     node_ip = next((one for one in site.node.addresses if one.version == 4), _NOWHERE)
     made = [words for make, jump in userspace.prepared() for words in (make, jump.command())]
-    rules = (rule.command() for rule in userspace.wanted(services, ports, node_ip))
-    state = _done(State(), *made, *rules)
+    rules: dict[str, list[str]] = {}
+    for rule in userspace.wanted(services, ports, node_ip):
+        rules.setdefault(rule.table, []).append(f"{rule.verb} {rule.chain} {quoted(rule.words)}\n")
+    text = save(_done(State(), *made).ruleset())  # read as a dump: a rule is decoded when it is met
+    for table, lines in rules.items():
+        head, star, rest = text.partition(f"*{table}\n")
+        text = head + star + rest.replace("COMMIT\n", "".join(lines) + "COMMIT\n", 1)
     sockets = (f"{name.protocol.lower()}:{port}" for name, port in ports.items())
-    return _Left(tuple(state.rulesets.values()), listening=(*sockets, *site.held()))
+    return _Left((parse(text),), listening=(*sockets, *site.held()))
 
 
 def _sockets(tracked: Tracked) -> dict[PortName, int]:

@@ -303,6 +303,16 @@ def test_udp_is_asked_by_udp() -> None:
     assert kinds(comparison, "pod → ClusterIP") == {" ".join(one): REACHED for one in MODES}
 
 
+def test_sctp_is_not_asked_about() -> None:
+    """The Service of this scenario has port 3868 of SCTP, then of TCP."""
+    (dra,) = [one for one in loaded("sctp-tcp-nodeport") if getattr(one, "type", "") == "NodePort"]
+    assert isinstance(dra, Service)
+    assert [port.protocol for port in dra.ports] == ["SCTP", "TCP"]
+    assert questions_about([dra])[0].packet.protocol == 6
+    with pytest.raises(ObjectError, match="is served at a port of TCP or UDP"):
+        questions_about([replace(dra, ports=dra.ports[:1])])
+
+
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_remembered() -> Iterator[None]:
     """Asking twice gives the same answers."""

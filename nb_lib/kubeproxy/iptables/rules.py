@@ -92,7 +92,7 @@ def loaded(text: str, era: Era, family: int = 4, backend: str = "nft") -> Rulese
         jumps = [jump for jump in era.jumps if jump.table == table]
         ours = [CANARY, *(chain for where, chain in era.ensured if where == table)]
         ours += [jump.target for jump in jumps]
-        ahead = [f"-A {jump.source} {_quoted(jump_words(jump))}" for jump in reversed(jumps)]
+        ahead = [f"-A {jump.source} {quoted(jump_words(jump))}" for jump in reversed(jumps)]
         written = rest.splitlines()
         ours += [line[1:].partition(" ")[0] for line in written if line.startswith(":")]
         rules = lines([line for line in written if not line.startswith(":")] + ahead)
@@ -167,7 +167,7 @@ def declared(chains: Iterable[str]) -> str:
     return "".join([f":{chain} - [0:0]\n" for chain in chains])
 
 
-def _quoted(words: Iterable[str]) -> str:
+def quoted(words: Iterable[str]) -> str:
     """Return words as a restore reads them, which knows double quotes only."""
     return " ".join(f'"{word}"' if " " in word else word for word in words)
 
