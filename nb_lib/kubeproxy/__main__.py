@@ -15,6 +15,7 @@ from nb_lib.kubeproxy.commands import Command
 from nb_lib.kubeproxy.config import Config
 from nb_lib.kubeproxy.eras import ERAS, era
 from nb_lib.kubeproxy.hosts import Emulated, Real
+from nb_lib.kubeproxy.leftovers import cleaned, switched
 from nb_lib.kubeproxy.loop import ROOMS, Pace, Proxier, Sync
 from nb_lib.kubeproxy.objects import KubeObject, Node
 from nb_lib.kubeproxy.sources import Files, Source, Watched, key_of
@@ -42,6 +43,7 @@ FLAG is one of kube-proxy's own: --cluster-cidr=10.244.0.0/16 --masquerade-all â
                    is printed with what it reads, and nothing is touched
   --backend=B      with --apply: nft or legacy, if not what the machine calls iptables
   --once           write everything once, and end
+  --cleanup        with --apply: remove what any mode of the version has written, and end
   --help           this
 
 To try it where it disturbs nobody, with web.yaml of a Service at 10.96.0.10:80 and of a slice with the
@@ -124,12 +126,12 @@ def command(words: list[str]) -> int:
         else:
             names.append(word)
     watched = any(word.startswith(("--master=", "--kubeconfig=")) for word in flags)
-    if "--help" in words or "-h" in words or not (names or watched):
+    if "--help" in words or "-h" in words or not (names or watched or "--cleanup" in words):
         print(HELP, end="")
         return 0 if names or "--help" in words or "-h" in words else 2
     config = Config.from_flags(flags)
     if config.cleanup:
-        raise ObjectError("is not done here", what="kube-proxy", path="--cleanup")
+        return _cleanup(config, version, backend, options)
     source: Source = Watched(_server(flags), config.hostname) if watched else Files(names)
     try:
         return _run(config, version, backend, source, options)
@@ -155,6 +157,7 @@ def _run(config: Config, version: str, backend: str, source: Source, options: se
     if choice.status is not None:
         return choice.status
     loop = Proxier(config, era(version), place, objects, mode=choice.mode, families=choice.families)
+    switched(place, config, loop.era, loop.mode, loop.tracked)
     try:
         failed = False
         for sync in loop.start(time.monotonic()):
@@ -165,6 +168,13 @@ def _run(config: Config, version: str, backend: str, source: Source, options: se
         return int(failed)
     finally:
         loop.close()
+
+
+def _cleanup(config: Config, version: str, backend: str, options: set[str]) -> int:
+    if "--apply" not in options:
+        raise ObjectError("wants --apply", what="kube-proxy", path="--cleanup")
+    cleaned(Real(backend), config, era(version))
+    return 0
 
 
 def chosen(config: Config, version: str, objects: list[KubeObject], abilities: Abilities) -> Choice:

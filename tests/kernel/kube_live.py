@@ -8,6 +8,7 @@ what happened.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -34,10 +35,11 @@ FLAGS = [
     "--iptables-min-sync-period=100ms",
     "--hostname-override=node-a",
 ]
+GATE = "--feature-gates=NFTablesProxyMode=true"
 # What notices a flush looks for it each period; what does not is left to its next sync.
 MORE = {
-    "iptables": ["--iptables-sync-period=1s"],
-    "nftables": ["--feature-gates=NFTablesProxyMode=true"],
+    "iptables": ["--iptables-sync-period=1s", GATE],
+    "nftables": [GATE],
     "userspace": [],
 }
 
@@ -47,8 +49,8 @@ class Start(NamedTuple):
 
     manifest: Path
     version: str
-    mode: str
-    backend: str
+    mode: str = "iptables"
+    backend: str = "nft"
 
     @property
     def words(self) -> list[str]:
@@ -146,6 +148,32 @@ def both(outside: Namespace, client: Pod, endpoint: Pod) -> None:
     say("a datagram", ask_udp(client.do(open_udp, VIP, 80)).partition(" ")[0] in PODS)
 
 
+def switch(folder: str) -> None:
+    """Change the mode of a node that serves: from iptables to nftables, and back."""
+    node()
+    client, pod, start = Pod(CLIENT), Pod(PODS[0]), Start(Path(folder) / "web.json", "1.30")
+    pod.serve()
+    write(start.manifest, pods=PODS[:1])
+    loop = Loop(start)
+    with client.do(socket_to, VIP) as made:
+        for mode in ("nftables", "iptables"):
+            ask(made)
+            loop.end()
+            loop = Loop(start._replace(mode=mode))
+            say(f"an open connection, now in {mode} mode", ask(made))
+            say("a new connection", seen(client))
+            say(
+                "chains of iptables' services",
+                len(re.findall("^:KUBE-S(?:VC|EP)-", output("iptables-save"), re.MULTILINE)),
+            )
+            say("tables of nft", output("nft", "list", "tables").count("kube-proxy"))
+    loop.end()
+
+
+def output(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 def main(folder: str, version: str, mode: str, backend: str) -> None:
     outside, client, *pods = node(), *map(Pod, (CLIENT, *PODS))
     for pod in pods:
@@ -194,4 +222,4 @@ def socket_to(address: str) -> socket.socket:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    switch(sys.argv[1]) if len(sys.argv) == 2 else main(*sys.argv[1:])

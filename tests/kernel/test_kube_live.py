@@ -93,6 +93,32 @@ def test_connections_go_where_the_rules_lead(run: tuple[str, str, str, str], tmp
     assert heard == wanted, done.stderr
 
 
+SWITCHED = """\
+an open connection, now in nftables mode: 10.244.1.5 10.244.1.7
+a new connection: ['10.244.1.5 10.244.1.7']
+chains of iptables' services: 0
+tables of nft: 2
+an open connection, now in iptables mode: 10.244.1.5 10.244.1.7
+a new connection: ['10.244.1.5 10.244.1.7']
+chains of iptables' services: 4
+tables of nft: 0
+"""
+
+
+def test_a_change_of_mode_disturbs_nobody(tmp_path, figure):
+    command = [sys.executable, "-m", "tests.kernel.kube_live", str(tmp_path)]
+    done = subprocess.run(
+        ["unshare", "--net", *command], capture_output=True, text=True, check=False, timeout=120
+    )
+    heard, wanted = done.stdout.splitlines(), SWITCHED.splitlines()
+    figure(
+        "kube-proxy's mode changed under a connection",
+        sum(map(str.__eq__, heard, wanted)),
+        len(wanted),
+    )
+    assert heard == wanted, done.stderr
+
+
 # --- the same, as the engine predicts it ---
 
 WAYS = {

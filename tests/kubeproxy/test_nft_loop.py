@@ -54,13 +54,13 @@ def text_of(folder: str, name: str) -> str:
     return found.decode() if found else files().get(f"kube-proxy/{folder}/{name}", "")
 
 
-def inputs(folder: str) -> list[str]:
-    """Return every stdin of `nft -f -`, in order."""
+def inputs(folder: str, program: str = "nft -f -") -> list[str]:
+    """Return every stdin of a program, in order."""
     parts = re.split(
         r"^### \S+ (.*?)   rc=.*\n", text_of(folder, "nft-input.txt"), flags=re.MULTILINE
     )
     pairs = zip(parts[1::2], parts[2::2], strict=True)
-    return [text for command, text in pairs if command == "nft -f -"]
+    return [text for command, text in pairs if command.startswith(program)]
 
 
 def commands(folder: str, program: str) -> list[str]:

@@ -36,7 +36,7 @@ def test_what_it_prints_is_a_restores_input(tmp_path, capsys):
     ("words", "said"),
     [
         (["--version=1.25", "x"], "'1.25' is none of 1.20, 1.21, 1.22, 1.30"),
-        (["--cleanup", "x"], "--cleanup: is not done here"),
+        (["--cleanup", "x"], "--cleanup: wants --apply"),
         (["--masqerade-all", "x"], "did you mean masquerade-all?"),
     ],
 )

@@ -18,11 +18,15 @@ def run(held: Links, words: Sequence[str]) -> tuple[Done, Links]:
             if device in held:
                 return _failed("RTNETLINK answers: File exists"), held
             return Done(0), {**held, device: ()}
+        case ["link", "del", device] if device in held:
+            return Done(0), {name: found for name, found in held.items() if name != device}
+        case ["link", "show"] if "-j" in words:
+            return Done(0, json.dumps([{"ifname": name} for name in held]) + "\n"), held
         case ["addr", "show", "dev", device] if "-j" in words and device in held:
             return Done(0, _listed(device, held[device])), held
         case ["addr", "add" | "del" as verb, address, "dev", device] if device in held:
             return _changed(held, device, verb, address)
-        case ["addr", _, *_, device]:
+        case ["addr" | "link", _, *_, device]:
             return Done(1, "", f'Cannot find device "{device}"\n'), held
     return _failed(f"ip {' '.join(words)} is not known here"), held
 

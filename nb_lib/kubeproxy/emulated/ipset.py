@@ -1,4 +1,4 @@
-"""ipset, as far as kube-proxy needs it: ``restore`` (with ``-exist``) and ``save``."""
+"""ipset, as far as kube-proxy needs it: ``restore`` (with ``-exist``), ``destroy`` and ``save``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ def run(held: Sets, words: Sequence[str], stdin: str) -> tuple[Done, Sets]:
         case ["save"]:
             return Done(0, save_ipsets(held.values())), held
         case ["restore"]:
-            try:
-                return Done(0), restored(held, stdin, exist="-exist" in words)
-            except RulesetError as error:
-                return Done(
-                    1, "", f"ipset v7.17: Error in line {error.lineno}: {error.reason}\n"
-                ), held
-    return Done(1, "", f"ipset v7.17: {' '.join(words)} is not known here\n"), held
+            text = stdin
+        case ["destroy", name]:
+            text = f"destroy {name}"
+        case _:
+            return Done(1, "", f"ipset v7.17: {' '.join(words)} is not known here\n"), held
+    try:
+        return Done(0), restored(held, text, exist="-exist" in words)
+    except RulesetError as error:
+        return Done(1, "", f"ipset v7.17: Error in line {error.lineno}: {error.reason}\n"), held
 
 
 def restored(held: Sets, text: str, *, exist: bool = False) -> dict[str, IpSet]:

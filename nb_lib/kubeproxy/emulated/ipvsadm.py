@@ -1,4 +1,4 @@
-"""ipvsadm, as far as our kube-proxy needs it: ``--restore``, ``-Sn`` and ``-Ln``."""
+"""ipvsadm, as far as our kube-proxy needs it: ``--restore``, ``--clear``, ``-Sn`` and ``-Ln``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def run(held: Servers, words: Sequence[str], stdin: str) -> tuple[Done, Servers]
             return Done(0, save_ipvs(held)), held
         case ["-Ln"] | ["--list", "-n"]:
             return Done(0, list_ipvs(held)), held
+        case ["-C"] | ["--clear"]:
+            return Done(0), ()
         case ["-R"] | ["--restore"]:
             try:
                 return Done(0), apply_ipvs(held, stdin)
