@@ -7,7 +7,7 @@ import json
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import book, constraints, outputs, restore_times
+from tools import book, constraints, outputs, restore_times, sync_times
 
 
 def stored(*results, **metadata):
@@ -81,3 +81,20 @@ def test_what_was_measured_is_whole_and_says_where():
 
 def test_each_rule_that_is_measured_differs():
     assert len(set(restore_times.rules(70_000))) == 70_000
+
+
+def test_the_syncs_of_chapter_4_are_measured_completely():
+    found = json.loads(sync_times.FILE.read_text(encoding="utf-8"))
+    assert found["fastest_of"] == {str(size): runs for size, runs in sync_times.RUNS.items()}
+    assert found["loads"].keys() == sync_times.HOW.keys()
+    for rows in found["loads"].values():
+        assert [row["services"] for row in rows] == list(sync_times.RUNS)
+        assert all(row["first_s"] > 0 and row["change_s"] > 0 for row in rows)
+
+
+def test_what_is_loaded_there_is_what_kube_proxy_writes():
+    old, new = (sync_times.by_iptables(version, 20) for version in ("1.21", "1.30"))
+    assert old.first.count("-j DNAT") == new.first.count("-j DNAT") == 40
+    assert (old.change.count("-j DNAT"), new.change.count("-j DNAT")) == (39, 1)
+    table = sync_times.by_nftables(20)
+    assert (table.first.count("dnat to"), table.change.count("dnat to")) == (40, 39)
