@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 NODE, OUTSIDE, GATEWAY, PORT = "192.168.99.10", "192.168.99.200", "10.244.1.1", 8080
+PATIENCE = 3  # seconds, on a machine that does much else
 CLOSED = "closed"  # by the other side, without an answer
 _NEW_NET = 0x4000_0000  # CLONE_NEWNET
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -106,7 +107,7 @@ def node() -> Namespace:
 def call(address: str, port: int) -> str:
     """Return who answers and whom it sees, or what happens instead."""
     try:
-        with socket.create_connection((address, port), timeout=1) as made:
+        with socket.create_connection((address, port), timeout=PATIENCE) as made:
             return ask(made)
     except (ConnectionResetError, BrokenPipeError):
         return CLOSED
@@ -124,7 +125,7 @@ def open_udp(address: str, port: int) -> socket.socket:
     """Return a socket of one client: conntrack knows it by its port."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.connect((address, port))
-    made.settimeout(1)
+    made.settimeout(PATIENCE)
     return made
 
 
