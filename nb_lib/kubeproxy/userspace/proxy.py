@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
 from nb_lib.errors import LimitError
@@ -81,11 +82,13 @@ class UserspaceProxy:
     """Sockets on ``host`` for every port of some Services, and what is behind them.
 
     ``ports`` maps each Service's port to that of its socket: what ``wanted`` writes its rules for; ``record``
-    tells what it did. Use it with ``async with``, or call ``close``.
+    tells what it did. ``patience`` has the seconds for each attempt at an endpoint, so as many attempts as
+    it is long. Use it with ``async with``, or call ``close``.
     """
 
-    def __init__(self, host: str = "127.0.0.1", *, udp_idle: float = UDP_IDLE) -> None:
-        self.host, self.udp_idle = host, udp_idle
+    def __init__(self, host: str = "127.0.0.1", *, udp_idle: float = UDP_IDLE,
+                 patience: Sequence[float] = PATIENCE) -> None:  # fmt: skip
+        self.host, self.udp_idle, self.patience = host, udp_idle, tuple(patience)
         self.ports: dict[PortName, int] = {}
         self.balancers: dict[PortName, RoundRobin] = {}
         self.record = Record()
@@ -140,9 +143,10 @@ class UserspaceProxy:
     async def _open(self, portal: Portal) -> None:
         balancer = self.balancers[portal.name] = RoundRobin(portal.affinity)
         if portal.protocol == "tcp":
+            connect = partial(_connect, balancer, self.record, self.patience)
             server = await asyncio.start_server(
                 lambda reader, writer: self._start(
-                    _tcp(balancer, self.record, reader, writer), writer.close),
+                    _tcp(connect, self.record, reader, writer), writer.close),
                 self.host, 0,
             )  # fmt: skip
             self._listeners[portal.name] = server
@@ -169,14 +173,16 @@ class UserspaceProxy:
 # ── TCP ─────────────────────────────────────────────────────────────────────────────
 
 _Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_Connect = Callable[[str], Awaitable[_Pair | None]]  # for a client's address
 
 
-async def _tcp(balancer: RoundRobin, record: Record, reader: asyncio.StreamReader,
-               writer: asyncio.StreamWriter) -> None:  # fmt: skip
+async def _tcp(
+    connect: _Connect, record: Record, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Connect one client to an endpoint and copy until both sides have ended."""
     behind: asyncio.StreamWriter | None = None
     try:
-        found = await _connect(balancer, record, writer.get_extra_info("peername")[0])
+        found = await connect(writer.get_extra_info("peername")[0])
         if found is not None:
             answers, behind = found
             async with asyncio.TaskGroup() as both:
@@ -192,15 +198,17 @@ async def _tcp(balancer: RoundRobin, record: Record, reader: asyncio.StreamReade
                     await one.wait_closed()
 
 
-async def _connect(balancer: RoundRobin, record: Record, client: str) -> _Pair | None:
-    """Return a connection to an endpoint that answers, None if four attempts found none."""
-    for attempt, patience in enumerate(PATIENCE):
+async def _connect(
+    balancer: RoundRobin, record: Record, patience: Sequence[float], client: str
+) -> _Pair | None:
+    """Return a connection to an endpoint that answers, None if no attempt found one."""
+    for attempt, seconds in enumerate(patience):
         target = balancer.pick(client, anew=attempt > 0)
         if target is None:
             return None
         pair = None
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 pair = await asyncio.open_connection(str(target.address), target.port)
         record.attempts.append(Attempt(target, pair is not None))
         if pair:
