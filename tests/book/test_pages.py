@@ -151,13 +151,6 @@ def test_one_diagram_of_the_book_moves_by_itself(visit, name):
     assert [n for n, plays in enumerate(told) if plays] == ([0] if name == WRITTEN[0] else [])
 
 
-def test_search_finds_a_chapter_without_a_server_of_its_own(visit):
-    there = visit()
-    page = there.open("search.html?q=masquerade", until="networkidle")
-    assert page.locator("#search-results li a").count() >= 1
-    assert there.troubles == []
-
-
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
