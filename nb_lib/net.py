@@ -75,7 +75,7 @@ def parse_address(text: str, family: int = 0) -> Address:
 def strict_address(text: str, family: int) -> Address:
     """Read one address written in full. Raise ValueError otherwise."""
     try:
-        number = int.from_bytes(socket.inet_pton(_FAMILY[family], text), "big")
+        number = int.from_bytes(_packed(text, family), "big")
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IPv{family} address") from None
     return make_address(family, number)
@@ -97,9 +97,21 @@ def _number(text: str, family: int) -> int:
     try:
         if family == 4 and text.count(".") < 3:
             full = ".".join([*text.split("."), "0", "0", "0"][:4])
-        return int.from_bytes(socket.inet_pton(_FAMILY[family], full), "big")
+        return int.from_bytes(_packed(full, family), "big")
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IPv{family} address") from None
+
+
+def _packed(text: str, family: int) -> bytes:
+    """Read an address as inet_pton(3) does. Raise OSError or ValueError.
+
+    Python in a browser is built without IPv6: ``ipaddress`` reads the same, but for zones.
+    """
+    if family == 6 and not socket.has_ipv6:
+        if "%" in text:
+            raise ValueError(text)
+        return IPv6Address(text).packed
+    return socket.inet_pton(_FAMILY[family], text)
 
 
 def _mask(text: str, family: int) -> int:
@@ -110,6 +122,6 @@ def _mask(text: str, family: int) -> int:
             raise ValueError(f"invalid mask {text!r}: a prefix is at most {BITS[family]}")
         return _MASKS[family][str(length)]
     try:
-        return int.from_bytes(socket.inet_pton(_FAMILY[family], text), "big")
+        return int.from_bytes(_packed(text, family), "big")
     except (OSError, ValueError):
         raise ValueError(f"invalid mask {text!r}") from None

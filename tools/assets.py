@@ -28,6 +28,11 @@ LAYOUT = {
     f"{WIDGETS}/dist/*.woff2": "widget-fonts/",
     f"{WIDGETS}/dist/*.ttf": "widget-fonts/",
     "anywidget/dist/index.js": "anywidget.js",
+    # Python for the reader's browser; its libraries come from tools/wheels.py
+    "pyodide/pyodide.mjs": "pyodide/",
+    "pyodide/pyodide.asm.mjs": "pyodide/",
+    "pyodide/pyodide.asm.wasm": "pyodide/",
+    "pyodide/python_stdlib.zip": "pyodide/",
     "mathjax/es5/tex-chtml.js": "mathjax/",
     "mathjax/es5/output/chtml/fonts/woff-v2/*": "mathjax/output/chtml/fonts/woff-v2/",
     "mathjax/es5/input/tex/extensions/*": "mathjax/input/tex/extensions/",
@@ -35,7 +40,7 @@ LAYOUT = {
     "mathjax/es5/sre/mathmaps/en.json": "mathjax/sre/mathmaps/",
     "mathjax/es5/sre/mathmaps/base.json": "mathjax/sre/mathmaps/",
 }
-LICENCES = ("requirejs", WIDGETS, "anywidget", "mathjax")
+LICENCES = ("requirejs", WIDGETS, "anywidget", "mathjax", "pyodide")
 
 
 def main() -> None:
@@ -87,10 +92,17 @@ def lay_out() -> None:
             sys.exit(f"node_modules has no {pattern}: did a package change its layout?")
         for path in found:
             copy(path, VENDOR / target / path.name if target.endswith("/") else VENDOR / target)
+    without_packages(MODULES / "pyodide", VENDOR / "pyodide")
     for package in LICENCES:
         told = VENDOR / "licences" / f"{package.replace('/', '-')}.txt"
         told.parent.mkdir(exist_ok=True)
         told.write_text(licence(MODULES / package))
+
+
+def without_packages(package: Path, target: Path) -> None:
+    """Write Pyodide's lock file without its list of packages, for which it would ask its own server."""
+    lock = json.loads((package / "pyodide-lock.json").read_text())
+    (target / "pyodide-lock.json").write_text(json.dumps({**lock, "packages": {}}))
 
 
 def licence(package: Path) -> str:
