@@ -24,10 +24,11 @@
   // ── Python ─────────────────────────────────────────────────────────────────────────
 
   const python = (() => {
-    let worker = null, asked = 0, interrupt = null;
+    let worker = null, asked = 0, started = 0, interrupt = null;
     const waiting = new Map();
 
     function start() {
+      started += 1;
       worker = new Worker(new URL("python/worker.mjs", HERE), { type: "module" });
       worker.addEventListener("message", ({ data }) => {
         const one = waiting.get(data.id);
@@ -55,7 +56,8 @@
     }
 
     return {
-      get started() { return worker !== null; },
+      /** Which Python runs: 0 if none does. */
+      get age() { return worker ? started : 0; },
 
       /** Ask the worker. @param {Record<string, any>} question @param {(outputs: Output[]) => void} [hear] @returns {Promise<End>} */
       ask(question, hear = () => {}) {
@@ -110,6 +112,7 @@
     if (html === undefined) return textual("plain", output.data["text/plain"] || "");
     const place = make("div", { class: "output text_html" });
     place.innerHTML = html; // scripts in it do not run
+    place.querySelectorAll("[data-autoplay-once]").forEach(figure => figure.removeAttribute("data-autoplay-once"));
     return place;
   }
 
@@ -133,14 +136,20 @@
 
   /** Let a terminal or a live diagram talk to the Python that made it. */
   async function enliven(element, alive) {
-    const ask = message => python.ask({ ask: JSON.stringify(message), number: alive.number }).then(end => end.answer);
+    const born = python.age;
+    const ask = async message => {
+      if (python.age !== born) throw new Error("it was stopped; run the cell again");
+      const { answer } = await python.ask({ ask: JSON.stringify(message), number: alive.number });
+      if (!answer || answer.problem) throw new Error(answer ? answer.problem : "it was stopped");
+      return answer;
+    };
     if (alive.kind === "Typed") {
       await script("terminal.js");
-      globalThis["nfTerminal"].mount(element, ask);
+      element["close"] = globalThis["nfTerminal"].mount(element, ask);
     } else {
       const { default: live } = await import(new URL("live.js", HERE).href);
-      const html = element.innerHTML;
-      live.render({ model: model({ html, error: "", answered: 0, step: -1, ...alive }, ask), el: element });
+      const values = { html: element.innerHTML, error: "", answered: 0, step: -1, ...alive };
+      element["close"] = live.render({ model: model(values, ask), el: element });
     }
   }
 
@@ -169,7 +178,8 @@
         if (!edited) return;
         edited = false;
         const { asked, ...fields } = values.fields;
-        Object.assign(values, await ask(fields), { answered: asked });
+        const answer = await ask(fields).catch(problem => ({ error: `Python did not answer: ${problem.message}` }));
+        Object.assign(values, answer, { answered: asked });
         ["html", "error", "answered"].forEach(tell);
       },
     };
@@ -202,11 +212,13 @@
 
     draw() {
       const button = (act, text) => {
-        const element = /** @type {HTMLButtonElement} */ (make("button", { type: "button", "data-act": act, "aria-label": `${text}: cell ${this.number}` }, text));
+        const element = /** @type {HTMLButtonElement} */ (make("button", { type: "button", "data-act": act }));
         element.addEventListener("click", () => this[act]());
+        this.label(element, text);
         return element;
       };
       this.runs = button("press", "Run");
+      this.runs.title = "Runs this cell, after those above that have not run yet";
       this.edits = button("edit", "Edit");
       this.backs = button("restore", "Stored output");
       this.backs.hidden = true;
@@ -229,22 +241,24 @@
       if (why) return this.say(why);
       if (running) return this.say(`Python is busy with cell ${running.number}.`);
       running = this;
-      this.label("Stop");
+      this.label(this.runs, "Stop");
       this.root.setAttribute("aria-busy", "true");
       try {
         this.say(...await this.work());
       } catch (problem) {
         cells.forEach(cell => { cell.ran = null; });
+        this.restore();
         this.say(`Python could not run: ${problem.message}`);
       }
       running = null;
-      this.label("Run");
+      this.label(this.runs, "Run");
       this.root.removeAttribute("aria-busy");
     }
 
-    label(text) {
-      this.runs.textContent = text;
-      this.runs.setAttribute("aria-label", `${text}: cell ${this.number}`);
+    /** Write on a button what it does; its name tells the cell, too. */
+    label(button, text) {
+      button.textContent = text;
+      button.setAttribute("aria-label", `${text}: cell ${this.number}`);
     }
 
     /** Run what is above and has not run, then this cell; return what to say of it. */
@@ -252,7 +266,7 @@
       const above = cells.slice(0, this.number - 1).filter(cell => cell.ran !== cell.text);
       const many = above.length === 1 ? "the cell above" : `the ${above.length} cells above`;
       const first = above.length ? `, then ${many} that ${above.length === 1 ? "has" : "have"} not run yet` : "";
-      if (!python.started) this.say(`Starting Python in this page: some 7 MB, once${first}…`);
+      if (!python.age) this.say(`Starting Python in this page: some 7 MB, once${first}…`);
       else this.say(above.length ? `Running ${many} first…` : "Running…");
       for (const cell of above) {
         const end = await cell.execute(false);
@@ -280,13 +294,13 @@
         return this.place();
       };
       const hear = outputs => {
-        this.root.dispatchEvent(new CustomEvent("nb-outputs", { bubbles: true, detail: outputs }));
+        this.root.dispatchEvent(new CustomEvent("nb-outputs", { bubbles: true, detail: { number: this.number, outputs } }));
         if (show) add(place(), outputs);
         else kept.push(...outputs);
       };
       const { end } = await python.ask({ run: text, number: this.number }, hear);
       this.ran = end === "stopped" || (end === "error" && !this.mayFail) ? null : text;
-      if (!python.started) cells.forEach(cell => { cell.ran = null; });
+      if (!python.age) cells.forEach(cell => { cell.ran = null; });
       if (show && !cleared) this.clear();
       if (!show && end === "error" && !this.mayFail) add(place(), kept);
       return end;
@@ -303,26 +317,26 @@
     place() {
       if (this.shown) return this.shown;
       this.shown = make("div", { class: "cell_output docutils container run-output" });
-      if (this.stored) {
-        this.stored.hidden = true;
-        this.stored.after(this.shown);
-        this.backs.hidden = false;
-      } else this.bar.after(this.shown);
+      if (this.stored) this.stored.replaceWith(this.shown);
+      else this.bar.after(this.shown);
+      this.backs.hidden = !this.stored;
       for (let up = this.shown.parentElement; up && up !== this.root; up = up.parentElement) if (up instanceof HTMLDetailsElement) up.open = true;
       return this.shown;
     }
 
     clear() {
-      this.shown?.querySelectorAll("figure.nf-figure").forEach(figure => figure["nfApi"]?.close());
-      this.shown?.replaceChildren();
+      if (!this.shown) return;
+      this.shown.querySelectorAll("figure.nf-figure").forEach(figure => figure["nfApi"]?.close());
+      [...this.shown.children].forEach(output => output["close"]?.());
+      this.shown.replaceChildren();
     }
 
     /** Show the stored output again. */
     restore() {
       this.clear();
-      this.shown?.remove();
+      if (this.stored) this.shown?.replaceWith(this.stored);
+      else this.shown?.remove();
       this.shown = null;
-      if (this.stored) this.stored.hidden = false;
       if (this.backs === document.activeElement) this.runs.focus();
       this.backs.hidden = true;
       this.say(this.stored ? "The stored output is shown." : "");
@@ -333,7 +347,7 @@
         this.editor.remove();
         this.editor = null;
         this.pre.hidden = false;
-        this.edits.textContent = "Edit";
+        this.label(this.edits, "Edit");
         return;
       }
       const rows = String(this.written.split("\n").length);
@@ -346,7 +360,7 @@
       });
       this.pre.hidden = true;
       this.pre.after(this.editor);
-      this.edits.textContent = "Undo edit";
+      this.label(this.edits, "Undo edit");
       this.editor.focus();
     }
 
@@ -357,7 +371,7 @@
   }
 
   function stopped() {
-    return python.started ? "Stopped." : "Stopped. The next run starts Python again, from the first cell.";
+    return python.age ? "Stopped." : "Stopped. The next run starts Python again, from the first cell.";
   }
 
   addEventListener("DOMContentLoaded", () => {

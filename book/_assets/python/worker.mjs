@@ -36,7 +36,7 @@ function bring(file) {
 async function start() {
   // The wheel of a later build has the same name: the browser's copy will do only if the server says so.
   const wheel = fetch(SHELF + WHEEL, { cache: "no-cache" });
-  const python = await loadPyodide({ indexURL: PYODIDE });
+  const python = await loadPyodide({ indexURL: PYODIDE, stdin: () => null }); // no one answers input()
   const answer = await wheel;
   if (!answer.ok) throw new Error(`${WHEEL} cannot be read: ${answer.status}`);
   python.unpackArchive(await answer.arrayBuffer(), "wheel", { extractDir: HOME });
