@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tools import wheels
+
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 CHAPTER, SECOND = "03_iptables_command", "01_netfilter_hooks"
+CHAPTERS = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 LONG = 90_000  # milliseconds; Python starts in some seconds, on a busy machine in more
@@ -89,6 +92,11 @@ def code_cells(name):
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
+def is_table(cell):
+    """Tell whether a cell's stored output is a table of pandas."""
+    return 'class="dataframe"' in json.dumps(cell["outputs"]).replace("\\", "")
+
+
 def normal(outputs):
     """Return outputs as they are stored: pieces of a stream joined, an error by its name and message."""
     found = []
@@ -122,7 +130,7 @@ def test_every_cell_gives_its_stored_output(open_page, name):
         said = on_page.run()
         if "needs pandas" in said:
             without.append(number)
-            assert 'class="dataframe"' in json.dumps(cell["outputs"]).replace("\\", ""), number
+            assert is_table(cell), number
             assert on_page.output.count() == 0
             assert on_page.root.locator("table.dataframe").is_visible()
             continue
@@ -131,6 +139,21 @@ def test_every_cell_gives_its_stored_output(open_page, name):
         assert normal(shown) == normal(cell["outputs"]), number
         assert bool(on_page.output.count()) == bool(cell["outputs"])
     assert len(without) < len(stored) / 5
+    assert there.troubles == []
+
+
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if name not in {CHAPTER, SECOND}])
+def test_the_last_cell_brings_all_others(open_page, name):
+    """The other chapters by one click each: what the cells above show is what is stored."""
+    there = open_page(name)
+    stored = code_cells(name)
+    said = Cell(there.page, len(stored)).run()
+    assert said.startswith("Ran in"), said
+    shown = there.page.evaluate("window.shown")
+    for number, cell in enumerate(stored, 1):
+        outputs = normal(shown.get(str(number), []))
+        if outputs or not is_table(cell):
+            assert outputs == normal(cell["outputs"]), number
     assert there.troubles == []
 
 
@@ -162,6 +185,11 @@ def test_nothing_of_python_is_loaded_before_a_click(open_page, name):
     loaded = {url.rpartition("/")[2] for url in there.asked}
     assert {"worker.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "nb_lib.whl"} <= loaded
     assert not {"scapy.zip", "yaml.zip", "terminal.js", "live.js"} & loaded
+
+
+def test_the_wheel_that_is_served_is_of_this_nb_lib(html):
+    served = html / "_static" / "vendor" / "python" / "nb_lib.whl"
+    assert served.read_bytes() == wheels.zipped(wheels.wheel())
 
 
 def test_python_asks_no_other_server(open_page):
