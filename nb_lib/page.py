@@ -4,9 +4,9 @@ Theory of operation. The page's worker (``book/_assets/python/worker.mjs``) star
 ``Cells``. It hands over one cell after another, and what a cell shows goes back in batches, as nbformat
 writes outputs: streams, ``display_data``, ``execute_result``, ``error``.
 
-A library that cannot be had fails where it is used (``nb_lib.shelf``). Such a cell keeps its stored output;
-the names that it would have set are forgotten, and a later cell that asks for one of them lacks the
-library too.
+Whatever cannot be had, a library or sockets, fails where it is used (``nb_lib.shelf``). Such a cell keeps its
+stored output; the names that it would have set are forgotten, and a later cell that asks for one of them
+lacks the same.
 
 Beside Python's own, a cell may hold ``%%iptables``, ``%iptables`` and ``%load_ext`` (``nb_lib.magics``).
 """
@@ -14,6 +14,7 @@ Beside Python's own, a cell may hold ``%%iptables``, ``%iptables`` and ``%load_e
 from __future__ import annotations
 
 import ast
+import asyncio
 import io
 import json
 import linecache
@@ -23,12 +24,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from inspect import CO_COROUTINE
 from types import TracebackType
 from typing import Any
 
 from nb_lib.errors import NbError
 from nb_lib.magics import Machines
-from nb_lib.shelf import AbsentError, Shelf
+from nb_lib.shelf import AbsentError, Shelf, without_sockets
 from nb_lib.widget import Live, Typed
 
 Output = dict[str, Any]
@@ -50,6 +52,7 @@ def begin(send: Callable[[str], object], bring: Callable[[str], Any], home: str)
     """
     if not any(isinstance(finder, Shelf) for finder in sys.meta_path):
         sys.meta_path.append(Shelf(lambda name: bytes(bring(name).to_bytes()), home))
+        without_sockets(type(asyncio.get_event_loop()))
     return Cells(lambda outputs: send(json.dumps(outputs)))
 
 
@@ -60,13 +63,11 @@ class Cells:
         self.names: dict[str, Any] = {"__name__": "__main__", "display": self.display}
         self.machines = Machines(self.names)
         self.names["__iptables__"] = lambda line: self.display(self.machines.line(line))
-        self.lost: dict[
-            str, str
-        ] = {}  # name of a variable → the library whose absence left it unset
+        self.lost: dict[str, str] = {}  # name of a variable → what lacked when it was to be set
         self.alive: list[Live | Typed] = []
         self.shown = Showing(send)
 
-    def run(self, number: int, source: str) -> str:
+    async def run(self, number: int, source: str) -> str:
         """Run a cell; return "" if it came to its end, "error", "stopped", or an absent library."""
         name = f"cell {number}"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -75,7 +76,7 @@ class Cells:
                 if typed := CELL_MAGIC.match(source):
                     self.display(self.machines.cell(typed[1], source[typed.end() :]))
                 else:
-                    self._execute(name, python(source))
+                    await self._execute(name, python(source))
             except KeyboardInterrupt:
                 return "stopped"
             except BaseException as error:  # noqa: BLE001 - a cell may raise what it likes, even SystemExit
@@ -101,23 +102,31 @@ class Cells:
         except Exception as problem:  # noqa: BLE001 - a chapter's own function may draw a live diagram
             return json.dumps({"problem": repr(problem)})
 
-    def _execute(self, name: str, source: str) -> None:
+    async def _execute(self, name: str, source: str) -> None:
         """Execute statement by statement, and show the value of a last one that is an expression."""
         statements = ast.parse(source, name).body
         for number, statement in enumerate(statements):
             try:
-                if statement is statements[-1] and isinstance(statement, ast.Expr):
-                    code = compile(ast.Expression(statement.value), name, "eval")
-                    self._result(eval(code, self.names), source)  # noqa: S307 - the reader's own cell
-                else:
-                    code = compile(ast.Module([statement], []), name, "exec")
-                    exec(code, self.names)  # noqa: S102 - the reader's own cell
+                match statement:
+                    case ast.Expr(value=value) if statement is statements[-1]:
+                        self._result(await self._value(value, name), source)
+                    case _:
+                        await self._value(ast.Module([statement], []), name)
             except BaseException as error:
                 if library := absence(error, self.lost):
                     self._forget(statements[number:], library)
                 raise
             for found in assigned([statement]):
                 self.lost.pop(found, None)
+
+    async def _value(self, code: ast.expr | ast.Module, name: str) -> object:
+        """Execute what may hold ``await`` outside a function, as cells may."""
+        tree, mode = (
+            (code, "exec") if isinstance(code, ast.Module) else (ast.Expression(code), "eval")
+        )
+        compiled = compile(tree, name, mode, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        value = eval(compiled, self.names)  # noqa: S307 - the reader's own cell
+        return await value if compiled.co_flags & CO_COROUTINE else value
 
     def _result(self, value: object, source: str) -> None:
         if value is not None and not source.rstrip().endswith(";"):

@@ -83,6 +83,16 @@ class Setting(dict[str, Any]):
         """Set an option, of which nothing comes."""
 
 
+def without_sockets(loop: type) -> None:
+    """Let an event loop's class say of sockets what the stand-ins say of libraries: a browser has none."""
+
+    def missing(*_args: object, **_options: object) -> None:
+        raise AbsentError("sockets")
+
+    for name in ("create_server", "create_connection", "create_datagram_endpoint"):
+        setattr(loop, name, missing)
+
+
 def ready_for_scapy() -> None:
     """Give scapy what it asks for at its start, and let it not say that it cannot send from here.
 

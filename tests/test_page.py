@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
@@ -15,13 +16,27 @@ from nb_lib.page import Cells
 BOOK = Path(__file__).resolve().parents[1] / "book"
 
 
+class Page:
+    """Cells that run in an event loop, as in the worker; their outputs come together in ``sent``."""
+
+    def __init__(self, runner, send=None):
+        self.sent, self.runner = [], runner
+        self.cells = Cells(send or self.sent.extend)
+        self.ask = self.cells.ask
+
+    def run(self, number, source):
+        return self.runner.run(self.cells.run(number, source))
+
+
 @pytest.fixture
-def cells():
-    """Return cells whose outputs come together in ``cells.sent``."""
-    sent = []
-    made = Cells(sent.extend)
-    made.sent = sent
-    return made
+def runner():
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def cells(runner):
+    return Page(runner)
 
 
 @pytest.fixture
@@ -62,6 +77,13 @@ def test_cells_share_their_names(cells):
     assert cells.sent == []
     assert cells.run(3, "None") == ""
     assert cells.sent == []
+
+
+def test_a_cell_may_await(cells):
+    cells.run(1, "import asyncio\nasync def later(n):\n    await asyncio.sleep(0)\n    return n")
+    assert cells.run(2, "a = await later(20)\n(await later(a + 1)) * 2") == ""
+    assert cells.run(3, "await later(a + 1)") == ""
+    assert cells.sent[-1]["data"]["text/plain"] == "21"
 
 
 def test_a_mistake_is_a_traceback_into_the_cell(cells):
@@ -110,9 +132,9 @@ def test_what_is_shown_is_bounded(cells):
     assert cells.sent[0]["text"] == "again\n"
 
 
-def test_outputs_come_while_a_cell_runs_and_not_one_by_one():
+def test_outputs_come_while_a_cell_runs_and_not_one_by_one(runner):
     batches = []
-    cells = Cells(lambda outputs: batches.append((time.monotonic(), outputs)))
+    cells = Page(runner, lambda outputs: batches.append((time.monotonic(), outputs)))
     cells.run(1, "import time\nfor n in range(1000):\n    print(n)\n    time.sleep(0.0005)")
     assert 2 <= len(batches) <= 1 + (batches[-1][0] - batches[0][0]) / page.BATCH + 2
 
@@ -190,6 +212,22 @@ def test_a_chapter_without_pandas(chapter, cells, monkeypatch):
             assert 'class="dataframe"' in json.dumps(cell["outputs"]).replace("\\", ""), number
         else:
             assert joined(cells.sent) == joined(cell["outputs"]), number
+
+
+def test_sockets_are_missed_where_they_are_used(cells, runner):
+    class Browser(type(runner.get_loop())):
+        """An event loop's class of its own, for the test to change."""
+
+    shelf.without_sockets(Browser)
+    with asyncio.Runner(loop_factory=Browser) as other:
+        cells.runner = other
+        cells.run(1, "import asyncio")
+        assert (
+            cells.run(2, "server = await asyncio.start_server(print, '127.0.0.1', 0)") == "sockets"
+        )
+        assert cells.run(3, "server.close()") == "sockets"
+        assert cells.run(4, "await asyncio.open_connection('127.0.0.1', 9)") == "sockets"
+    assert cells.sent == []
 
 
 def test_a_library_beside_the_page_is_brought_when_it_is_imported(tmp_path, monkeypatch):

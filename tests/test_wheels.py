@@ -13,12 +13,12 @@ from tools import wheels
 
 ROOT = Path(__file__).resolve().parents[1]
 ALONE = """
-import sys
+import asyncio, sys
 sys.path.insert(0, sys.argv[1])
 from nb_lib.page import Cells
 sent = []
 cell = "from nb_lib import load\\nload('data/docker').ruleset"
-assert Cells(sent.extend).run(1, cell) == "", sent
+assert asyncio.run(Cells(sent.extend).run(1, cell)) == "", sent
 print(sent[-1]["data"]["text/plain"], end="")
 """
 

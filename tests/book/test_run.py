@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 CHAPTER, SECOND = "03_iptables_command", "01_netfilter_hooks"
-CHAPTERS = [path.stem for path in sorted((ROOT / "book").glob("*.ipynb"))]
+CHAPTERS = re.findall(
+    r"(?:root|file): (\S+)", (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
+)
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 LONG = 90_000  # milliseconds; Python starts in some seconds, on a busy machine in more

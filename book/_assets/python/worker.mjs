@@ -55,15 +55,15 @@ async function answer(question) {
   now = question.id;
   if (question.interrupt) python.setInterruptBuffer(question.interrupt);
   if (question.restart || !cells) cells = begin();
-  if ("run" in question) return { end: cells.run(question.number, question.run) };
+  if ("run" in question) return { end: await cells.run(question.number, question.run) };
   if ("ask" in question) return { end: "", answer: JSON.parse(cells.ask(question.number, question.ask)) };
   return { end: "" };
 }
 
-addEventListener("message", async ({ data }) => {
-  try {
-    postMessage({ id: data.id, ...(await answer(data)) });
-  } catch (problem) {
-    postMessage({ id: data.id, failed: String(problem && problem.message || problem) });
-  }
+let last = Promise.resolve(); // one question after the other, also where a cell awaits something
+addEventListener("message", ({ data }) => {
+  last = last.then(() => answer(data)).then(
+    found => postMessage({ id: data.id, ...found }),
+    problem => postMessage({ id: data.id, failed: String(problem && problem.message || problem) }),
+  );
 });
