@@ -22,7 +22,8 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from inspect import CO_COROUTINE
 from types import TracebackType
@@ -39,7 +40,12 @@ Send = Callable[[list[Output]], object]
 BATCH = 0.1  # seconds between two batches of outputs
 MOST = 500_000  # letters that one cell may show; chapters' largest output has 100,000
 WIDTH = 79
-BRACKETS: Mapping[type, str] = {list: "[]", tuple: "()", dict: "{}"}
+BRACKETS: Mapping[type, tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    dict: ("{", "}"),
+    Counter: ("Counter({", "})"),
+}
 CELL_MAGIC = re.compile(r"%%iptables\b[ ]*(.*)(?:\n|$)")
 LINE_MAGIC = re.compile(r"^%(load_ext|iptables)\b[ ]*(.*)$", re.MULTILINE)
 ALIVE = "application/vnd.nb-lib.alive+json"  # an output that asks and is answered: {"number", "kind", …}
@@ -241,18 +247,16 @@ def plain(value: object, indent: int = 0, column: int = 0) -> str:
     text, brackets = repr(value), BRACKETS.get(type(value))
     if not brackets or column + len(text) <= WIDTH:
         return text
-    inner = indent + 1
+    opens, closes = brackets
+    inner = indent + len(opens)
     if isinstance(value, dict):
-        parts = [
-            f"{key!r}: {plain(one, inner, inner + len(repr(key)) + 2)}"
-            for key, one in value.items()
-        ]
+        pairs = value.most_common() if isinstance(value, Counter) else value.items()
+        parts = [f"{key!r}: {plain(one, inner, inner + len(repr(key)) + 2)}" for key, one in pairs]
     else:
-        assert isinstance(value, list | tuple)
+        assert isinstance(value, Iterable)
         parts = [plain(one, inner, inner) for one in value]
-    between = ",\n" + " " * inner
     only = "," if len(parts) == 1 and isinstance(value, tuple) else ""
-    return f"{brackets[0]}{between.join(parts)}{only}{brackets[1]}"
+    return opens + (",\n" + " " * inner).join(parts) + only + closes
 
 
 def python(source: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,8 @@ def test_magics_of_the_book(cells):
         (["x" * 90],),
         ("y" * 90,),
         [["word"] * 20, {"key": "value " * 20}],
+        Counter({f"{n} times": n for n in range(20)}),
+        {"counted": Counter("the quick brown fox jumps over the lazy dog")},
     ],
 )
 def test_containers_break_as_in_ipython(value):

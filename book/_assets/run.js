@@ -12,6 +12,7 @@
 
   const HERE = /** @type {HTMLScriptElement} */ (document.currentScript).src;
   const ALIVE = "application/vnd.nb-lib.alive+json";
+  const PROGRESS = 3000; // milliseconds between two words of how far it is
   const PATIENCE = 1000; // milliseconds that a cell has to end by itself after an interrupt
 
   function make(name, attributes = {}, ...inside) {
@@ -268,7 +269,12 @@
       const first = above.length ? `, then ${many} that ${above.length === 1 ? "has" : "have"} not run yet` : "";
       if (!python.age) this.say(`Starting Python in this page: some 7 MB, once${first}…`);
       else this.say(above.length ? `Running ${many} first…` : "Running…");
+      let told = performance.now();
       for (const cell of above) {
+        if (performance.now() - told > PROGRESS) {
+          this.say(`Running ${many} first, now cell ${cell.number}…`);
+          told = performance.now();
+        }
         const end = await cell.execute(false);
         if (end === "stopped") return [stopped()];
         if (end === "error" && !cell.mayFail)
@@ -293,12 +299,14 @@
         cleared = true;
         return this.place();
       };
+      const tell = detail => this.root.dispatchEvent(new CustomEvent("nb-cell", { bubbles: true, detail: { number: this.number, ...detail } }));
       const hear = outputs => {
-        this.root.dispatchEvent(new CustomEvent("nb-outputs", { bubbles: true, detail: { number: this.number, outputs } }));
+        tell({ outputs });
         if (show) add(place(), outputs);
         else kept.push(...outputs);
       };
       const { end } = await python.ask({ run: text, number: this.number }, hear);
+      tell({ end });
       this.ran = end === "stopped" || (end === "error" && !this.mayFail) ? null : text;
       if (!python.age) cells.forEach(cell => { cell.ran = null; });
       if (show && !cleared) this.clear();
