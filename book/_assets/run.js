@@ -128,6 +128,7 @@
       const element = written(output);
       element["stream"] = output.name;
       place.append(element);
+      element.querySelectorAll("pre").forEach(pre => { if (pre.scrollWidth > pre.clientWidth) pre.tabIndex = 0; }); // the keyboard scrolls it
       globalThis["nfDiagram"]?.upgradeAll(element);
       if (output.data?.[ALIVE]) enliven(element, output.data[ALIVE]);
     }
