@@ -108,7 +108,8 @@ def without_packages(package: Path, target: Path) -> None:
 def licence(package: Path) -> str:
     """Return a package's name, version and licence, with the full text if it ships one."""
     about = json.loads((package / "package.json").read_text())
-    texts = [f"{about['name']} {about['version']}: {about['license']}\n"]
+    source = about.get("homepage", "")  # the MPL asks to say where it is
+    texts = [f"{about['name']} {about['version']}: {about['license']} {source}\n"]
     texts += [path.read_text() for path in sorted(package.glob("LICENSE*"))]
     return "\n".join(texts)
 
