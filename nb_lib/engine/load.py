@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from nb_lib.text import nft, parse
 from nb_lib.text.either import parse as read_either
 from nb_lib.text.ipset import parse_ipsets
 from nb_lib.text.ipvs import parse_ipvs
+from nb_lib.text.parse import family_of
 
 # What each file of a host's folder holds, and the command that writes it.
 FILES = {
@@ -38,6 +41,12 @@ _RULES = {"iptables-save.txt": 4, "ip6tables-save.txt": 6, "arptables-save.txt":
           "ebtables-save.txt": BRIDGE}  # fmt: skip
 
 _NFT = ("nft-ruleset.json", "nft-ruleset.txt")  # the first that there is
+_BESIDE = tuple(name for name in FILES if name not in (*_RULES, *_NFT))  # facts, not rules
+# How the first line of other texts begins.
+_BEGINNINGS = {
+    r"\{": _NFT[0], "table ": _NFT[1], "(?:create|add) ": "ipset-save.txt", "-[Aa] -[tuf] ": "ipvsadm-Sn.txt",
+    r"[\w./:@-]+ ?= ?": "sysctl.txt",
+}  # fmt: skip
 _NFT_FAMILIES = {4: "ip", 6: "ip6", ARP: "arp", BRIDGE: "bridge"}
 
 
@@ -52,17 +61,51 @@ def load(path: str | Path, **facts: Any) -> Host:
     path = find(path)
     if path.is_file():
         return Host(read_either(_read(path)), **facts)
-    rulesets: list[Ruleset | nft.Ruleset] = [
-        parse(_read(path / name), family=family)
-        for name, family in _RULES.items()
-        if (path / name).exists()
-    ]
-    if listing := next((path / name for name in _NFT if (path / name).exists()), None):
-        dumped = {_NFT_FAMILIES[r.family] for r in rulesets if isinstance(r, Ruleset)}
-        rulesets.append(_without_iptables(read_either(_read(listing)), dumped))
-    if not rulesets:
+    return host_of(texts_of(path), **facts)
+
+
+def texts_of(path: Path) -> dict[str, str]:
+    """Return what a folder says of its host, named as in ``FILES``. Raises HostError if there is no dump."""
+    texts = {name: _read(path / name) for name in (*_RULES, *_NFT) if (path / name).exists()}
+    if not texts:
         raise HostError(f"{path} holds no iptables-save.txt, ip6tables-save.txt or {_NFT[0]}")
-    return Host(rulesets, **{**_facts(path), **facts})
+    return texts | _beside(path)
+
+
+def recognise(text: str, name: str = "") -> str:
+    """Return the name in ``FILES`` for a text; ``name`` is that of its own file.
+
+    Raises HostError if it is none of these things.
+    """
+    lines = (line for line in text.lstrip("\ufeff").splitlines() if line.strip())
+    first = next((line.strip() for line in lines if not line.startswith("#")), "")
+    if not first and name in FILES:  # an empty host's
+        return name
+    if first.startswith("*") or family_of(text) is not None:
+        family = family_of(text) or (6 if "ip6" in name else 4)
+        return next(file for file, of in _RULES.items() if of == family)
+    if first.startswith("[") and '"addr_info"' in text:
+        return "ip-addr.json"
+    if first.startswith("["):
+        return "ip6-route.json" if re.search(r'"dst": ?"[^"]*:', text) else "ip-route.json"
+    found = (file for begin, file in _BEGINNINGS.items() if re.match(begin, first))
+    if file := next(found, ""):
+        return file
+    raise HostError(f"{name or 'this'} is none of what is read here: {', '.join(FILES.values())}")
+
+
+def host_of(texts: Mapping[str, str], **facts: Any) -> Host:
+    """Return the host of some texts, named as in ``FILES``; ``facts`` are passed to ``Host``.
+
+    Raises RulesetError for a dump that cannot be read, HostError for other texts.
+    """
+    rulesets: list[Ruleset | nft.Ruleset] = [
+        parse(texts[name], family=family) for name, family in _RULES.items() if name in texts
+    ]
+    if listing := next((texts[name] for name in _NFT if name in texts), ""):
+        dumped = {_NFT_FAMILIES[r.family] for r in rulesets if isinstance(r, Ruleset)}
+        rulesets.append(_without_iptables(read_either(listing), dumped))
+    return Host(rulesets, **{**facts_in(texts), **facts})
 
 
 def _without_iptables(ruleset: nft.Ruleset, dumped: set[str]) -> nft.Ruleset:
@@ -87,25 +130,29 @@ def find(path: str | Path) -> Path:
 
 def facts_of(path: str | Path) -> dict[str, Any]:
     """Return what a folder says of its host besides rules, as ``Host`` takes it. Raises as ``load`` does."""
-    return _facts(find(path))
+    return facts_in(_beside(find(path)))
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """Read what is known of the host besides its rules."""
+def _beside(path: Path) -> dict[str, str]:
+    return {name: _read(file) for name in _BESIDE if (file := _nearest(path, name))}
+
+
+def facts_in(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what some texts, named as in ``FILES``, say of a host besides rules. Raises as ``load`` does."""
     found: dict[str, Any] = {}
-    if file := _nearest(path, "ip-addr.json"):
-        found["addresses"] = read_addresses(_json(file))
+    if "ip-addr.json" in texts:
+        found["addresses"] = read_addresses(_json(texts, "ip-addr.json"))
     routes: tuple[RouteEntry, ...] = ()
     for name, family in (("ip-route.json", 4), ("ip6-route.json", 6)):
-        if file := _nearest(path, name):
-            routes += read_routes(_json(file), family)
+        if name in texts:
+            routes += read_routes(_json(texts, name), family)
             found["routes"] = routes
-    if file := _nearest(path, "ipset-save.txt"):
-        found["ipsets"] = parse_ipsets(_read(file))
-    if file := _nearest(path, "ipvsadm-Sn.txt"):
-        found["virtual_servers"] = parse_ipvs(_read(file))
-    if file := _nearest(path, "sysctl.txt"):
-        found["sysctls"] = read_sysctls(_read(file))
+    if "ipset-save.txt" in texts:
+        found["ipsets"] = parse_ipsets(texts["ipset-save.txt"])
+    if "ipvsadm-Sn.txt" in texts:
+        found["virtual_servers"] = parse_ipvs(texts["ipvsadm-Sn.txt"])
+    if "sysctl.txt" in texts:
+        found["sysctls"] = read_sysctls(texts["sysctl.txt"])
     return found
 
 
@@ -120,11 +167,11 @@ def read_sysctls(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _json(path: Path) -> Any:
+def _json(texts: Mapping[str, str], name: str) -> Any:
     try:
-        return json.loads(_read(path))
+        return json.loads(texts[name])
     except (ValueError, RecursionError) as error:  # the latter: brackets in brackets in brackets
-        raise HostError(f"{path.name}: {error}") from None
+        raise HostError(f"{name}: {error}") from None
 
 
 def _read(path: Path) -> str:

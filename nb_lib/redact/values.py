@@ -1,0 +1,191 @@
+"""What a rule holds: the values of its options, each exchanged by what it is.
+
+What a value is decides, not where it stands: an address is exchanged in whatever option it is found. Of a
+text its option says what it names. What is neither known nor harmless is left as it is, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from nb_lib import kinds
+from nb_lib.addresses import HostMask
+from nb_lib.connection import Address
+from nb_lib.matches.iprange import AddressRange
+from nb_lib.matches.ipset import SetRef
+from nb_lib.net import Net
+from nb_lib.options import Option, Setting, Use
+from nb_lib.redact.redactor import Redactor
+from nb_lib.rules import Rule
+from nb_lib.targets.nat import NatRange
+
+DEVICES = frozenset({("", "-i"), ("", "-o"), ("physdev", "--physdev-in"), ("physdev", "--physdev-out"),
+                     ("TEE", "--oif")})  # fmt: skip
+TEXTS = frozenset({("comment", "--comment"), ("LOG", "--log-prefix"), ("NFLOG", "--nflog-prefix"),
+                   ("ULOG", "--ulog-prefix")})  # fmt: skip
+NAMES = frozenset({
+    ("CT", "--timeout"), ("IDLETIMER", "--label"), ("LED", "--led-trigger-id"), ("RATEEST", "--rateest-name"),
+    ("SECMARK", "--selctx"), ("bpf", "--object-pinned"), ("cgroup", "--path"),
+    ("hashlimit", "--hashlimit-name"), ("nfacct", "--nfacct-name"), ("rateest", "--rateest1"),
+    ("rateest", "--rateest2"), ("recent", "--name"),
+})  # fmt: skip
+MACS = frozenset({("mac", "--mac-source"), ("CLUSTERIP", "--clustermac")})
+# Texts of a fixed set of words, and masks that look like addresses.
+KEPT = frozenset({("CT", "--helper"), ("CT", "--zone"), ("CT", "--zone-orig"), ("CT", "--zone-reply"),
+                  ("helper", "--helper"), ("osf", "--genre"), ("recent", "--mask")})  # fmt: skip
+# What hides addresses or names in data, or computes with addresses: nothing can be exchanged in it.
+HIDDEN = {
+    "u32": "it compares bytes of the packet, which may be those of an address",
+    "bpf": "it is a program, which may hold addresses",
+    "string": "it searches the packet for a text, which stays as it is",
+    "dst": "options are data, which may hold an address",
+    "hbh": "options are data, which may hold an address",
+    "eui64": "it compares an address with the Ethernet address, and they are exchanged independently",
+    "cluster": "it divides by a hash of the address, which is another one afterwards",
+    "HMARK": "it computes a mark from addresses, which are others afterwards",
+    "CLUSTERIP": "it divides by a hash of the address, which is another one afterwards",
+    "SNPT": "it computes a part of the address from both prefixes",
+    "DNPT": "it computes a part of the address from both prefixes",
+}
+_NO_PREFIX = "its mask is no prefix: such addresses cannot be exchanged together"
+_PLAIN = (bool, int, float, Fraction, Enum, type(None))
+
+
+class Left(NamedTuple):
+    """What could not be exchanged: the text, where, and why."""
+
+    text: str
+    why: str
+    lineno: int = 0
+
+    def __str__(self) -> str:
+        return f"line {self.lineno}: {self.text}: {self.why}"
+
+
+def rule(redactor: Redactor, old: Rule) -> tuple[Rule, tuple[Left, ...]]:
+    """Return a rule with everything exchanged, and what could not be."""
+    left: list[Left] = []
+    core = _use(redactor, old.core, left)
+    matches = tuple(_use(redactor, use, left) for use in old.matches)
+    target = _use(redactor, old.target, left) if old.target else None
+    jump = redactor.name(old.jump) if old.jump else ""
+    return old._replace(core=core, matches=matches, target=target, jump=jump), tuple(left)
+
+
+def _use(redactor: Redactor, use: Use, left: list[Left]) -> Use:
+    if not use.extension.known:
+        if use.raw:
+            left.append(Left(f"{use.name} {use.raw}", "nobody here knows what its words mean"))
+        return use
+    if use.name in HIDDEN:
+        left.append(Left(use.name, HIDDEN[use.name]))
+    if not use.settings:
+        return use
+    return use._replace(settings={
+        name: _setting(redactor, use, name, setting, left) for name, setting in use.settings.items()
+    })  # fmt: skip
+
+
+def _setting(
+    redactor: Redactor, use: Use, name: str, setting: Setting, left: list[Left]
+) -> Setting:
+    option = use.extension.by_name.get(name)
+    if option and option.divides:  # of each part behind a --next: the options that it held
+        parts = tuple(
+            tuple((inner, _setting(redactor, use, inner, held, left)) for inner, held in part)
+            for part in setting.value
+        )
+        return setting._replace(value=parts)
+    try:
+        return setting._replace(value=_Exchange(redactor, use, name).value(setting.value))
+    except _CannotError as error:
+        if use.name not in HIDDEN:
+            text = use.extension.by_name[name].kind.save(setting.value)
+            left.append(Left(f"{name} {text}", str(error)))
+        return setting
+
+
+class _CannotError(Exception):
+    """A value that cannot be exchanged; the text says why."""
+
+
+class _Exchange:
+    """Exchanges the values of one option."""
+
+    def __init__(self, redactor: Redactor, use: Use, name: str) -> None:
+        self.redactor = redactor
+        self.place = use.name, name
+        self.option: Option | None = use.extension.by_name.get(name)
+
+    def value(self, value: Any) -> Any:
+        """Return what takes the place of a value. Raise _CannotError."""
+        if isinstance(value, _PLAIN) or self.place in KEPT:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        addresses = self.redactor.addresses
+        if isinstance(value, Address):
+            return addresses.address(value)
+        if isinstance(value, Net):
+            if value.prefix is None:
+                raise _CannotError(_NO_PREFIX)
+            return addresses.net(value)
+        if isinstance(value, HostMask):
+            if Net(value.host.version, 0, value.mask).prefix is None:
+                raise _CannotError(_NO_PREFIX)
+            return value._replace(host=addresses.address(value.host))
+        if isinstance(value, SetRef):
+            return value._replace(name=self.redactor.name(value.name))
+        if isinstance(value, tuple):
+            parts = map(self.value, value)
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        raise _CannotError("nobody here knows what it may hold")
+
+    def text(self, text: str) -> str:
+        """Return what takes the place of a text."""
+        if self.option and isinstance(self.option.kind, kinds.Choice):
+            return text
+        for places, exchange in (
+            (DEVICES, self.redactor.device), (TEXTS, self.redactor.text), (NAMES, self.redactor.name),
+            (MACS, self.redactor.addresses.mac),
+        ):  # fmt: skip
+            if self.place in places:
+                return exchange(text)
+        raise _CannotError("nobody here knows what it names")
+
+
+# ── What has to be known before anything is exchanged ───────────────────────────────
+
+
+# The side of a packet that NETMAP maps in a built-in chain; in others it depends on the caller.
+_NETMAPPED = {"PREROUTING": "-d", "OUTPUT": "-d", "INPUT": "-s", "POSTROUTING": "-s"}
+
+
+def learn(redactor: Redactor, chain: str, rule: Rule) -> None:
+    """Look at the networks and ranges that a rule names: their order has to stay."""
+    addresses = redactor.addresses
+    target = rule.target
+    for use in (rule.core, *rule.matches, *((target,) if target else ())):
+        for value in _values(use):
+            if isinstance(value, Net):
+                addresses.learn(value)
+            elif isinstance(value, AddressRange):
+                if int(value.low) <= int(value.high):
+                    addresses.learn_range(value.low, value.high)
+            elif isinstance(value, NatRange) and value.low is not None and value.high is not None:
+                addresses.learn_pool(value.low, value.high)
+    if target and target.name == "NETMAP":
+        onto: Net = target.settings["--to"].value
+        of = rule.core.settings.get(_NETMAPPED.get(chain, ""))
+        if of is not None and not of.inverted and of.value.prefix is not None:
+            addresses.hold(onto)
+            addresses.hold(of.value)
+        else:
+            addresses.hold_tails(onto)
+
+
+def _values(use: Use) -> Iterator[Any]:
+    return (setting.value for setting in use.settings.values())
