@@ -23,7 +23,9 @@ _FIXED = (
     "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/23", "239.255.255.250/32", "255.255.255.255/32",
     "::/127", "ff01::/112", "ff02::/112", "ff02::1:0/112", "ff05::/112", "ff05::1:0/112",
 )  # fmt: skip
-_GROUPS = [f"ff{kind:02x}::/16" for kind in range(256)]  # flags and scope of an IPv6 multicast address
+_GROUPS = [
+    f"ff{kind:02x}::/16" for kind in range(256)
+]  # flags and scope of an IPv6 multicast address
 _MAC = 48
 
 
@@ -60,27 +62,14 @@ class Addresses:
 
     def learn_range(self, low: Address, high: Address) -> None:
         """Let a range be a range again: no node turns that one of its ends splits."""
-        tree, shared = self._shared(low, high)
+        tree = self.trees[low.version]
+        shared = tree.bits - (int(low) ^ int(high)).bit_length()
         tree.keep(int(low), shared)
         tree.keep(int(high), shared)
-
-    def learn_pool(self, low: Address, high: Address) -> None:
-        """Let a range be moved as it is: its third address is then the third again."""
-        tree, shared = self._shared(low, high)
-        tree.hold(int(low), shared)
 
     def hold(self, net: Net) -> None:
         """Let everything in a network be moved with it as it is."""
         self.trees[net.family].hold(net.value, net.prefix or 0)
-
-    def hold_tails(self, net: Net) -> None:
-        """Let what stands behind the length of ``net`` stay as it is, in every address."""
-        self.trees[net.family].hold_tails(net.prefix or 0)
-
-    def _shared(self, low: Address, high: Address) -> tuple[Tree, int]:
-        """Return the tree of two addresses, and how many bits they share."""
-        tree = self.trees[low.version]
-        return tree, tree.bits - (int(low) ^ int(high)).bit_length()
 
     # --- what becomes of them ---
 
@@ -97,7 +86,7 @@ class Addresses:
         """Return an Ethernet address's pseudonym, spelt as ``text`` is."""
         number = self._mac.map(int(text.replace(":", ""), 16))
         found = number.to_bytes(6, "big").hex(":")
-        return found.upper() if text.upper() == text else found
+        return found.upper() if text != text.lower() else found
 
 
 def _net(text: str) -> Net:

@@ -12,7 +12,9 @@ from nb_lib.net import Net, parse_address, parse_net
 from nb_lib.redact.redactor import Redactor
 from nb_lib.text.ipset import PHYSDEV
 
-_DEVICES = frozenset({"altname", "dev", "ifname", "iif", "label", "link", "master", "oif", "parentdev"})
+_DEVICES = frozenset(
+    {"altname", "dev", "ifname", "iif", "label", "link", "master", "oif", "parentdev"}
+)
 # Words of ip(8) itself, such as "state": "UP".
 _KEPT = frozenset({
     "addr_gen_mode", "encap", "family", "flags", "info_data", "info_kind", "link_type", "operstate", "proto",
@@ -123,7 +125,9 @@ def redact_ipset(redactor: Redactor, text: str) -> str:
         if kind == "create":
             return [kind, name, thing, *(_range(redactor, word) for word in options)]
         members = thing.split(",")
-        exchanged = (_member(redactor, part, word) for part, word in zip(parts, members, strict=False))
+        exchanged = (
+            _member(redactor, part, word) for part, word in zip(parts, members, strict=False)
+        )
         return [kind, name, ",".join(exchanged), *options]
 
     return ipset(text, exchange)

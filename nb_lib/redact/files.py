@@ -52,7 +52,9 @@ def redact(files: Mapping[str, str], key: str = "") -> Redacted:
         if isinstance(held[name], Ruleset):
             done[name], left[name] = dump.redact(redactor, text, held[name])
         elif kind == "ip":
-            done[name] = json.dumps(facts.redact_ip(redactor, held[name]), ensure_ascii=False) + "\n"
+            done[name] = (
+                json.dumps(facts.redact_ip(redactor, held[name]), ensure_ascii=False) + "\n"
+            )
         else:
             exchange = facts.redact_ipset if kind == "ipset" else facts.redact_sysctls
             done[name] = exchange(redactor, text)
@@ -69,7 +71,9 @@ def sort(name: str, text: str) -> str:
         return "ip"
     if first.startswith(("create ", "add ")):
         return "ipset"
-    if first.startswith(("net.", "net/", "kernel.", "vm.", "fs.", "abi.", "debug.", "dev.", "user.")):
+    if first.startswith(
+        ("net.", "net/", "kernel.", "vm.", "fs.", "abi.", "debug.", "dev.", "user.")
+    ):
         return "sysctl"
     raise HostError(f"{name} is nothing that can be redacted: iptables-save, ip -j addr, ip -j route, "
                     "ipset save or sysctl is expected")  # fmt: skip

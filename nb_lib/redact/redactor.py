@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from nb_lib.kubeproxy.iptables.explain import KINDS, Explained, explain
 from nb_lib.kubeproxy.names import PortName, Target, digest, endpoint_hash, service_hash
 from nb_lib.kubeproxy.objects import Key
-from nb_lib.net import make_address
 from nb_lib.redact.addresses import Addresses
 from nb_lib.redact.spelling import WORD, Speller
 from nb_lib.rules import Ruleset
@@ -21,7 +20,7 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _TOKEN = re.compile(
     r"(?P<mac>(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:]))"
     rf"|(?P<v4>(?<![\w.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.\d))"
-    r"|(?P<v6>(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:]))"
+    r"|(?P<v6>(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?<=::))(?!\w|:[\w:]|\.\d))"
     rf"|(?P<kube>\b{_KUBE.pattern}\b)"
     rf"|(?P<word>{WORD.pattern})",
     re.ASCII,
@@ -43,11 +42,14 @@ class Redactor:
         self._secret = secret
         self._speller = Speller(secret)
         self._explained: dict[str, Explained] = {}
+        self._names: dict[str, str] = {}
 
     def learn_chains(self, ruleset: Ruleset) -> None:
         """Find out which Services kube-proxy's chains stand for."""
-        found = explain(ruleset)
-        self._explained.update({name: one for name, one in found.items() if one.service})
+        if any(_KUBE.fullmatch(chain.name) for table in ruleset for chain in table):
+            found = explain(ruleset)
+            self._explained.update({name: one for name, one in found.items() if one.service})
+            self._names.clear()
 
     def device(self, name: str) -> str:
         """Return an interface's pseudonym; a ``+`` at the end stays one."""
@@ -55,8 +57,11 @@ class Redactor:
 
     def name(self, name: str) -> str:
         """Return the pseudonym of a chain, a set, a label: known words and kube-proxy's form stay."""
-        found = _KUBE.fullmatch(name)
-        return found[1] + self._hash(name, found[2]) if found else self._words(name)
+        if name not in self._names:
+            found = _KUBE.fullmatch(name)
+            renamed = found[1] + self._hash(name, found[2]) if found else self._words(name)
+            self._names[name] = renamed
+        return self._names[name]
 
     def _words(self, text: str) -> str:
         return WORD.sub(lambda found: self._speller.word(found[0]), text)
@@ -84,12 +89,7 @@ class Redactor:
             return self.addresses.mac(text)
         if found["v4"] or found["v6"]:
             try:
-                return str(self.addresses.address(_address(text)))
+                return str(self.addresses.address(ip_address(text)))
             except ValueError:  # two colons, or a time, but no address
                 return self._words(text)
         return self.name(text)
-
-
-def _address(text: str) -> Address:
-    address = ip_address(text)
-    return make_address(address.version, int(address))

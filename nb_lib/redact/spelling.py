@@ -52,7 +52,7 @@ class Speller:
         return found
 
     def device(self, name: str) -> str:
-        """Return an interface's pseudonym: ``eth0`` stays, ``veth1a2b`` stays a veth, ``berlin+`` a pattern."""
+        """Return an interface's pseudonym: ``eth0`` stays, a veth stays a veth, ``berlin+`` a pattern."""
         if name not in self._devices:
             alphabets = HEXADECIMAL if name.startswith(HASHED) else LETTERS
             self._devices[name] = self._spelt(name, "device", alphabets, _fixed)

@@ -26,7 +26,6 @@ class Tree:
         self._key = hmac.digest(key, f"tree of {bits} bits".encode(), hashlib.sha256)
         self._kept: set[tuple[int, int]] = set()
         self._held: set[tuple[int, int]] = set()
-        self._depth = bits  # from here on nothing turns anywhere
         self._turns: dict[tuple[int, int], int] = {}
         self._known: dict[int, int] = {}
 
@@ -41,11 +40,6 @@ class Tree:
         self._held.add((length, value >> self.bits - length))
         self._known.clear()
 
-    def hold_tails(self, length: int) -> None:
-        """Let what stands behind the first ``length`` bits stay as it is, in every value."""
-        self._depth = min(self._depth, length)
-        self._known.clear()
-
     def map(self, value: int) -> int:
         """Return the value that takes the place of ``value``."""
         found = self._known.get(value)
@@ -57,7 +51,7 @@ class Tree:
 
     def _map(self, value: int) -> int:
         turned = 0
-        for depth in range(self._depth):
+        for depth in range(self.bits):
             rest = self.bits - depth
             node = depth, value >> rest
             if node in self._held:

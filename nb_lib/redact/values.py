@@ -35,7 +35,8 @@ NAMES = frozenset({
 MACS = frozenset({("mac", "--mac-source"), ("CLUSTERIP", "--clustermac")})
 # Texts of a fixed set of words, and masks that look like addresses.
 KEPT = frozenset({("CT", "--helper"), ("CT", "--zone"), ("CT", "--zone-orig"), ("CT", "--zone-reply"),
-                  ("helper", "--helper"), ("osf", "--genre"), ("recent", "--mask")})  # fmt: skip
+                  ("helper", "--helper"), ("osf", "--genre"), ("recent", "--mask"),
+                  ("sctp", "--chunk-types")})  # fmt: skip
 # What hides addresses or names in data, or computes with addresses: nothing can be exchanged in it.
 HIDDEN = {
     "u32": "it compares bytes of the packet, which may be those of an address",
@@ -51,6 +52,9 @@ HIDDEN = {
     "DNPT": "it computes a part of the address from both prefixes",
 }
 _NO_PREFIX = "its mask is no prefix: such addresses cannot be exchanged together"
+_UNBOUNDED = (
+    "it carries over the hosts of networks that the rule does not bound, or that are too large"
+)
 _PLAIN = (bool, int, float, Fraction, Enum, type(None))
 
 
@@ -65,9 +69,11 @@ class Left(NamedTuple):
         return f"line {self.lineno}: {self.text}: {self.why}"
 
 
-def rule(redactor: Redactor, old: Rule) -> tuple[Rule, tuple[Left, ...]]:
-    """Return a rule with everything exchanged, and what could not be."""
+def rule(redactor: Redactor, chain: str, old: Rule) -> tuple[Rule, tuple[Left, ...]]:
+    """Return a rule of a chain with everything exchanged, and what could not be."""
     left: list[Left] = []
+    if old.target and old.target.name == "NETMAP" and not _netmapped(chain, old, old.target):
+        left.append(Left("NETMAP", _UNBOUNDED))
     core = _use(redactor, old.core, left)
     matches = tuple(_use(redactor, use, left) for use in old.matches)
     target = _use(redactor, old.target, left) if old.target else None
@@ -161,7 +167,8 @@ class _Exchange:
 
 
 # The side of a packet that NETMAP maps in a built-in chain; in others it depends on the caller.
-_NETMAPPED = {"PREROUTING": "-d", "OUTPUT": "-d", "INPUT": "-s", "POSTROUTING": "-s"}
+_NETMAPPED = {"PREROUTING": ("-d",), "OUTPUT": ("-d",), "INPUT": ("-s",), "POSTROUTING": ("-s",)}
+_SMALL = {4: 16, 6: 48}  # bits of a network that may keep its hosts' part
 
 
 def learn(redactor: Redactor, chain: str, rule: Rule) -> None:
@@ -172,19 +179,31 @@ def learn(redactor: Redactor, chain: str, rule: Rule) -> None:
         for value in _values(use):
             if isinstance(value, Net):
                 addresses.learn(value)
+            elif isinstance(value, HostMask):
+                family, host = value.host.version, int(value.host)
+                addresses.learn(Net(family, host & value.mask, value.mask))
             elif isinstance(value, AddressRange):
                 if int(value.low) <= int(value.high):
                     addresses.learn_range(value.low, value.high)
             elif isinstance(value, NatRange) and value.low is not None and value.high is not None:
-                addresses.learn_pool(value.low, value.high)
+                addresses.learn_range(value.low, value.high)
     if target and target.name == "NETMAP":
-        onto: Net = target.settings["--to"].value
-        of = rule.core.settings.get(_NETMAPPED.get(chain, ""))
-        if of is not None and not of.inverted and of.value.prefix is not None:
-            addresses.hold(onto)
-            addresses.hold(of.value)
-        else:
-            addresses.hold_tails(onto)
+        for net in _netmapped(chain, rule, target):
+            addresses.hold(net)
+
+
+def _netmapped(chain: str, rule: Rule, netmap: Use) -> tuple[Net, ...]:
+    """Return the networks whose hosts NETMAP carries over; empty if the rule does not bound them."""
+    core = rule.core.settings
+    of = [
+        core[option].value
+        for option in _NETMAPPED.get(chain, ("-s", "-d"))
+        if option in core and not core[option].inverted
+    ]
+    nets = (netmap.settings["--to"].value, *of)
+    bounded = len(of) == len(_NETMAPPED.get(chain, ("-s", "-d")))
+    small = all((net.prefix or 0) >= _SMALL[rule.family] for net in nets)
+    return nets if bounded and small else ()
 
 
 def _values(use: Use) -> Iterator[Any]:

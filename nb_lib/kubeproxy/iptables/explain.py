@@ -166,7 +166,7 @@ def of_dump(text: str) -> Candidates:
         if rule is None:
             continue
         if comment := _COMMENT.search(line):
-            named.update(dict.fromkeys(_NAME.findall(comment[1] or comment[2])))
+            named.update(dict.fromkeys(_NAME.findall(comment[1] or comment[2] or "")))
         if dnat := _DNAT.search(line):
             targets.setdefault(rule[1], []).append(dnat[1])
         elif (jump := _JUMP.search(line)) and _HASHED.fullmatch(rule[1]):

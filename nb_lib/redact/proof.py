@@ -1,0 +1,177 @@
+"""Is the meaning kept? Packets take their way through the original, their pseudonyms through the other.
+
+Both hosts remember their packets, so what conntrack knows is compared as well. Equal are the rules that
+match and their verdicts, the fate, and the packet as it ended, all renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from nb_lib.connection import Address
+from nb_lib.engine import Host
+from nb_lib.engine.load import host_of
+from nb_lib.packet import Packet
+from nb_lib.redact.files import Redacted, sort
+from nb_lib.redact.redactor import Redactor
+from nb_lib.rules import Ruleset
+from nb_lib.sample import Sample, samples
+from nb_lib.targets.nat import NatRange
+from nb_lib.trace import Fate, Trace
+
+# How ``engine.load`` names what ``files.sort`` recognises.
+_NAMES = {"ipset": "ipset-save.txt", "sysctl": "sysctl.txt"}
+_ARRIVED = ("forward", "local")
+
+
+class Difference(NamedTuple):
+    """A packet that does not take the same way: both traces, and what of them differs."""
+
+    sample: Sample
+    what: str
+    original: Trace
+    redacted: Trace
+
+
+class Proof(NamedTuple):
+    """How many packets were sent, and those that took another way."""
+
+    packets: int
+    differences: tuple[Difference, ...]
+
+    def __str__(self) -> str:
+        if not self.differences:
+            return f"{self.packets} packets take the same way through both"
+        first = self.differences[0]
+        return (f"{len(self.differences)} of {self.packets} packets take another way; the first: "
+                f"{first.sample}: {first.what}")  # fmt: skip
+
+
+def proof(
+    files: Mapping[str, str], redacted: Redacted, *, count: int = 200, seed: int = 0
+) -> Proof:
+    """Send ``count`` packets for each dump of ``files`` through it and through the redacted one."""
+    both = Both(host_of(_named(files)), host_of(_named(redacted.files)), redacted.redactor)
+    sent = [
+        both.send(sample)
+        for ruleset in both.original.rulesets.values()
+        for sample in samples(ruleset, count, seed)
+    ]
+    return Proof(len(sent), tuple(filter(None, sent)))
+
+
+def _named(files: Mapping[str, str]) -> dict[str, str]:
+    """Give each file the name by which a host's folder knows it."""
+    found: dict[str, str] = {}
+    for name, text in files.items():
+        kind = sort(name, text)
+        base = name.rpartition("/")[2]
+        if kind == "dump":
+            base = (
+                "ip6tables-save.txt"
+                if "ip6" in base or "ip6tables-save v" in text[:60]
+                else "iptables-save.txt"
+            )
+        elif kind == "ip":
+            base = (
+                base if base in ("ip-addr.json", "ip-route.json", "ip6-route.json") else _ip(text)
+            )
+        found[_NAMES.get(kind, base)] = text
+    return found
+
+
+def _ip(text: str) -> str:
+    return "ip-addr.json" if '"addr_info"' in text else "ip-route.json"
+
+
+class Both:
+    """A host and its redacted form, to which packets are sent alike."""
+
+    def __init__(self, original: Host, redacted: Host, redactor: Redactor) -> None:
+        self.original, self.redacted, self.redactor = original, redacted, redactor
+        self._sent = 0
+        rulesets = redacted.rulesets.values()
+        self._pools = [pool for ruleset in rulesets for pool in _pools(ruleset)]
+
+    def send(self, sample: Sample) -> Difference | None:
+        """Send one packet through the original, and its pseudonym through the other, and its answer back.
+
+        None: both did the same.
+        """
+        address, device = self.redactor.addresses.address, self.redactor.device
+        renamed = sample._replace(interface=device(sample.interface), src=address(sample.src),
+                                  dst=address(sample.dst))  # fmt: skip
+        way = sample.interface, renamed.interface
+        one, two = self._traces(sample.packet(), renamed.packet(), *way)
+        if (what := self._differs(one, two)) is None and one.fate.kind in _ARRIVED:
+            back = (one.fate.device, two.fate.device) if one.fate.kind == "forward" else ("", "")
+            one, two = self._traces(one.reply(), two.reply(), *back)
+            what = self._differs(one, two)
+        return Difference(sample, what, one, two) if what else None
+
+    def _traces(self, packet: Packet, renamed: Packet, *devices: str) -> tuple[Trace, Trace]:
+        """Send a packet through both; what is drawn for it is drawn alike, whatever was drawn before."""
+        self._sent += 1
+        traces = []
+        for host, one, device in zip(
+            (self.original, self.redacted), (packet, renamed), devices, strict=True
+        ):
+            host.state.random.seed(self._sent)
+            traces.append(host.receive(one, device) if device else host.send(one))
+        return traces[0], traces[1]
+
+    def _differs(self, one: Trace, two: Trace) -> str | None:
+        """Return what two traces that should be alike differ in."""
+        for what, mine, its in (
+            ("steps", self._steps(one), two.steps),
+            ("fate", self._fate(one.fate), two.fate),
+            ("packet", self._packet(one.packet, rename=True), self._packet(two.packet)),
+        ):
+            if mine != its:
+                return f"{what}: {mine} expected, {its} found"
+        return None
+
+    def _steps(self, trace: Trace) -> tuple[tuple[str, str, int | str, str], ...]:
+        name = self.redactor.name
+        found = []
+        for table, chain, number, verdict in trace.steps:
+            word, blank, called = verdict.partition(" ")  # JUMP X
+            found.append((table, name(chain), number, word + blank + name(called)))
+        return tuple(found)
+
+    def _fate(self, fate: Fate) -> Fate:
+        redactor = self.redactor
+        place = fate.place and fate.place._replace(chain=redactor.name(fate.place.chain))
+        detail = redactor.text(fate.detail) if fate.kind == "undecided" else fate.detail
+        return fate._replace(device=redactor.device(fate.device), place=place, detail=detail)
+
+    def _packet(self, packet: Packet, *, rename: bool = False) -> tuple[object, ...]:
+        src, dst, out = packet.src, packet.dst, packet.out_iface
+        if rename:
+            address = self.redactor.addresses.address
+            src, dst, out = address(src), address(dst), self.redactor.device(out)
+        return self._pooled(src), self._pooled(dst), packet.sport, packet.dport, packet.mark, out
+
+    def _pooled(self, address: Address) -> Address:
+        """Return the first address of a pool for any of it: a hash of addresses decides which is taken."""
+        for low, high in self._pools:
+            if low.version == address.version and int(low) <= int(address) <= int(high):
+                return low
+        return address
+
+
+def _pools(ruleset: Ruleset) -> Iterator[tuple[Address, Address]]:
+    """Yield the ranges from which NAT takes addresses."""
+    nat = ruleset.tables.get("nat")
+    for chain in nat or ():
+        for rule in chain.rules:
+            for setting in rule.target.settings.values() if rule.target else ():
+                value = setting.value
+                if (
+                    isinstance(value, NatRange)
+                    and value.low
+                    and value.high
+                    and value.low != value.high
+                ):
+                    yield value.low, value.high
