@@ -259,6 +259,11 @@ class _Chains(Mapping[str, Chain]):
         """Return the table's part of the dump."""
         return self._source.text[self._filed.at : self._filed.end]
 
+    def line_of(self, name: str) -> int:
+        """Return the number of the line that declares a chain, 0 for a built-in one without."""
+        at = self._filed.declared[name]
+        return self._source.lineno(at) if at >= 0 else 0
+
     def naming(self, pattern: re.Pattern[str], chain: str) -> Iterator[tuple[int, Rule]]:
         """Yield the readable rules of a chain in which ``pattern`` is found, each with its index."""
         spans = self._filed.stretches(chain)
@@ -319,6 +324,11 @@ def parse(
         decoder = Decoder(family, frozenset(filed.declared), backend)
         tables[filed.name] = Table(filed.name, _Chains(source, filed, decoder))
     return Ruleset(family, tables, backend)
+
+
+def declared_in(table: Table, chain: str) -> int:
+    """Return the number of the line in which a dump declares a chain, 0 if it does not."""
+    return table.chains.line_of(chain) if isinstance(table.chains, _Chains) else 0
 
 
 def family_of(text: str) -> int | None:

@@ -14,17 +14,17 @@ from nb_lib.redact.proof import Both, proof
 from nb_lib.sample import samples
 from tests.redact.hosts import files, folders
 
-KEYS = ("k", "another", "Schlüssel")
+KEYS = ("k", "Schlüssel")
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("folder", folders())
 def test_packets_take_the_same_way_through_every_dump(folder: str, key: str) -> None:
     before = files(folder)
-    done = proof(before, redact(before, key), count=150, seed=len(folder) + len(key))
+    done = proof(before, redact(before, key), count=100, seed=len(folder) + len(key))
     assert done.differences == ()
     assert str(done) == f"{done.packets} packets take the same way through both"
-    assert done.packets == 150 * sum(name.endswith("tables-save.txt") for name in before)
+    assert done.packets == 100 * sum(name.endswith("tables-save.txt") for name in before)
 
 
 RULES = (Path(__file__).parent / "ranges.txt").read_text()
@@ -41,10 +41,10 @@ BESIDE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", [f"key {number}" for number in range(6)])
+@pytest.mark.parametrize("key", [f"key {number}" for number in range(4)])
 def test_ranges_pools_maps_sets_and_memory_keep_their_meaning(key: str) -> None:
     before = {"iptables-save.txt": RULES, **BESIDE}
-    done = proof(before, redact(before, key), count=400, seed=len(key))
+    done = proof(before, redact(before, key), count=300, seed=len(key))
     assert [(one.sample, one.what) for one in done.differences] == []
 
 
@@ -71,24 +71,31 @@ def test_the_packets_visit_most_rules_and_every_fate() -> None:
 
 
 def test_another_meaning_is_found() -> None:
-    """The comparison can fail: one rule less, one address exchanged once more, and it does."""
+    """The comparison can fail: a rule that is left out is missed."""
     before = {"iptables-save.txt": RULES, **BESIDE}
     done = redact(before, "k")
     text = done.files["iptables-save.txt"]
-    for line in [
-        line for line in text.split("\n") if line.startswith("-A") and "statistic" not in line
-    ]:
-        wrong = (
-            text.replace(line + "\n", "") if "POSTROUTING" not in line else text.replace(line, "#")
-        )
-        other = replace(done, files={**done.files, "iptables-save.txt": wrong})
-        if "-o corp1" in line or "rpfilter" in line or "tcp-reset" in line or "pairs" in line:
-            continue  # met by too few of these packets
-        found = proof(before, other, count=400, seed=5)
-        assert found.differences, line
-    assert str(found).startswith(
-        f"{len(found.differences)} of 400 packets take another way; the first: "
-    )
+    few = ("-o corp1", "rpfilter", "tcp-reset", "pairs")  # met by too few of these packets
+    lines = [
+        one for one in RULES.split("\n") if one.startswith("-A") and not any(w in one for w in few)
+    ]
+    assert len(lines) >= 17
+    renamed = dict(zip(RULES.split("\n"), text.split("\n"), strict=True))
+    packets = [*samples(host_of(before).ruleset, 400, 5)]
+    for line in lines:
+        other = host_of({**done.files, "iptables-save.txt": text.replace(renamed[line], "#")})
+        both = Both(host_of(before), other, done.redactor)
+        assert any(both.send(packet) for packet in packets), line
+
+
+def test_a_difference_is_told() -> None:
+    before = {"iptables-save.txt": RULES, **BESIDE}
+    done = redact(before, "k")
+    wrong = done.files["iptables-save.txt"].replace(":INPUT DROP", ":INPUT ACCEPT")
+    found = proof(before, replace(done, files={**done.files, "iptables-save.txt": wrong}), count=60)
+    assert found.differences
+    told = f"{len(found.differences)} of 60 packets take another way; the first: "
+    assert str(found).startswith(told + str(found.differences[0].sample))
 
 
 def test_two_hosts_with_different_keys_do_not_agree() -> None:
