@@ -11,17 +11,15 @@ from typing import NamedTuple
 
 from nb_lib.connection import Address
 from nb_lib.engine import Host
-from nb_lib.engine.load import host_of
+from nb_lib.engine.load import host_of, recognise
 from nb_lib.packet import Packet
-from nb_lib.redact.files import Redacted, sort
+from nb_lib.redact.files import Redacted
 from nb_lib.redact.redactor import Redactor
 from nb_lib.rules import Ruleset
 from nb_lib.sample import Sample, samples
 from nb_lib.targets.nat import NatRange
 from nb_lib.trace import Fate, Trace
 
-# How ``engine.load`` names what ``files.sort`` recognises.
-_NAMES = {"ipset": "ipset-save.txt", "sysctl": "sysctl.txt"}
 _ARRIVED = ("forward", "local")
 
 
@@ -63,26 +61,7 @@ def proof(
 
 def _named(files: Mapping[str, str]) -> dict[str, str]:
     """Give each file the name by which a host's folder knows it."""
-    found: dict[str, str] = {}
-    for name, text in files.items():
-        kind = sort(name, text)
-        base = name.rpartition("/")[2]
-        if kind == "dump":
-            base = (
-                "ip6tables-save.txt"
-                if "ip6" in base or "ip6tables-save v" in text[:60]
-                else "iptables-save.txt"
-            )
-        elif kind == "ip":
-            base = (
-                base if base in ("ip-addr.json", "ip-route.json", "ip6-route.json") else _ip(text)
-            )
-        found[_NAMES.get(kind, base)] = text
-    return found
-
-
-def _ip(text: str) -> str:
-    return "ip-addr.json" if '"addr_info"' in text else "ip-route.json"
+    return {recognise(text, name): text for name, text in files.items()}
 
 
 class Both:

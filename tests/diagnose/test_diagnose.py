@@ -64,8 +64,8 @@ def test_firewalld_ends_in_its_zones() -> None:
     found = [one for one in diagnose(files("firewalld")) if one.name != "empty-chain"]
     assert {one.name for one in found} == {"behind-a-catch-all"}
     assert [(e.family, e.lineno) for one in found for e in one.evidence] == [
-        (4, 223), (4, 224), (4, 225), (4, 231), (4, 232), (4, 233), (6, 227), (6, 228), (6, 229), (6, 236), (6, 237),
-        (6, 238),
+        (4, 223), (4, 224), (4, 225), (4, 231), (4, 232), (4, 233), (6, 227), (6, 228), (6, 229), (6, 236),
+        (6, 237), (6, 238),
     ]  # fmt: skip
     assert {one.level for one in found} == {"note"}
 
