@@ -1,6 +1,6 @@
 """Two rulesets compared: what came, what went, what moved; and the packets that notice.
 
-Rules are compared by their text in iptables-save's words, without counters. Of those that are in both, as many
+Rules are compared by their text in iptables-save's words, without counters. Of those in both, as many
 as possible stay where they are (a longest common order), the others have moved.
 """
 
