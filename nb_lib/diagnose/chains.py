@@ -12,9 +12,12 @@ from nb_lib.options import Use
 from nb_lib.rules import Rule
 from nb_lib.text import rule_text
 
-# Chains that their programs make as a sign, or keep ready, and do not call.
-_SPARE = re.compile(r"KUBE-(?:PROXY|KUBELET)-CANARY|"
-                    r"ufw6?-(?:logging-(?:allow|deny)|skip-to-policy-\w+|user-logging-\w+)")  # fmt: skip
+# Chains that their programs make as a sign, or keep ready, and do not always call.
+_SPARE = re.compile(
+    r"KUBE-(?:PROXY|KUBELET)-CANARY|KUBE-MARK-(?:MASQ|DROP)|KUBE-LOAD-BALANCER|KUBE-SOURCE-RANGES-FIREWALL"
+    r"|ufw6?-(?:logging-(?:allow|deny)|skip-to-policy-\w+|user-logging-\w+|user-limit(?:-accept)?)"
+    r"|shorewall6?|logdrop|logreject|sha-[lr]h-\w+"
+)
 
 
 def empty(subject: Subject) -> Iterator[Diagnosis]:
@@ -84,7 +87,7 @@ def _repeatable(rule: Rule) -> bool:
 
 def _counts(target: Use | None) -> bool:
     """Whether meeting a target twice differs from once; what ends the chain is looked at elsewhere."""
-    return target is not None and target.name not in ("LOG", "NFLOG", "MARK", "TRACE", "NOTRACK")
+    return target is not None and target.name not in ("LOG", "NFLOG", "TRACE", "NOTRACK")
 
 
 def _twice(view: RulesetView, before: Found, found: Found) -> Diagnosis:

@@ -116,7 +116,7 @@ def _martian(subject: Subject, protocol: int, port: int) -> str:
     """Call a port on localhost; return the setting that keeps the packet from leaving, or an empty string."""
     make = tcp if protocol == TCP else udp
     packet = make(_LOCALHOST, _LOCALHOST, sport=_PORT, dport=port)
-    for trace in subject.fresh_host().explore(packet):
+    for trace in subject.host.explore(packet):
         last = trace.events[-1]
         if isinstance(last, Lost) and "route_localnet" in last.setting:
             return last.setting

@@ -23,6 +23,7 @@ _NO_WAY = frozenset(
 _CLIENT = {4: "203.0.113.77", 6: "2001:db8::77"}  # somebody in the world
 _OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the host, if nobody said its addresses
 _PORT = 45678
+_MOST_LOOKS = 1_000_000  # at rules, for all DNAT together
 
 
 class _Way(NamedTuple):
@@ -39,19 +40,38 @@ class _Way(NamedTuple):
 def blocked(subject: Subject) -> Iterator[Diagnosis]:
     """Find DNAT whose connections no rule of FORWARD can let through."""
     for view in subject.rulesets:
-        forward = view.chain("filter", "FORWARD")
-        nat = view.table("nat")
+        forward, nat = view.chain("filter", "FORWARD"), view.table("nat")
         if forward is None or nat is None or not (end := _end(view, forward)):
             continue
-        open_rules = [*_open(view, forward, end)]
         reached = view.reached(nat)
+        doors = _Doors(_open(view, forward, end))
         for found in view.every(nat):
             way = _way(found.rule)
             if way is None or "PREROUTING" not in reached.get(found.chain.name, ()):
                 continue
-            if _here(subject, way.address) or any(_lets(rule, way) for rule in open_rules):
-                continue
-            yield _blocked(subject, view, found, way, end)
+            if not subject.host.routing.is_local(way.address) and doors.shut(way):
+                yield _blocked(subject, view, found, way, end)
+
+
+class _Doors:
+    """The rules that may accept what is forwarded, by the one address that they name, if it is one."""
+
+    def __init__(self, rules: Iterator[Rule]) -> None:
+        self._of: dict[Address | None, list[tuple[Part, ...]]] = {}
+        for rule in rules:
+            to = rule.core.settings.get("-d")
+            host = to.value.host if to is not None and not to.inverted else None
+            self._of.setdefault(host, []).append(known_parts(rule))
+        self._looks = 0
+
+    def shut(self, way: _Way) -> bool:
+        """Whether no rule can accept a connection; False, too, where there is too much to look at."""
+        rules = (*self._of.get(None, ()), *self._of.get(way.address, ()))
+        self._looks += len(rules)
+        return self._looks < _MOST_LOOKS and not any(
+            open_to(asked, dst=way.address, protocol=way.protocol, dport=way.port)
+            for asked in rules
+        )
 
 
 def _end(view: RulesetView, forward: Chain) -> Evidence | None:
@@ -98,15 +118,6 @@ def _asked_port(asked: tuple[Part, ...]) -> int | None:
         if part.option == "--dport" and not part.inverted and part.value.low == part.value.high:
             return int(part.value.low)
     return None
-
-
-def _here(subject: Subject, address: Address) -> bool:
-    return subject.host.routing.is_local(address)
-
-
-def _lets(rule: Rule, way: _Way) -> bool:
-    """Whether a rule may take the first packet of a connection that was sent this way."""
-    return open_to(known_parts(rule), dst=way.address, protocol=way.protocol, dport=way.port)
 
 
 def _blocked(
@@ -168,7 +179,6 @@ def _visit(subject: Subject, view: RulesetView, rule: Rule) -> Trace | None:
     if way is None or not port or way.protocol not in (TCP, UDP):
         return None
     own = rule.core.value("-d")
-    host = subject.fresh_host()
     device, address = _outside(subject, view.family)
     if own is not None:
         address = own.host
@@ -176,7 +186,8 @@ def _visit(subject: Subject, view: RulesetView, rule: Rule) -> Trace | None:
         return None
     make = tcp if way.protocol == TCP else udp
     client = parse_address(_CLIENT[view.family])
-    return host.receive(make(client, address, sport=_PORT, dport=port), device)
+    packet = make(client, address, sport=_PORT, dport=port)
+    return subject.host.explore(packet, device)[0]  # which remembers nothing
 
 
 def _outside(subject: Subject, family: int) -> tuple[str, Address | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 from nb_lib.diagnose.conditions import Part, known_parts, parts, within
@@ -18,7 +19,7 @@ LAST = frozenset(
 # Targets of which some packets go on: what changes addresses under way.
 _REWRITE = frozenset({"SNPT", "DNPT"})
 _TRIED = 200  # earlier rules that one is compared with, of those that name the same networks
-_Key = tuple[Net | None, Net | None]
+_Key = tuple[Net | None, Net | None, int | None]
 
 
 class _Earlier(NamedTuple):
@@ -108,12 +109,13 @@ class _Search:
         """Whether the answers stay while the packet goes through the chain: in raw, -j CT changes a state."""
         return self.table.name != "raw" or all(part.question != "--ctstate" for part in asked)
 
-    # --- finding earlier rules by the networks that they name ---
+    # --- finding earlier rules by the networks and the port that they name ---
 
     def _remember(self, number: int, asked: tuple[Part, ...]) -> None:
-        key = _net(asked, "-s"), _net(asked, "-d")
-        for masks, net in zip(self.masks, key, strict=True):
+        source, destination = _net(asked, "-s"), _net(asked, "-d")
+        for masks, net in zip(self.masks, (source, destination), strict=True):
             masks.add(net.mask if net else None)
+        key = source, destination, _port(asked)
         self.earlier.setdefault(key, []).append(_Earlier(number, asked))
 
     def _covering(self, mine: tuple[Part, ...]) -> int | None:
@@ -122,11 +124,11 @@ class _Search:
             [*_wider(_net(mine, option), masks)]
             for option, masks in zip(("-s", "-d"), self.masks, strict=True)
         )
-        for source in sources:
-            for destination in destinations:
-                for one in self.earlier.get((source, destination), [])[:_TRIED]:
-                    if within(mine, one.asked, whole=self.whole):
-                        return one.number
+        ports = dict.fromkeys((None, _port(mine)))
+        for key in product(sources, destinations, ports):
+            for one in self.earlier.get(key, [])[:_TRIED]:
+                if within(mine, one.asked, whole=self.whole):
+                    return one.number
         return None
 
     # --- words ---
@@ -166,6 +168,14 @@ def _net(asked: tuple[Part, ...], option: str) -> Net | None:
     """Return the network that an address must lie in, None if there is none."""
     found = (part.value for part in asked if part.option == option and not part.inverted)
     return next((net for net in found if isinstance(net, Net)), None)
+
+
+def _port(asked: tuple[Part, ...]) -> int | None:
+    """Return the one destination port that is asked for, None if there are several or none."""
+    for part in asked:
+        if part.option == "--dport" and not part.inverted and part.value.low == part.value.high:
+            return int(part.value.low)
+    return None
 
 
 def _wider(net: Net | None, masks: set[int | None]) -> Iterator[Net | None]:

@@ -38,10 +38,6 @@ class Subject:
         """The host, to send packets through."""
         return host_of(self.texts)
 
-    def fresh_host(self) -> Host:
-        """Return the host without any memory of packets."""
-        return host_of(self.texts)
-
     @cached_property
     def rulesets(self) -> list[RulesetView]:
         """The rulesets of IPv4 and IPv6."""
@@ -60,6 +56,8 @@ class RulesetView:
         self.ruleset = ruleset
         self.family = ruleset.family
         self._readable: dict[tuple[str, str], list[tuple[int, Rule]]] = {}
+        self._calls: dict[str, dict[str, frozenset[str]]] = {}
+        self._reached: dict[str, dict[str, frozenset[str]]] = {}
 
     def __iter__(self) -> Iterator[Table]:
         return iter(self.ruleset)
@@ -91,19 +89,24 @@ class RulesetView:
         """Whether the kernel tracks connections, and so puts fragments together before any rule sees them."""
         return uses(self.ruleset, "conntrack")
 
-    def calls(self, table: Table) -> dict[str, dict[str, None]]:
+    def calls(self, table: Table) -> dict[str, frozenset[str]]:
         """Return for each chain the chains and targets that its rules call."""
-        return {
-            chain.name: dict.fromkeys(called_by(rule) for _, rule in self.rules(table, chain))
-            for chain in table
-        }
+        if table.name not in self._calls:
+            self._calls[table.name] = {
+                chain.name: frozenset(called_by(rule) for _, rule in self.rules(table, chain))
+                for chain in table
+            }
+        return self._calls[table.name]
 
     def reached(self, table: Table) -> dict[str, frozenset[str]]:
         """Return for each chain that packets reach the built-in chains from which they come."""
-        bases = builtin(self.family, self.ruleset.backend)[table.name]
-        ways = {name: {*called} & {*table.chains} for name, called in self.calls(table).items()}
-        below, circle = visit(bases, ways)
-        return {} if circle else reached(bases, ways, [*below])
+        if table.name not in self._reached:
+            bases = builtin(self.family, self.ruleset.backend)[table.name]
+            chains = frozenset(table.chains)
+            ways = {name: called & chains for name, called in self.calls(table).items()}
+            below, circle = visit(bases, ways)
+            self._reached[table.name] = {} if circle else reached(bases, ways, [*below])
+        return self._reached[table.name]
 
     def evidence(self, table: Table, chain: Chain, number: int = 0) -> Evidence:
         """Return a rule as evidence, or (number 0) a chain."""

@@ -104,7 +104,7 @@ class Both:
         """Return what two traces that should be alike differ in."""
         for what, mine, its in (
             ("steps", self._steps(one), two.steps),
-            ("fate", self._fate(one.fate), two.fate),
+            ("fate", self._fate(one.fate), _plain(two.fate)),
             ("packet", self._packet(one.packet, rename=True), self._packet(two.packet)),
         ):
             if mine != its:
@@ -122,8 +122,7 @@ class Both:
     def _fate(self, fate: Fate) -> Fate:
         redactor = self.redactor
         place = fate.place and fate.place._replace(chain=redactor.name(fate.place.chain))
-        detail = redactor.text(fate.detail) if fate.kind == "undecided" else fate.detail
-        return fate._replace(device=redactor.device(fate.device), place=place, detail=detail)
+        return _plain(fate)._replace(device=redactor.device(fate.device), place=place)
 
     def _packet(self, packet: Packet, *, rename: bool = False) -> tuple[object, ...]:
         src, dst, out = packet.src, packet.dst, packet.out_iface
@@ -138,6 +137,11 @@ class Both:
             if low.version == address.version and int(low) <= int(address) <= int(high):
                 return low
         return address
+
+
+def _plain(fate: Fate) -> Fate:
+    """Return a fate without the sentence that tells what is missing, which names sets and others."""
+    return fate._replace(detail="") if fate.kind == "undecided" else fate
 
 
 def _pools(ruleset: Ruleset) -> Iterator[tuple[Address, Address]]:
