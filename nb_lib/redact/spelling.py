@@ -21,6 +21,7 @@ HEXADECIMAL: Alphabets = (digits, "abcdef", ascii_lowercase[6:], "ABCDEF", ascii
 
 WORD = re.compile(r"(?:[^\W_]|[\udc80-\udcff])+")  # bytes that are no UTF-8 count as letters
 _HASH = re.compile(r"(?=.*[0-9])(?:[0-9a-f]{12,}|[0-9A-F]{12,})\Z")
+_LONGEST_KIND = 15  # letters of an interface's name that may say its kind: IFNAMSIZ
 _PORT = 0xFFFF  # numbers up to here say nothing of a network: ports, sizes, stages
 _DEVICE = re.compile(rf"(?:{'|'.join(map(re.escape, DEVICES))})[\d.:@]*")
 _SLOT = re.compile(r"(?:en|wl|ib)[pso]\d[\dsfdnv]*")  # systemd's names: enp3s0f1
@@ -62,17 +63,17 @@ class Speller:
         self, text: str, domain: str, alphabets: Alphabets, fixed: Callable[[str], str]
     ) -> str:
         found = []
+        state = hmac.digest(self._key, domain.encode(), hashlib.sha256)  # of all that stands before
         for at, letter in enumerate(text):
             alphabet = _alphabet(letter, alphabets)
-            before = text[:at]
-            stay = fixed(before) if alphabet else letter
-            if letter in stay:
+            stay = fixed(text[:at]) if alphabet and at < _LONGEST_KIND else ""
+            if alphabet and letter not in stay:
+                others = [one for one in alphabet if one not in stay]
+                turn = int.from_bytes(state[:8], "big")
+                found.append(others[(others.index(letter) + turn) % len(others)])
+            else:
                 found.append(letter)
-                continue
-            others = [one for one in alphabet if one not in stay]
-            where = f"{domain} {before}".encode("utf-8", "surrogatepass")
-            turn = int.from_bytes(hmac.digest(self._key, where, hashlib.sha256)[:8], "big")
-            found.append(others[(others.index(letter) + turn) % len(others)])
+            state = hashlib.sha256(state + letter.encode("utf-8", "surrogatepass")).digest()
         return "".join(found)
 
 

@@ -107,3 +107,11 @@ def test_the_same_key_gives_the_same_names_and_no_key_another_each_time() -> Non
     assert Redactor("k").name("acme") == Redactor("k").name("acme")
     assert Redactor().key != Redactor().key
     assert len(Redactor().key) >= 32
+
+
+def test_a_name_of_any_length_costs_no_more_than_its_letters() -> None:
+    """What stands in JSON may be anything; the work for a name grows with its length, not its square."""
+    long = "a" * 200_000
+    found = Speller(b"k").device(long)
+    assert len(found) == len(long)
+    assert found.startswith(Speller(b"k").device(long[:30]))
