@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from nb_lib.engine import Host
-from nb_lib.engine.load import facts_of, host_of, load, recognise
+from nb_lib.engine.load import facts_in, host_of, load, recognise
 from nb_lib.errors import NbError
 from nb_lib.program import inputs
 from nb_lib.program.output import CHOICES, Output
@@ -71,10 +71,10 @@ def _host(arguments: argparse.Namespace, family: int) -> Host:
     text = inputs.text_of(arguments.file)
     if family_of(text) not in (family, None):
         raise NbError(f"the dump is IPv{family_of(text)}'s and the packet IPv{family}'s")
-    if text.lstrip().startswith("{"):
+    if text.lstrip().startswith(("{", "table ")):
         return host_of({recognise(text): text, **beside}, **facts)
     ruleset = parse(text, family=family, backend="legacy" if arguments.legacy else None)
-    return Host(ruleset, **{**facts_of(beside), **facts})
+    return Host(ruleset, **{**facts_in(beside), **facts})
 
 
 def _facts(arguments: argparse.Namespace) -> dict[str, object]:

@@ -10,6 +10,7 @@ from nb_lib.connection import Address
 from nb_lib.kinds import quote
 from nb_lib.net import Net, parse_address, parse_net
 from nb_lib.redact.redactor import Redactor
+from nb_lib.redact.values import Left
 from nb_lib.text.ipset import PHYSDEV
 
 _DEVICES = frozenset(
@@ -149,6 +150,33 @@ def _member(redactor: Redactor, part: str, word: str) -> str:
     if part == "mac":
         return redactor.addresses.mac(word)
     return redactor.name(word) if part == "set" else word
+
+
+# ── ipvsadm -Sn ─────────────────────────────────────────────────────────────────────
+
+_SERVER = re.compile(
+    r"(?:(?<= -[tur] )|(?<= --sctp-service ))(?:\[([0-9A-Fa-f:]+)\]|([0-9.]+))(?=:\d)"
+)
+_HASHING = re.compile(r" -s (sh|dh|mh|lblcr?)\b")  # schedulers that choose by a hash of addresses
+
+
+def redact_ipvs(redactor: Redactor, text: str) -> tuple[str, tuple[Left, ...]]:
+    """Return ``ipvsadm -Sn`` with the addresses of servers exchanged, and what could not be kept."""
+
+    def exchange(found: re.Match[str]) -> str:
+        address = redactor.addresses.address(parse_address(found[1] or found[2]))
+        return f"[{address}]" if found[1] else str(address)
+
+    left = tuple(
+        Left(
+            f"-s {found[1]}",
+            "it chooses a server by a hash of addresses, which are others afterwards",
+            lineno,
+        )
+        for lineno, line in enumerate(text.split("\n"), 1)
+        if (found := _HASHING.search(line))
+    )
+    return _SERVER.sub(exchange, text), left
 
 
 # ── sysctl ──────────────────────────────────────────────────────────────────────────

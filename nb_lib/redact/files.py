@@ -15,6 +15,7 @@ from nb_lib.redact.values import Left
 from nb_lib.rules import Ruleset
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
+from nb_lib.text.ipvs import parse_ipvs
 
 _DUMPS = {"iptables-save.txt": 4, "ip6tables-save.txt": 6}
 _IP = ("ip-addr.json", "ip-route.json", "ip6-route.json")
@@ -42,7 +43,7 @@ def redact(files: Mapping[str, str], key: str = "") -> Redacted:
 
     The same key makes the same of them; without one it is drawn. Raises RulesetError for a rule that
     cannot be read, HostError for a file that is neither a dump of iptables nor ``ip -j addr``,
-    ``ip -j route``, ``ipset save`` or sysctls.
+    ``ip -j route``, ``ipset save``, ``ipvsadm -Sn`` or sysctls.
     """
     redactor = Redactor(key)
     kinds = {name: recognise(text, name) for name, text in files.items()}
@@ -55,11 +56,12 @@ def redact(files: Mapping[str, str], key: str = "") -> Redacted:
         elif kinds[name] in _IP:
             exchanged = facts.redact_ip(redactor, read[name])
             done[name] = json.dumps(exchanged, ensure_ascii=False) + "\n"
+        elif kinds[name] == "ipvsadm-Sn.txt":
+            done[name], left[name] = facts.redact_ipvs(redactor, text)
+        elif kinds[name] == "ipset-save.txt":
+            done[name] = facts.redact_ipset(redactor, text)
         else:
-            exchange = (
-                facts.redact_ipset if kinds[name] == "ipset-save.txt" else facts.redact_sysctls
-            )
-            done[name] = exchange(redactor, text)
+            done[name] = facts.redact_sysctls(redactor, text)
     return Redacted(done, left, redactor)
 
 
@@ -77,6 +79,8 @@ def _learn(redactor: Redactor, name: str, kind: str, text: str) -> Any:
         if kind == "ipset-save.txt":
             parse_ipsets(text)  # raises for what is none
             facts.learn_ipset(redactor, text)
+        elif kind == "ipvsadm-Sn.txt":
+            parse_ipvs(text)  # raises for what is none
         elif kind != "sysctl.txt":
             raise HostError(f"the output of `{FILES[kind]}` cannot be redacted yet")
     except NbError as error:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nb_lib.engine.load import FILES
+from nb_lib.engine.load import texts_of
 
 DATA = Path(__file__).parents[2] / "data"
-NODE = ("ip-addr.json", "ip-route.json", "sysctl.txt")  # of all kube-proxy dumps
 
 
 def folders() -> list[str]:
@@ -17,11 +16,4 @@ def folders() -> list[str]:
 
 def files(folder: str) -> dict[str, str]:
     """Return what a folder says of its host."""
-    found = {
-        name: (DATA / folder / name).read_text()
-        for name in FILES
-        if (DATA / folder / name).exists()
-    }
-    if folder.startswith("kube-proxy/"):
-        found |= {name: (DATA / "kube-proxy" / name).read_text() for name in NODE}
-    return found
+    return texts_of(DATA / folder)
