@@ -7,7 +7,7 @@ import argparse
 from nb_lib.errors import RulesetError
 from nb_lib.program import inputs
 from nb_lib.program.output import CHOICES, Output
-from nb_lib.text import check, parse
+from nb_lib.text.mistakes import mistakes
 
 HELP = "say what is wrong in a dump, with line, column and a suggestion"
 DESCRIPTION = """Read every rule as iptables-restore and the kernel would, and report all that they would
@@ -34,12 +34,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Report the errors."""
     text = inputs.text_of(arguments.file)
-    backend = "legacy" if arguments.legacy else None
-    try:
-        ruleset = parse(text, family=inputs.family(arguments, text), backend=backend)
-        errors = check(ruleset, limit=max(1, arguments.most))
-    except RulesetError as error:  # what is no line of a dump ends the reading
-        errors = [error]
+    errors = mistakes(
+        text,
+        family=inputs.family(arguments, text),
+        backend="legacy" if arguments.legacy else None,
+        limit=max(1, arguments.most),
+    )
     if output.json:
         output.data([as_json(error) for error in errors])
     else:
