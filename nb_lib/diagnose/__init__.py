@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from nb_lib.diagnose import around, chains, kube, nat, shadow
 from nb_lib.diagnose.finding import NOTE, WARNING, Diagnosis, Evidence
 from nb_lib.diagnose.subject import Subject
+from nb_lib.errors import HostError
 
 # What can be found: the name of a diagnosis, and what it means.
 NAMES = {
@@ -42,9 +43,13 @@ def diagnose(texts: Mapping[str, str]) -> list[Diagnosis]:
     """Return what is found in a host's texts, the gravest first; they are named as in ``engine.load.FILES``.
 
     Rules that cannot be read are not looked at. Raises RulesetError for a text that is no dump, HostError
-    for other texts that are not what their name says.
+    for other texts that are not what their name says, or if there is no dump.
     """
     subject = Subject(texts)
+    if not subject.rulesets:
+        raise HostError(
+            "there is no dump of iptables-save or ip6tables-save: nothing else can be diagnosed yet"
+        )
     found = [one for check in _CHECKS for one in check(subject)]
     return sorted(found, key=lambda one: one.level != WARNING)
 

@@ -6,6 +6,7 @@ import pytest
 
 from nb_lib.diagnose import NAMES, Diagnosis, diagnose
 from nb_lib.engine.load import host_of
+from nb_lib.errors import HostError
 from nb_lib.packet import tcp
 from nb_lib.sample import samples
 from tests.diagnose.dumps import CASES, NO_WAY, SAVE, UFW, Case, table
@@ -141,3 +142,9 @@ def test_rules_that_cannot_be_read_are_passed_over() -> None:
 def test_the_gravest_comes_first() -> None:
     levels = [one.level for one in diagnose(files("kube-proxy/eight-services/1.21.1"))]
     assert levels == sorted(levels, reverse=True)
+
+
+def test_without_a_dump_nothing_is_claimed() -> None:
+    with pytest.raises(HostError, match="there is no dump of iptables-save"):
+        diagnose({"nft-ruleset.txt": "table ip t {\n}\n"})
+    assert diagnose({SAVE: ""}) == []
