@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from nb_lib.connection import Address
@@ -18,6 +19,8 @@ from nb_lib.net import BITS, Net, make_address, parse_net
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.rules import Rule, Ruleset
 from nb_lib.targets.nat import NatRange
+from nb_lib.text import nft
+from nb_lib.text.nft import values
 
 MAX_RULES = 5000  # that are looked at, evenly spread
 _ANYWHERE = {4: ("0.0.0.0/0", "10.0.0.0/8", "192.168.0.0/16", "203.0.113.0/24", "224.0.0.0/4", "127.0.0.0/8"),
@@ -53,23 +56,64 @@ class Sample(NamedTuple):
         return f"{self.proto} {self.src} → {self.dst}{ports}, {way}"
 
 
-def samples(ruleset: Ruleset, count: int, seed: int = 0) -> Iterator[Sample]:
-    """Yield ``count`` packets for a ruleset of IPv4 or IPv6; the same seed gives the same packets."""
-    named = _Named(ruleset)
+def samples(
+    ruleset: Ruleset | nft.Ruleset, count: int, seed: int = 0, *, family: int = 4
+) -> Iterator[Sample]:
+    """Yield ``count`` packets for a ruleset; the same seed gives the same packets.
+
+    A listing of nft may hold rules for both families: ``family`` says for which.
+    """
+    named = _Listed(ruleset, family) if isinstance(ruleset, nft.Ruleset) else _Named(ruleset)
     draw = random.Random(seed)
     for _ in range(count):
         yield named.sample(draw)
 
 
-class _Named:
-    """What the rules of a ruleset name."""
+class _Drawn:
+    """What rules name, and packets drawn of it."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self.family = ruleset.family
+    def __init__(self, family: int) -> None:
+        self.family = family
         self.nets: dict[str, list[Net]] = {"src": [], "dst": []}
         self.devices: list[str] = []
         self.ports: list[int] = list(_PORTS)
         self.marks: list[int] = [0]
+
+    def sample(self, draw: random.Random) -> Sample:
+        """Draw one packet."""
+        way = draw.random()
+        device = draw.choice(self.devices) if self.devices and way > 0.3 else "eth0"
+        port = draw.choice(self.ports)
+        return Sample(
+            "" if way < 0.15 else device,
+            draw.choice(("tcp", "tcp", "tcp", "udp", "icmp")),
+            self._address(draw, "src"), self._address(draw, "dst"),
+            draw.choice((draw.randrange(1024, U16), draw.choice(self.ports), 40000)),
+            min(U16, port + draw.choice((0, 0, 0, 0, 1))),
+            draw.choice(_FLAGS) if draw.random() < 0.3 else "SYN",
+            draw.choice(self.marks) if draw.random() < 0.2 else 0,
+        )  # fmt: skip
+
+    def _address(self, draw: random.Random, side: str) -> Address:
+        other = "src" if side == "dst" else "dst"
+        where = draw.random()
+        nets = self.nets[side] if where < 0.7 else self.nets[other] if where < 0.85 else []
+        net = draw.choice(nets or [parse_net(text, self.family) for text in _ANYWHERE[self.family]])
+        free = ~net.mask & (1 << BITS[self.family]) - 1
+        host = draw.choice(
+            (draw.getrandbits(BITS[self.family]) & free, 1 & free, free, 0, 2 & free)
+        )
+        number = net.value | host
+        if draw.random() < 0.05:  # beside it
+            number ^= (free + 1) & ((1 << BITS[self.family]) - 1)
+        return make_address(self.family, number)
+
+
+class _Named(_Drawn):
+    """What the rules of a ruleset name."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        super().__init__(ruleset.family)
         for rule in _some(ruleset):
             self._look(rule)
 
@@ -100,34 +144,35 @@ class _Named:
             for one in value:
                 self._value(one)
 
-    def sample(self, draw: random.Random) -> Sample:
-        """Draw one packet."""
-        way = draw.random()
-        device = draw.choice(self.devices) if self.devices and way > 0.3 else "eth0"
-        port = draw.choice(self.ports)
-        return Sample(
-            "" if way < 0.15 else device,
-            draw.choice(("tcp", "tcp", "tcp", "udp", "icmp")),
-            self._address(draw, "src"), self._address(draw, "dst"),
-            draw.choice((draw.randrange(1024, U16), draw.choice(self.ports), 40000)),
-            min(U16, port + draw.choice((0, 0, 0, 0, 1))),
-            draw.choice(_FLAGS) if draw.random() < 0.3 else "SYN",
-            draw.choice(self.marks) if draw.random() < 0.2 else 0,
-        )  # fmt: skip
 
-    def _address(self, draw: random.Random, side: str) -> Address:
-        other = "src" if side == "dst" else "dst"
-        where = draw.random()
-        nets = self.nets[side] if where < 0.7 else self.nets[other] if where < 0.85 else []
-        net = draw.choice(nets or [parse_net(text, self.family) for text in _ANYWHERE[self.family]])
-        free = ~net.mask & (1 << BITS[self.family]) - 1
-        host = draw.choice(
-            (draw.getrandbits(BITS[self.family]) & free, 1 & free, free, 0, 2 & free)
-        )
-        number = net.value | host
-        if draw.random() < 0.05:  # beside it
-            number ^= (free + 1) & ((1 << BITS[self.family]) - 1)
-        return make_address(self.family, number)
+class _Listed(_Drawn):
+    """What a listing of nft names."""
+
+    def __init__(self, ruleset: nft.Ruleset, family: int) -> None:
+        super().__init__(family)
+        for value in values.parts(ruleset):
+            self._value(value)
+
+    def _value(self, value: Any) -> None:
+        if isinstance(value, values.Prefix):
+            self._net(f"{value.address}/{value.length}")
+        elif isinstance(value, str):
+            self._net(value)
+        elif isinstance(value, values.Match) and value.left in (
+            values.Meta("iifname"),
+            values.Meta("oifname"),
+        ):
+            self.devices += [one for one in values.parts(value.right) if isinstance(one, str)]
+        elif isinstance(value, int) and 0 < value <= U16:
+            self.ports.append(value)
+
+    def _net(self, text: str) -> None:
+        """Note an address or a network; most words are neither."""
+        if text[:1].isalnum() and (":" in text if self.family == 6 else text.count(".") == 3):
+            with suppress(ValueError):
+                net = parse_net(text, self.family)
+                for side in self.nets.values():
+                    side.append(net)
 
 
 def _host(address: Address) -> Net:

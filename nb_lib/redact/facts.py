@@ -21,7 +21,7 @@ _KEPT = frozenset({
     "addr_gen_mode", "encap", "family", "flags", "info_data", "info_kind", "link_type", "operstate", "proto",
     "protocol", "qdisc", "scope", "table", "type",
 })  # fmt: skip
-_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _NET_SYSCTL = re.compile(r"(net[./]ipv[46][./](?:conf|neigh)[./])(.+)([./][a-z0-9_]+)\s*\Z")
 
 # ── ip -j ───────────────────────────────────────────────────────────────────────────
@@ -66,7 +66,7 @@ def redact_ip(redactor: Redactor, data: Any, key: str = "") -> Any:
 
 def _exchanged(redactor: Redactor, text: str) -> str:
     """Return what takes the place of an address, a network, an Ethernet address or a name."""
-    if _MAC.fullmatch(text):
+    if MAC.fullmatch(text):
         return redactor.addresses.mac(text)
     found = _parsed(text)
     if isinstance(found, Net):

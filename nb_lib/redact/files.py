@@ -9,7 +9,7 @@ from typing import Any
 
 from nb_lib.engine.load import FILES, recognise
 from nb_lib.errors import HostError, NbError
-from nb_lib.redact import dump, facts
+from nb_lib.redact import dump, facts, listing
 from nb_lib.redact.redactor import Redactor
 from nb_lib.redact.values import Left
 from nb_lib.rules import Ruleset
@@ -18,6 +18,7 @@ from nb_lib.text.ipset import parse_ipsets
 from nb_lib.text.ipvs import parse_ipvs
 
 _DUMPS = {"iptables-save.txt": 4, "ip6tables-save.txt": 6}
+_LISTINGS = ("nft-ruleset.json", "nft-ruleset.txt")
 _IP = ("ip-addr.json", "ip-route.json", "ip6-route.json")
 
 
@@ -42,8 +43,8 @@ def redact(files: Mapping[str, str], key: str = "") -> Redacted:
     """Exchange every address, name and comment in some files of one host.
 
     The same key makes the same of them; without one it is drawn. Raises RulesetError for a rule that
-    cannot be read, HostError for a file that is neither a dump of iptables nor ``ip -j addr``,
-    ``ip -j route``, ``ipset save``, ``ipvsadm -Sn`` or sysctls.
+    cannot be read, HostError for a file that is neither a dump of iptables nor a listing of nft, nor
+    ``ip -j addr``, ``ip -j route``, ``ipset save``, ``ipvsadm -Sn`` or sysctls.
     """
     redactor = Redactor(key)
     kinds = {name: recognise(text, name) for name, text in files.items()}
@@ -53,6 +54,9 @@ def redact(files: Mapping[str, str], key: str = "") -> Redacted:
     for name, text in files.items():
         if isinstance(read[name], Ruleset):
             done[name], left[name] = dump.redact(redactor, text, read[name])
+        elif kinds[name] in _LISTINGS:
+            exchanged, left[name] = listing.redact(redactor, read[name])
+            done[name] = listing.write(exchanged, text)
         elif kinds[name] in _IP:
             exchanged = facts.redact_ip(redactor, read[name])
             done[name] = json.dumps(exchanged, ensure_ascii=False) + "\n"
@@ -72,6 +76,10 @@ def _learn(redactor: Redactor, name: str, kind: str, text: str) -> Any:
             ruleset = parse(text, family=_DUMPS[kind])
             dump.learn(redactor, ruleset)
             return ruleset
+        if kind in _LISTINGS:
+            listed = listing.read(text)
+            listing.learn(redactor, listed)
+            return listed
         if kind in _IP:
             data = _json(text)
             facts.learn_ip(redactor, data)

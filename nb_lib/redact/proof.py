@@ -20,6 +20,14 @@ from nb_lib.sample import Sample, samples
 from nb_lib.targets.nat import NatRange
 from nb_lib.trace import Fate, Trace
 
+_FAMILIES = {
+    "ip": 4,
+    "inet": 4,
+    "ip6": 6,
+    "arp": 0,
+    "bridge": 0,
+    "netdev": 0,
+}  # whose packets are sent
 _ARRIVED = ("forward", "local")
 
 
@@ -51,12 +59,16 @@ def proof(
 ) -> Proof:
     """Send ``count`` packets for each dump of ``files`` through it and through the redacted one."""
     both = Both(host_of(_named(files)), host_of(_named(redacted.files)), redacted.redactor)
-    sent = [
-        both.send(sample)
-        for ruleset in both.original.rulesets.values()
-        for sample in samples(ruleset, count, seed)
-    ]
+    sent = [both.send(sample) for sample in _samples(both.original, count, seed)]
     return Proof(len(sent), tuple(filter(None, sent)))
+
+
+def _samples(host: Host, count: int, seed: int) -> Iterator[Sample]:
+    for ruleset in host.rulesets.values():
+        yield from samples(ruleset, count, seed)
+    if host.nftables is not None:
+        for family in sorted({_FAMILIES[table.family] for table in host.nftables.ruleset} - {0}):
+            yield from samples(host.nftables.ruleset, count, seed, family=family)
 
 
 def _named(files: Mapping[str, str]) -> dict[str, str]:
@@ -116,12 +128,14 @@ class Both:
         found = []
         for table, chain, number, verdict in trace.steps:
             word, blank, called = verdict.partition(" ")  # JUMP X
-            found.append((table, name(chain), number, word + blank + name(called)))
+            found.append((name(table), name(chain), number, word + blank + name(called)))
         return tuple(found)
 
     def _fate(self, fate: Fate) -> Fate:
         redactor = self.redactor
-        place = fate.place and fate.place._replace(chain=redactor.name(fate.place.chain))
+        place = fate.place and fate.place._replace(
+            table=redactor.name(fate.place.table), chain=redactor.name(fate.place.chain)
+        )
         return _plain(fate)._replace(device=redactor.device(fate.device), place=place)
 
     def _packet(self, packet: Packet, *, rename: bool = False) -> tuple[object, ...]:

@@ -9,13 +9,24 @@ import secrets
 from ipaddress import ip_address
 
 from nb_lib.kubeproxy.iptables.explain import KINDS, Explained, explain
-from nb_lib.kubeproxy.names import PortName, Target, digest, endpoint_hash, service_hash
+from nb_lib.kubeproxy.names import (
+    PortName,
+    Target,
+    digest,
+    endpoint_hash,
+    nft_name,
+    service_hash,
+)
 from nb_lib.kubeproxy.objects import Key
 from nb_lib.redact.addresses import Addresses
 from nb_lib.redact.spelling import WORD, Speller
 from nb_lib.rules import Ruleset
 
 _KUBE = re.compile(rf"(KUBE-(?:{'|'.join(KINDS)})-)([A-Z2-7]{{16}})")
+_KUBE_NFT = re.compile(
+    r"([a-z-]+)-[A-Z2-7]{8}-([a-z0-9.-]+)/([a-z0-9.-]+)/(tcp|udp|sctp)/([A-Za-z0-9-]*)"
+    r"(?:__([0-9a-f.]+)/(\d+))?"
+)
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _TOKEN = re.compile(
     r"(?P<mac>(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:]))"
@@ -58,10 +69,25 @@ class Redactor:
     def name(self, name: str) -> str:
         """Return the pseudonym of a chain, a set, a label: known words and kube-proxy's form stay."""
         if name not in self._names:
-            found = _KUBE.fullmatch(name)
-            renamed = found[1] + self._hash(name, found[2]) if found else self._words(name)
-            self._names[name] = renamed
+            self._names[name] = self._name(name)
         return self._names[name]
+
+    def _name(self, name: str) -> str:
+        if found := _KUBE.fullmatch(name):
+            return found[1] + self._hash(name, found[2])
+        found = _KUBE_NFT.fullmatch(name)
+        return self._nft_name(found) if found else self._words(name)
+
+    def _nft_name(self, found: re.Match[str]) -> str:
+        """Return what kube-proxy's nftables mode would call the same thing of the renamed Service."""
+        kind, space, service, protocol, port, address, target = found.groups()
+        name = PortName(
+            Key(*map(self._words, (space, service))), self._words(port), protocol.upper()
+        )
+        if address is None:
+            return f"{kind}-{nft_name(name)}"
+        real = ip_address(address if address.count(".") == 3 else address.replace(".", ":"))
+        return f"{kind}-{nft_name(name, Target(self.addresses.address(real), int(target)))}"
 
     def _words(self, text: str) -> str:
         return WORD.sub(lambda found: self._speller.word(found[0]), text)

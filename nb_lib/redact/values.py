@@ -66,7 +66,8 @@ class Left(NamedTuple):
     lineno: int = 0
 
     def __str__(self) -> str:
-        return f"line {self.lineno}: {self.text}: {self.why}"
+        where = f"line {self.lineno}: " if self.lineno else ""
+        return f"{where}{self.text}: {self.why}"
 
 
 def rule(redactor: Redactor, chain: str, old: Rule) -> tuple[Rule, tuple[Left, ...]]:

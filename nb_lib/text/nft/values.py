@@ -7,10 +7,10 @@ answers *undecided* to it. A ``handle`` is the kernel's number of a thing; equal
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,3 +368,13 @@ class Ruleset:
         """Return a table, None if there is none of that family and name."""
         found = (t for t in self.tables if (t.family, t.name) == (family, name))
         return next(found, None)
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """Yield a value of a ruleset, a part of one or a tuple of them, and everything in it."""
+    yield value
+    inside: Iterable[Any] = value if isinstance(value, tuple) else ()
+    if is_dataclass(value):
+        inside = (getattr(value, each.name) for each in fields(value))
+    for one in inside:
+        yield from parts(one)
