@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nb_lib.errors import visible
+
 # How grave a diagnosis is: something does not do what it says, or is open; or it is only worth knowing.
 WARNING, NOTE = "warning", "note"
 
@@ -39,7 +41,7 @@ class Diagnosis(NamedTuple):
         shown = [f"    {one}" for one in self.evidence[:MOST]]
         more = len(self.evidence) - MOST
         shown += [f"    … and {more} more"] if more > 0 else []
-        return "\n".join([f"{self.name}: {self.sentence}", *shown, f"  → {self.remedy}"])
+        return visible("\n".join([f"{self.name}: {self.sentence}", *shown, f"  → {self.remedy}"]))
 
 
 MOST = 8  # pieces of evidence that a text shows

@@ -55,10 +55,10 @@ def redact_ip(redactor: Redactor, data: Any, key: str = "") -> Any:
         return {name: redact_ip(redactor, value, name) for name, value in data.items()}
     if isinstance(data, list):
         return [redact_ip(redactor, value, key) for value in data]
+    if key.rstrip("s") in _DEVICES and data is not None:
+        return redactor.device(str(data))
     if not isinstance(data, str) or key in _KEPT:
         return data
-    if key.rstrip("s") in _DEVICES:
-        return redactor.device(data)
     if key == "dst" and data == "default":
         return data
     return _exchanged(redactor, data)
@@ -147,9 +147,9 @@ def _member(redactor: Redactor, part: str, word: str) -> str:
     if part == "iface":
         physdev = PHYSDEV if word.startswith(PHYSDEV) else ""
         return physdev + redactor.device(word.removeprefix(PHYSDEV))
-    if part == "mac":
+    if part == "mac" and MAC.fullmatch(word):
         return redactor.addresses.mac(word)
-    return redactor.name(word) if part == "set" else word
+    return redactor.name(word) if part in ("set", "mac") else word
 
 
 # ── ipvsadm -Sn ─────────────────────────────────────────────────────────────────────

@@ -133,23 +133,33 @@ class _Exchange:
             return value
         if isinstance(value, str):
             return self.text(value)
-        addresses = self.redactor.addresses
         if isinstance(value, Address):
-            return addresses.address(value)
-        if isinstance(value, Net):
-            if value.prefix is None:
-                raise _CannotError(_NO_PREFIX)
-            return addresses.net(value)
-        if isinstance(value, HostMask):
-            if Net(value.host.version, 0, value.mask).prefix is None:
-                raise _CannotError(_NO_PREFIX)
-            return value._replace(host=addresses.address(value.host))
+            return self.redactor.addresses.address(value)
+        if isinstance(value, Net | HostMask):
+            return self.network(value)
         if isinstance(value, SetRef):
             return value._replace(name=self.redactor.name(value.name))
         if isinstance(value, tuple):
+            if (
+                isinstance(value, NatRange)
+                and value.low
+                and value.high
+                and int(value.low) > int(value.high)
+            ):
+                raise _CannotError("its range runs backwards: what is taken of it cannot be kept")
             parts = map(self.value, value)
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         raise _CannotError("nobody here knows what it may hold")
+
+    def network(self, value: Net | HostMask) -> Net | HostMask:
+        """Return what takes the place of a network, or of a host with a mask."""
+        family = value.family if isinstance(value, Net) else value.host.version
+        if Net(family, 0, value.mask).prefix is None:
+            raise _CannotError(_NO_PREFIX)
+        addresses = self.redactor.addresses
+        if isinstance(value, Net):
+            return addresses.net(value)
+        return value._replace(host=addresses.address(value.host))
 
     def text(self, text: str) -> str:
         """Return what takes the place of a text."""
@@ -183,10 +193,7 @@ def learn(redactor: Redactor, chain: str, rule: Rule) -> None:
             elif isinstance(value, HostMask):
                 family, host = value.host.version, int(value.host)
                 addresses.learn(Net(family, host & value.mask, value.mask))
-            elif isinstance(value, AddressRange):
-                if int(value.low) <= int(value.high):
-                    addresses.learn_range(value.low, value.high)
-            elif isinstance(value, NatRange) and value.low is not None and value.high is not None:
+            elif isinstance(value, AddressRange | NatRange) and value.low and value.high:
                 addresses.learn_range(value.low, value.high)
     if target and target.name == "NETMAP":
         for net in _netmapped(chain, rule, target):

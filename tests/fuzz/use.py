@@ -16,9 +16,11 @@ from pathlib import Path
 import nb_lib.views
 from nb_lib.__main__ import main
 from nb_lib.cli import State, iptables, run
+from nb_lib.diagnose import diagnose
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
 from nb_lib.packet import Packet
+from nb_lib.redact import redact
 from nb_lib.rules import Ruleset
 from nb_lib.text import check, parse, save
 from nb_lib.text.restore import restored
@@ -57,6 +59,7 @@ class Use:
             ruleset = self.read()
         if ruleset is None:
             return
+        self.share()
         host: Host | None = None
         with self.words():
             host = self.host(ruleset)
@@ -104,6 +107,15 @@ class Use:
         for error in errors:
             self.said(error)
         return ruleset
+
+    def share(self) -> None:
+        """Diagnose it and redact it, with what stands beside it."""
+        name = "ip6tables-save.txt" if self.case.family == 6 else "iptables-save.txt"
+        files = {name: self.case.rules, **dict(self.case.facts)}
+        with self.words():
+            assert all(_printable(str(one)) for one in diagnose(files))
+        with self.words():
+            redact(files, "key")
 
     def show(self, ruleset: Ruleset) -> None:
         """Draw it, tell it, make tables of it."""

@@ -135,6 +135,7 @@ LEFT = [
     ("mangle", "-j HMARK --hmark-tuple src,dst --hmark-mod 4 --hmark-rnd 0x1", "HMARK"),
     ("filter", "-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 7", "cluster"),
     ("nat", "-j NETMAP --to 192.168.0.0/16", "NETMAP"),
+    ("nat", "-j DNAT --to-destination 1.2.3.9-1.2.3.4", "--to-destination 1.2.3.9-1.2.3.4"),
     ("nat", "-d 10.0.0.0/8 -j NETMAP --to 11.0.0.0/8", "NETMAP"),
 ]  # fmt: skip
 
@@ -188,7 +189,8 @@ def test_every_rule_that_iptables_takes_can_be_redacted_or_is_named() -> None:
         assert check(parse(done.files["d"])) == []
         left |= {one.text.split()[0] for one in done.left["d"]}
     assert left == {"string", "HMARK", "cluster", "hbh", "dst", "bpf", "CLUSTERIP", "u32", "eui64", "SNPT",
-                    "DNPT", "NETMAP", "-s", "-d"}  # fmt: skip
+                    "DNPT", "NETMAP", "-s", "-d",
+                    "--to-destination"}  # fmt: skip
 
 
 def _recorded() -> dict[tuple[int, str, str], list[str]]:
