@@ -6,7 +6,7 @@ import argparse
 
 from nb_lib.errors import RulesetError
 from nb_lib.program import inputs
-from nb_lib.program.output import CHOICES, Output
+from nb_lib.program.output import CHOICES, Output, counted
 from nb_lib.text.mistakes import mistakes
 
 HELP = "say what is wrong in a dump, with line, column and a suggestion"
@@ -44,8 +44,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.data([as_json(error) for error in errors])
     else:
         output.lines(_painted(output, error) for error in errors)
-        count = f"{len(errors)} mistake{'s' * (len(errors) != 1)}"
-        output.say(f"{arguments.file}: {count if errors else 'no mistakes'}")
+        count = counted(len(errors), "mistake") if errors else "no mistakes"
+        output.say(f"{arguments.file}: {count}")
     return int(bool(errors))
 
 

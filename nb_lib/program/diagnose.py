@@ -8,7 +8,7 @@ from nb_lib.diagnose import NAMES, NOTE, WARNING, Diagnosis, diagnose
 from nb_lib.diagnose.finding import MOST
 from nb_lib.errors import visible
 from nb_lib.program import inputs
-from nb_lib.program.output import CHOICES, Output
+from nb_lib.program.output import CHOICES, Output, counted
 
 HELP = "name what does not do what it says, with the rules that show it"
 DESCRIPTION = f"""Look for faults that every firewall collects: rules that no packet can reach, chains that
@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     told = found if arguments.notes else warnings
     output.lines(_painted(output, one) for one in told)
     hidden = len(found) - len(told)
-    more = f"; {hidden} notes: --notes tells them" if hidden else ""
-    output.say(f"{len(warnings)} warning{'s' * (len(warnings) != 1)}{more}")
+    more = f"; --notes tells {counted(hidden, 'note')} more" if hidden else ""
+    output.say(counted(len(warnings), "warning") + more)
     return int(bool(warnings))
 
 

@@ -67,8 +67,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.lines(_told(output, changes))
         output.lines(_packet(output, one) for one in others)
         if asked:
-            output.say(f"{len(others)} packet{'s' * (len(others) != 1)} end otherwise" if others
-                       else "no packet ends otherwise")  # fmt: skip
+            output.say(f"packets that end otherwise: {len(others)}")
     return int(bool(others if asked else changes))
 
 

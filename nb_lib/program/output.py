@@ -86,3 +86,8 @@ class Output:
         """Tell something that is no part of the result, on stderr."""
         sys.stderr.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
         print(text, file=sys.stderr)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 warning``, ``2 warnings``."""
+    return f"{number} {thing}{'s' * (number != 1)}"

@@ -95,7 +95,7 @@ def test_diagnose_names_the_fault_and_shows_the_rules(run) -> None:
 
 def test_diagnose_keeps_notes_for_those_who_ask(run) -> None:
     text = "*filter\n:INPUT ACCEPT [0:0]\n:later - [0:0]\n-A INPUT -j later\nCOMMIT\n"
-    assert run("diagnose", text=text) == (0, "", "0 warnings; 1 notes: --notes tells them\n")
+    assert run("diagnose", text=text) == (0, "", "0 warnings; --notes tells 1 note more\n")
     done = run("diagnose", "--notes", text=text)
     assert (done.status, done.said) == (0, "0 warnings\n")
     assert done.out.startswith("empty-chain: in filter, later has no rule")
@@ -217,7 +217,7 @@ def test_diff_tells_which_packets_end_otherwise(run, write) -> None:
     folder = write(old=OLD, new=NEW, list=LIST)
     done = run("diff", str(folder / "old"), str(folder / "new"), "--packets", str(folder / "list"))
     assert done.status == 1
-    assert done.said == "1 packet end otherwise\n"
+    assert done.said == "packets that end otherwise: 1\n"
     ends = "192.0.2.1:40000 → 192.0.2.2:22"
     assert done.out.endswith(f"tcp {ends} by eth0: local, {ends} → drop filter:INPUT:2, {ends}\n")
     moved = (
@@ -235,7 +235,7 @@ def test_diff_tells_which_packets_end_otherwise(run, write) -> None:
         "--random",
         "40",
     )
-    assert (done.status, done.said) == (0, "no packet ends otherwise\n")
+    assert (done.status, done.said) == (0, "packets that end otherwise: 0\n")
     assert "  ~ " in done.out
 
 
