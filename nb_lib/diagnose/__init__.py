@@ -15,6 +15,7 @@ from nb_lib.errors import HostError
 
 # What can be found: the name of a diagnosis, and what it means.
 NAMES = {
+    "unreadable": "rules that cannot be read, and of which nothing is said",
     "behind-a-catch-all": "rules that stand behind one which takes every packet",
     "shadowed": "a rule whose packets an earlier rule takes, all of them",
     "duplicate": "a rule that stands in its chain twice",
@@ -33,6 +34,7 @@ NAMES = {
     "unknown-set": "rules for ipsets that do not exist",
 }
 _CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
+    chains.unreadable,
     around.both_backends, around.ipv6_open, nat.past_ufw, nat.blocked, kube.without_endpoints,
     kube.mark_drop, kube.unmasqueraded, kube.localhost, shadow.shadowed, chains.uncalled, around.unknown_sets,
     chains.twice, around.unknown_devices, chains.empty,
@@ -42,8 +44,8 @@ _CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
 def diagnose(texts: Mapping[str, str]) -> list[Diagnosis]:
     """Return what is found in a host's texts, the gravest first; they are named as in ``engine.load.FILES``.
 
-    Rules that cannot be read are not looked at. Raises RulesetError for a text that is no dump, HostError
-    for other texts that are not what their name says, or if there is no dump.
+    Raises RulesetError for a text that is no dump, HostError for other texts that are not what their name
+    says, or if there is no dump.
     """
     subject = Subject(texts)
     if not subject.rulesets:

@@ -1,4 +1,4 @@
-"""Chains that do nothing, that nobody calls, and rules that stand there twice."""
+"""Rules that cannot be read, chains that do nothing or that nobody calls, rules that stand there twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nb_lib.diagnose.conditions import parts
 from nb_lib.diagnose.finding import NOTE, WARNING, Diagnosis
 from nb_lib.diagnose.subject import Found, RulesetView, Subject
 from nb_lib.options import Use
-from nb_lib.rules import Rule
+from nb_lib.rules import Chain, Rule, Table
 from nb_lib.text import rule_text
 
 # Chains that their programs make as a sign, or keep ready, and do not always call.
@@ -18,6 +18,33 @@ _SPARE = re.compile(
     r"|ufw6?-(?:logging-(?:allow|deny)|skip-to-policy-\w+|user-logging-\w+|user-limit(?:-accept)?)"
     r"|shorewall6?|logdrop|logreject|sha-[lr]h-\w+"
 )
+
+
+def unreadable(subject: Subject) -> Iterator[Diagnosis]:
+    """Find rules of which nothing can be said."""
+    for view in subject.rulesets:
+        for table in view:
+            bad = [
+                view.evidence(table, chain, number)
+                for chain in table
+                for number in _missing(view, table, chain)
+            ]
+            if bad:
+                are = "a rule cannot" if len(bad) == 1 else f"{len(bad)} rules cannot"
+                yield Diagnosis(
+                    "unreadable", WARNING,
+                    f"in {view.where(table)}, {are} be read: nothing is said about them, and "
+                    "iptables-restore would refuse the table",
+                    tuple(bad),
+                    "python -m nb_lib check says what is wrong",
+                )  # fmt: skip
+
+
+def _missing(view: RulesetView, table: Table, chain: Chain) -> list[int]:
+    """Return the numbers of the rules that could not be read."""
+    read = {number for number, _ in view.rules(table, chain)}
+    every = range(1, len(chain.rules) + 1)
+    return [] if len(read) == len(every) else [number for number in every if number not in read]
 
 
 def empty(subject: Subject) -> Iterator[Diagnosis]:
@@ -45,7 +72,7 @@ def uncalled(subject: Subject) -> Iterator[Diagnosis]:
     """Find user chains that no packet comes to."""
     for view in subject.rulesets:
         for table in view:
-            reached = view.reached(table)
+            reached = view.reached(table) if view.whole(table) else {}
             called = {name for names in view.calls(table).values() for name in names}
             lost = [c for c in table if reached and not c.builtin and c.name not in reached]
             lost = [c for c in lost if c.name not in called and not _SPARE.fullmatch(c.name)]

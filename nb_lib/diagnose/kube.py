@@ -66,7 +66,12 @@ def unmasqueraded(subject: Subject) -> Iterator[Diagnosis]:
         reached = view.reached(nat)
         calls = [one for one in view.every(nat) if one.rule.jump == chain.name]
         calls = [one for one in calls if reached.get(one.chain.name)]
-        if calls and reached and not any(_masks(view, one, reached) for one in view.every(nat)):
+        if (
+            calls
+            and reached
+            and view.whole(nat)
+            and not any(_masks(view, one, reached) for one in view.every(nat))
+        ):
             yield Diagnosis(
                 "masquerade-missing", WARNING,
                 "packets are marked for masquerading (KUBE-MARK-MASQ), and no rule that POSTROUTING reaches "
@@ -116,7 +121,7 @@ def _martian(subject: Subject, protocol: int, port: int) -> str:
     """Call a port on localhost; return the setting that keeps the packet from leaving, or an empty string."""
     make = tcp if protocol == TCP else udp
     packet = make(_LOCALHOST, _LOCALHOST, sport=_PORT, dport=port)
-    for trace in subject.host.explore(packet):
+    for trace in subject.ways(packet):
         last = trace.events[-1]
         if isinstance(last, Lost) and "route_localnet" in last.setting:
             return last.setting

@@ -43,6 +43,8 @@ def blocked(subject: Subject) -> Iterator[Diagnosis]:
         forward, nat = view.chain("filter", "FORWARD"), view.table("nat")
         if forward is None or nat is None or not (end := _end(view, forward)):
             continue
+        if not view.whole(view.ruleset["filter"]):
+            continue  # what cannot be read may be what lets it through
         reached = view.reached(nat)
         doors = _Doors(_open(view, forward, end))
         for found in view.every(nat):
@@ -187,7 +189,8 @@ def _visit(subject: Subject, view: RulesetView, rule: Rule) -> Trace | None:
     make = tcp if way.protocol == TCP else udp
     client = parse_address(_CLIENT[view.family])
     packet = make(client, address, sport=_PORT, dport=port)
-    return subject.host.explore(packet, device)[0]  # which remembers nothing
+    ways = subject.ways(packet, device)
+    return ways[0] if ways else None
 
 
 def _outside(subject: Subject, family: int) -> tuple[str, Address | None]:

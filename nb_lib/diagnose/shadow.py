@@ -32,7 +32,7 @@ def shadowed(subject: Subject) -> Iterator[Diagnosis]:
     for view in subject.rulesets:
         for table in view:
             if _steady(view, table):
-                endless = _never_return(view, table)
+                endless = _never_return(view, table) if view.whole(table) else frozenset()
                 for chain in table:
                     yield from _Search(view, table, chain, endless).run()
 

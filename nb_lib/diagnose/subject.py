@@ -9,13 +9,15 @@ from typing import NamedTuple
 from nb_lib.diagnose.finding import Evidence
 from nb_lib.engine import Host
 from nb_lib.engine.load import host_of
-from nb_lib.errors import RulesetError
+from nb_lib.errors import NbError, RulesetError
 from nb_lib.hooks import builtin
+from nb_lib.packet import Packet
 from nb_lib.rules import Chain, Rule, Ruleset, Table
 from nb_lib.text import rule_text, uses
 from nb_lib.text.decode import called_by
 from nb_lib.text.parse import LazyRules, declared_in
 from nb_lib.text.places import reached, visit
+from nb_lib.trace import Trace
 
 
 class Found(NamedTuple):
@@ -43,6 +45,13 @@ class Subject:
         """The rulesets of IPv4 and IPv6."""
         held = self.host.rulesets
         return [RulesetView(held[family]) for family in (4, 6) if family in held]
+
+    def ways(self, packet: Packet, interface: str = "") -> tuple[Trace, ...]:
+        """Return every way that a packet may take; none if it comes to a rule that cannot be read."""
+        try:
+            return self.host.explore(packet, interface).traces
+        except NbError:
+            return ()
 
     def knows(self, *names: str) -> bool:
         """Tell whether the host's addresses, settings … were given: names of files."""
@@ -77,6 +86,10 @@ class RulesetView:
         if key not in self._readable:
             self._readable[key] = [*_readable(chain)]
         return self._readable[key]
+
+    def whole(self, table: Table) -> bool:
+        """Whether all rules of a table can be read, so that something can be said to be missing in it."""
+        return all(len(self.rules(table, chain)) == len(chain.rules) for chain in table)
 
     def every(self, table: Table) -> Iterator[Found]:
         """Yield every readable rule of a table."""

@@ -104,7 +104,14 @@ SHADOW = {
     )
 }
 
+UNREAD = {
+    SAVE: table(
+        "filter", ":INPUT DROP [0:0]", "INPUT --nonsense", "INPUT -j DROP", "INPUT -p tcp --dprt 1"
+    )
+}
+
 CASES = [
+    Case("unreadable", UNREAD, [[3, 5]], {SAVE: table("filter", ":INPUT DROP [0:0]", "INPUT -j DROP")}),
     Case("duplicate", TWICE, [[4, 6]], _changed(TWICE, "-i lo -j LOG\n-A INPUT -p tcp", "-i lo -j LOG\n-A INPUT -p udp")),
     Case("empty-chain", EMPTY, [[4]], _changed(EMPTY, "COMMIT", "-A later -i lo -j ACCEPT\nCOMMIT")),
     Case("uncalled-chain", LOST, [[4, 6]], _changed(LOST, "-i lo -j ACCEPT", "-j KUBE-SERVICES")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from nb_lib.diagnose import NAMES, Diagnosis, diagnose
@@ -128,7 +130,7 @@ def test_ufw_without_addresses_is_asked_by_a_packet_too() -> None:
     assert one.sentence.startswith("Docker publishes 1 port that ufw does not guard")
 
 
-def test_rules_that_cannot_be_read_are_passed_over() -> None:
+def test_rules_that_cannot_be_read_are_named_and_passed_over() -> None:
     text = table(
         "filter",
         ":INPUT DROP [0:0]",
@@ -136,7 +138,7 @@ def test_rules_that_cannot_be_read_are_passed_over() -> None:
         "INPUT -j DROP",
         "INPUT -i lo -j ACCEPT",
     )
-    assert [[e.lineno for e in one.evidence] for one in diagnose({SAVE: text})] == [[4, 5]]
+    assert [[e.lineno for e in one.evidence] for one in diagnose({SAVE: text})] == [[3], [4, 5]]
 
 
 def test_the_gravest_comes_first() -> None:
@@ -148,3 +150,36 @@ def test_without_a_dump_nothing_is_claimed() -> None:
     with pytest.raises(HostError, match="there is no dump of iptables-save"):
         diagnose({"nft-ruleset.txt": "table ip t {\n}\n"})
     assert diagnose({SAVE: ""}) == []
+
+
+SILENT = (
+    "uncalled-chain",
+    "dnat-without-way",
+    "masquerade-missing",
+)  # they say that something is missing
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.name in SILENT], ids=lambda case: case.name
+)
+def test_where_a_rule_cannot_be_read_nothing_is_said_to_be_missing(case: Case) -> None:
+    """It may be the very rule: the jump, the way through, the masquerading."""
+    for chain in ("FORWARD", "POSTROUTING", "PREROUTING"):
+        text = case.texts[SAVE]
+        if f":{chain} " in text:
+            broken = re.sub(
+                rf"(:{chain} .*\n(?:[:-].*\n)*?)(COMMIT)", rf"\1-A {chain} --nonsense\n\2", text
+            )
+            assert "--nonsense" in broken
+            names = {one.name for one in diagnose({**case.texts, SAVE: broken})}
+            if chain != "PREROUTING" or case.name == "uncalled-chain":
+                assert case.name not in names
+            assert "unreadable" in names
+
+
+def test_a_packet_that_comes_to_an_unreadable_rule_shows_nothing() -> None:
+    broken = UFW[SAVE].replace(
+        "-A FORWARD -j DOCKER-USER", "-A FORWARD --nonsense\n-A FORWARD -j DOCKER-USER"
+    )
+    assert [one.name for one in diagnose({**UFW, SAVE: broken})][0] == "unreadable"
+    assert named({**UFW, SAVE: broken}, "published-past-ufw") == []
