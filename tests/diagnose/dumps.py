@@ -81,7 +81,7 @@ NODEPORT = {
         "KUBE-NODEPORTS -p tcp --dport 30080 -j DNAT --to-destination 10.244.1.5:80",
         "KUBE-NODEPORTS -p udp --dport 30053 -j RETURN",
     ),
-    "ip-addr.json": ADDRESSES, "ip-route.json": ROUTES, "sysctl.txt": "net.ipv4.ip_forward = 1\n",
+    "ip-addr.json": ADDRESSES, "ip-route.json": ROUTES, "sysctl.txt": "net.ipv4.conf.all.route_localnet = 0\n",
 }  # fmt: skip
 LEGACY = {SAVE: table("filter", ":INPUT ACCEPT [0:0]") + "# Warning: iptables-legacy tables present, use "
           "iptables-legacy-save to see them\n"}  # fmt: skip
@@ -123,7 +123,7 @@ CASES = [
     Case("mark-drop-empty", MARKED, [[5, 10]], _changed(MARKED, "COMMIT", "-A KUBE-MARK-DROP -j MARK --or-mark 0x8000\nCOMMIT")),
     Case("masquerade-missing", MARKED, [[11, 9]], _changed(MARKED, "COMMIT", "-A POSTROUTING -j KUBE-POSTROUTING\nCOMMIT")),
     Case("nodeport-not-on-localhost", NODEPORT, [[7]],
-         _changed(NODEPORT, "ip_forward = 1", "conf.all.route_localnet = 1")),
+         _changed(NODEPORT, "localnet = 0", "localnet = 1")),
     Case("both-backends", LEGACY, [[4]], _changed(LEGACY, "# Warning: iptables-legacy", "# iptables-legacy")),
     Case("ipv6-open", OPEN6, [[2, 2]], {**OPEN6, SAVE6: table("filter", ":INPUT DROP [0:0]")}),
     Case("unknown-device", DEVICE, [[3]], _changed(DEVICE, "eth7", "docker0")),

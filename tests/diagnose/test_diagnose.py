@@ -181,5 +181,11 @@ def test_a_packet_that_comes_to_an_unreadable_rule_shows_nothing() -> None:
     broken = UFW[SAVE].replace(
         "-A FORWARD -j DOCKER-USER", "-A FORWARD --nonsense\n-A FORWARD -j DOCKER-USER"
     )
-    assert [one.name for one in diagnose({**UFW, SAVE: broken})][0] == "unreadable"
+    assert diagnose({**UFW, SAVE: broken})[0].name == "unreadable"
     assert named({**UFW, SAVE: broken}, "published-past-ufw") == []
+
+
+def test_a_setting_that_nobody_gave_is_not_guessed() -> None:
+    (case,) = [case for case in CASES if case.name == "nodeport-not-on-localhost"]
+    for text in ("", "net.ipv4.ip_forward = 1\n"):
+        assert named({**case.texts, "sysctl.txt": text}, case.name) == []
