@@ -25,10 +25,10 @@ each command has its own --help, with examples."""
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit status, 2 for input that is wrong."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    command = parser()
+    arguments = command.parse_args(argv)
     if _second_dashes(arguments):
-        parser.error("-- stands where a word is expected")
+        command.error("-- stands where a word is expected")
     try:
         return int(arguments.run(arguments, Output(arguments)))
     except NbError as error:
@@ -49,12 +49,13 @@ def _second_dashes(arguments: argparse.Namespace) -> bool:
     return any(value in ([], [[]]) for name, value in vars(arguments).items() if name not in lists)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    program = argparse.ArgumentParser(
         "python -m nb_lib", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = program.add_subparsers(metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         command = commands.add_parser(
             name, help=module.HELP, description=module.DESCRIPTION, parents=getattr(module, "PARENTS", []),
@@ -62,4 +63,4 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         module.add(command)
         command.set_defaults(run=module.run)
-    return parser
+    return program

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from nb_lib import program
 from nb_lib.diagnose import NAMES
 from nb_lib.program import COMMANDS
 from nb_lib.redact import redact
@@ -322,6 +324,20 @@ def test_help_teaches_by_examples_and_names_the_status(run, command: str) -> Non
     assert "exit status: 0" in done.out
     if command != "format":
         assert f"python -m nb_lib {command}" in done.out.split("examples:")[1]
+
+
+def _examples() -> list[str]:
+    texts = [program.EPILOG, *(module.DESCRIPTION for module in COMMANDS.values())]
+    lines = (
+        line.strip() for text in texts for line in text.split("\n") if "python -m nb_lib" in line
+    )
+    return [re.split(r" [|>] | && ", line.partition("python -m nb_lib ")[2])[0] for line in lines]
+
+
+@pytest.mark.parametrize("example", _examples())
+def test_every_example_of_the_help_can_be_typed(example: str) -> None:
+    command, *_ = words = shlex.split(example)
+    assert program.parser().parse_args(words).run is COMMANDS[command].run
 
 
 WORDS = {
