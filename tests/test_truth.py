@@ -22,7 +22,7 @@ from tests.kernel.report import ELSEWHERE
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "data" / "truth.json"
-CHAPTER = ROOT / "book" / "05_how_true.ipynb"
+CHAPTER = ROOT / "book" / "a3_how_true.ipynb"
 NAMES = sorted({name.partition("/")[0] for name in (*MATCHES, *TARGETS)})
 
 

@@ -16,7 +16,8 @@ def files(entries: list[dict]) -> list[str]:
     return [name for one in entries for name in (one["file"], *files(one.get("sections", [])))]
 
 
-WRITTEN = [f"{name}.html" for name in (TOC["root"], *files(TOC["chapters"]))]
+LISTED = [name for part in TOC["parts"] for name in files(part["chapters"])]
+WRITTEN = [f"{name}.html" for name in (TOC["root"], *LISTED)]
 PAGES = [*WRITTEN, "genindex.html", "search.html"]
 
 PHONE = {"width": 360, "height": 740}
