@@ -98,9 +98,11 @@ class BridgePath:
         where = self._station(packet.mac_dst)
         if where == name:
             return (yield from self._up())
-        if where == self.port:
-            return (yield from self._lose("its receiver is behind the port it came by", PREROUTING))
-        others = [port for port in reversed([*self.bridge.ports]) if port != self.port]
+        if where and not self.bridge.delivers(where, self.port):
+            return (yield from self._lose("its receiver is behind the port it came by", PREROUTING,
+                                          f"hairpin mode of {where}"))  # fmt: skip
+        ports = reversed([*self.bridge.ports])
+        others = [port for port in ports if self.bridge.delivers(port, self.port)]
         fate = yield from self._copies(where, others, FORWARD)
         if group:
             fate = both(fate, (yield from self._up()))
@@ -286,8 +288,8 @@ class BridgePath:
             way = BridgePath(self.bridge, self.layer, self.speaker, self.state, self.make_path)
             yield from way.transmit(replace(ending.packet, link="HOST"))
 
-    def _lose(self, reason: str, hook: str) -> Generator[Event, None, Fate]:
-        yield Lost(self.packet, reason, hook)
+    def _lose(self, reason: str, hook: str, setting: str = "") -> Generator[Event, None, Fate]:
+        yield Lost(self.packet, reason, hook, setting)
         return Fate("lost", detail=hook)
 
 

@@ -30,12 +30,17 @@ Send = Callable[[Packet, str], Iterable[Event]]
 class Bridge:
     """A bridge: its name and Ethernet address; its ports, in the order in which they were added, and theirs.
 
-    An address that is not known is empty.
+    An address that is not known is empty. A port in hairpin mode sends a frame back by the way it came.
     """
 
     name: str
     mac: str
     ports: Mapping[str, str]
+    hairpin: frozenset[str] = frozenset()
+
+    def delivers(self, port: str, came_by: str) -> bool:
+        """Whether a frame that came by one port may leave by another: br_forward.c should_deliver()."""
+        return port != came_by or port in self.hairpin
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def make_links(bridges: Mapping[str, Any], neighbours: Mapping[str, str]) -> Lin
     made = {}
     for name, given in bridges.items():
         try:
-            made[name] = Bridge(name, _mac(given["mac"]), _ports(given["ports"]))
+            hairpin = frozenset(given.get("hairpin", ()))
+            made[name] = Bridge(name, _mac(given["mac"]), _ports(given["ports"]), hairpin)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             hint = '{"mac": "02:00:00:00:00:01", "ports": ["p0", "p1"]}'
             raise HostError(f"bridge {name}: {error}; {hint} is expected") from None
@@ -170,7 +176,7 @@ class Speaker:
             return None
         if not self.routing.is_local(message.dst) or message.dst.is_loopback:
             return None
-        if self._ignored(message, device):
+        if self._ignored(message, device) or self._filtered(message, device):
             return None
         route = self.routing.input(message.src, message.dst, device)
         if int(message.src) and isinstance(route, Refused):
@@ -183,6 +189,13 @@ class Speaker:
         made = message.reply(mac_src=mac)
         assert isinstance(made, Arp)
         return made
+
+    def _filtered(self, message: Arp, device: str) -> bool:
+        """Whether ``arp_filter`` forbids the answer: what goes to the asker leaves by another device."""
+        if not self.routing.sysctl("arp_filter", device) or not int(message.src):
+            return False
+        route = self.routing.output(message.dst, message.src)
+        return isinstance(route, Refused) or route.interface != device
 
     def _ignored(self, message: Arp, device: str) -> bool:
         """Whether conf.all or the device's ``arp_ignore`` forbids the answer: arp_ignore()."""

@@ -130,8 +130,8 @@ class Routing:
     def sysctl(self, name: str, device: str = "", family: int = 4) -> int:
         """Return a setting: ``ip_forward``, or a per-device one as the kernel combines it.
 
-        For ``rp_filter`` the larger of ``conf.all`` and ``conf.DEVICE`` holds, for ``route_localnet`` and
-        ``accept_local`` either (include/linux/inetdevice.h IN_DEV_MAXCONF, IN_DEV_ORCONF).
+        For ``rp_filter`` the larger of ``conf.all`` and ``conf.DEVICE`` holds, for other settings either
+        (include/linux/inetdevice.h IN_DEV_MAXCONF, IN_DEV_ORCONF).
         """
         if not device:
             return self.setting(f"net.ipv{family}.{name}")
@@ -261,7 +261,7 @@ class Routing:
         mode = self.sysctl("rp_filter", device)
         if not mode or src == IPv4Address(0):
             return None
-        entry = self.lookup(src, mark)
+        entry = self.lookup(src, mark if self.sysctl("src_valid_mark", device) else 0)
         if entry is None or (mode == 1 and entry.device != device):
             way = f"by {entry.device}" if entry else "by no route"
             return Refused(f"rp_filter: an answer to {src} would leave {way}, the packet came by {device}",
