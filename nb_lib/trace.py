@@ -111,7 +111,8 @@ class Fragmented(Event):
 class Looked(Event):
     """Conntrack looked the packet up; ``packet.ct`` holds what it found.
 
-    ``what`` is ``new``, ``known``, ``related``, ``invalid``, ``untracked``, ``confirmed`` or ``clash``.
+    ``what`` is ``new``, ``known``, ``related``, ``invalid``, ``untracked`` or ``confirmed``; of a connection
+    that another packet was faster to enter, ``merged``, ``reply`` or ``clash`` (engine/conntrack.py).
     """
 
     what: str

@@ -132,9 +132,12 @@ class BridgePath:
         packet = replace(packet, in_iface=name, in_port=packet.in_port if self.path else "")
         return (yield from path.arrive(packet, name, seen=self.path is not None))
 
+    def _confirm(self, packet: Packet) -> Packet:
+        return confirm(self.state.conntrack, packet, self.state.now)[0]
+
     def _confirmed(self, packet: Packet) -> Packet:
         """br_nf_local_in(): what goes to a group enters the table of connections here at the latest."""
-        return packet if packet.link == "HOST" else confirm(self.state.conntrack, packet)[0]
+        return packet if packet.link == "HOST" else self._confirm(packet)
 
     # --- out by ports ---
 

@@ -23,10 +23,15 @@ from nb_lib.connection import NO_ZONE, Connection, Tracked, Tuple, Zone
 from nb_lib.engine import protocols
 from nb_lib.engine.tuples import invert, opens, tuple_of
 from nb_lib.frozen import changed
-from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6
+from nb_lib.headers import ICMP, ICMP_ERRORS, ICMPV6, SCTP, TCP
 from nb_lib.packet import Packet
 
-STREAM_AFTER = 2  # seconds after which a UDP flow with replies counts as a stream
+CLASH_LEFT = (
+    1  # seconds that an entry lives which has lost a race and is found by its answers alone
+)
+_EXACT = frozenset(
+    {TCP, SCTP, ICMP, ICMPV6}
+)  # protocols without allow_clash: who loses a race is dropped
 _NEIGHBOUR_DISCOVERY = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 
 Timeouts = Mapping[str, int]
@@ -117,11 +122,23 @@ class Conntrack:
         self._tuples[reply] = (connection.id, "REPLY")
         return connection
 
+    def insert_reply(self, connection: Connection) -> Connection | None:
+        """Enter a connection for its answers alone; return None if their tuple is taken as well."""
+        _, reply = _keys(connection)
+        if reply in self._tuples:
+            return None
+        bits = {"CONFIRMED", "FIXED_TIMEOUT", "NAT_CLASH"}
+        connection = changed(connection, status=connection.status | bits)
+        self._keep(connection)
+        self._tuples[reply] = (connection.id, "REPLY")
+        return connection
+
     def delete(self, connection: Connection) -> None:
         """Forget one connection: ``conntrack -D``."""
         if self._connections.pop(connection.id, None) is not None:
             for key in _keys(connection):
-                self._tuples.pop(key, None)
+                if self._tuples.get(key, (0,))[0] == connection.id:
+                    del self._tuples[key]
 
 
 def _keys(connection: Connection) -> tuple[tuple[Tuple, int], tuple[Tuple, int]]:
@@ -156,21 +173,46 @@ def track(
     return _follow(table, packet, held, now, timeouts)
 
 
-def confirm(table: Conntrack, packet: Packet) -> tuple[Packet, bool]:
-    """Enter an unconfirmed connection into the table; tell whether the packet may go on.
+def confirm(
+    table: Conntrack, packet: Packet, now: float, *, resolving: bool = True
+) -> tuple[Packet, str, str]:
+    """Enter an unconfirmed connection into the table; return the packet, what happened, and a remark.
 
-    It may not if another connection took one of the tuples meanwhile:
-    net/netfilter/nf_conntrack_core.c nf_ct_resolve_clash().
+    What happened is nothing (``""``), ``confirmed``, or, if another connection took one of the tuples
+    meanwhile, ``merged``, ``reply`` (the table finds it by its answers alone) or ``clash``: the packet
+    is to be dropped. Before Linux 5.7 there was no ``reply``: ``resolving`` is false.
+    Linux: nf_conntrack_core.c __nf_conntrack_confirm().
     """
     tracked = packet.ct
     if tracked is None or tracked.connection is None or tracked.direction == "REPLY":
-        return packet, True  # an answer does not confirm what it answers
+        return packet, "", ""  # an answer does not confirm what it answers
     if "CONFIRMED" in tracked.connection.status:
-        return packet, True
-    inserted = table.insert(tracked.connection)
-    if inserted is None:
-        return packet, False
-    return changed(packet, ct=tracked._replace(connection=inserted)), True
+        return packet, "", ""
+    entered = table.insert(tracked.connection)
+    if entered is not None:
+        return changed(packet, ct=tracked._replace(connection=entered)), "confirmed", ""
+    return _resolve(table, packet, tracked.connection, now, resolving=resolving)
+
+
+def _resolve(
+    table: Conntrack, packet: Packet, loser: Connection, now: float, *, resolving: bool
+) -> tuple[Packet, str, str]:
+    """Another packet won the race to the table: nf_ct_resolve_clash()."""
+    assert packet.ct is not None
+    if loser.original.protocol in _EXACT:
+        return packet, "clash", f"{packet.protocol_name} allows no clash"
+    held = table.find(loser.original, loser.zone)
+    winner = held[0] if held and held[1] == "ORIGINAL" else None
+    if winner is not None and winner.reply == loser.reply:
+        merged = changed(winner, packets=_plus(winner.packets, 0, 1),
+                         bytes=_plus(winner.bytes, 0, packet.length))  # fmt: skip
+        table.update(merged)
+        return changed(packet, ct=packet.ct._replace(connection=merged)), "merged", ""
+    fresh = changed(loser, expires=now + CLASH_LEFT)
+    entered = table.insert_reply(fresh) if resolving else None
+    if entered is None:
+        return packet, "clash", "" if resolving else "this kernel enters no second connection"
+    return changed(packet, ct=packet.ct._replace(connection=entered)), "reply", ""
 
 
 def _open(
@@ -201,6 +243,8 @@ def _follow(
     connection, direction = held
     followed = protocols.step(connection, packet, direction, now, timeouts)
     verdict, after, note = followed
+    if "FIXED_TIMEOUT" in connection.status:
+        after = changed(after, status=connection.status, expires=connection.expires)
     if verdict == "reopen":
         table.delete(connection)
         t = tuple_of(packet)

@@ -40,6 +40,10 @@ _FRAGMENT_TIME = {
 Stopped = Generator[Event, None, "Ending | Refused | Taken | None"]
 
 
+class Waiting(Event):
+    """The packet is about to be confirmed. Only a race hears of it: no trace holds it."""
+
+
 class Crossing:
     """A packet and the host that it crosses. ``packet`` is always its present form."""
 
@@ -58,6 +62,7 @@ class Crossing:
         self.packet: Packet
         self.route: Route
         self.pieces: Pieces | None = None  # how the packet came, if it came in fragments
+        self.waits = False  # just before it is confirmed, for those that are under way with it
         self.last = "start"  # the last chain that was met, for packets that get lost
 
     def set(self, packet: Packet) -> None:
@@ -151,15 +156,15 @@ class Crossing:
         return None
 
     def _confirm(self) -> Stopped:
-        tracked = self.packet.ct
-        packet, fine = confirm(self.state.conntrack, self.packet)
-        if not fine:
-            yield Looked(packet, "clash", packet.ct.connection if packet.ct else None)
-            return Refused("another connection has taken its tuple")
-        if packet.ct is not tracked:
-            self.set(packet)
-            yield Looked(packet, "confirmed", packet.ct.connection if packet.ct else None)
-        return None
+        if self.waits and _unconfirmed(self.packet):
+            yield Waiting(self.packet)
+        packet, what, note = confirm(self.state.conntrack, self.packet, self.state.now,
+                                     resolving=self.state.facts.get("resolves_clashes", True))  # fmt: skip
+        if not what:
+            return None
+        self.set(packet)
+        yield Looked(packet, what, packet.ct.connection if packet.ct else None, note)
+        return Refused("another connection has taken its tuple") if what == "clash" else None
 
     def _table(self, name: str, hook: str) -> Stopped:
         """Walk a table's base chain at this hook."""
@@ -279,3 +284,9 @@ def _routed_differently(before: Packet, after: Packet) -> bool:
         after.tos,
         after.mark,
     )
+
+
+def _unconfirmed(packet: Packet) -> bool:
+    """Whether conntrack has still to confirm the connection that the packet has opened."""
+    held = packet.ct.connection if packet.ct else None
+    return held is not None and "CONFIRMED" not in held.status

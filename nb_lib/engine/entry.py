@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 class Entry:
     """One packet at a host's door; what it meets there shares the host's memory and luck."""
 
-    def __init__(self, host: Host, routing: Routing, state: State, chooser: Chooser) -> None:
+    def __init__(self, host: Host, routing: Routing, state: State, chooser: Chooser, *,
+                 waits: bool = False) -> None:  # fmt: skip
         self.host = host
         self.links = host.links
         self.routing = routing
         self.state = state
         self.chooser = chooser
+        self.waits = waits
 
     # --- in and out ---
 
@@ -87,6 +89,7 @@ class Entry:
         path = Path(ruleset, self.routing, self.state, self._meeting(family),
                     tracking=self.host.tracks(family), gathering=self.host.gathers(family),
                     indexes=self.host.indexes(family), nftables=self.host.nftables)  # fmt: skip
+        path.waits = self.waits
         path.onward = self._onward if self.links.bridges else None
         return path
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nb_lib.engine.chance import Chooser, Script, Seeded
 from nb_lib.engine.conntrack import Conntrack
+from nb_lib.engine.crossing import Waiting
 from nb_lib.engine.entry import Entry
 from nb_lib.engine.index import ChainIndex
 from nb_lib.engine.ipvs.connections import Balancer
@@ -36,6 +37,35 @@ FACTS = {"mtu": 1500}
 SYSCTLS = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
 
 
+class Run:
+    """A packet on its way: the engine's generator, and what it has told."""
+
+    def __init__(self, packet: Packet, way: Events, assumed: tuple[str, ...], origin: str) -> None:
+        self._way = way
+        self._events: list[Event] = []
+        self._fate: Fate | None = None
+        self._told = (packet, assumed, origin)
+
+    def go(self, until: type[Event] | None = None) -> None:
+        """Go on to the end, or to an event of this kind, which no trace holds."""
+        while self._fate is None:
+            try:
+                event = next(self._way)
+            except StopIteration as stop:
+                self._fate = stop.value
+                return
+            if until is not None and isinstance(event, until):
+                return
+            if not isinstance(event, Waiting):
+                self._events.append(event)
+
+    def trace(self) -> Trace:
+        """Return the whole way."""
+        assert self._fate is not None
+        packet, assumed, origin = self._told
+        return Trace(packet, tuple(self._events), self._fate, assumed=assumed, origin=origin)
+
+
 class Host:
     """One machine that packets come to, pass through, or start from.
 
@@ -49,8 +79,8 @@ class Host:
     mapping gives the ports' own addresses; ``"hairpin"`` names the ports in hairpin mode), ``neighbours``
     an IP address to an Ethernet address. ``sysctls`` are named as sysctl(8) does. ``facts`` are what no
     header holds: ``uid`` of the sender, ``mtu`` (1500 unless given), ``listening`` (``("tcp:80",
-    "udp:10.0.0.1:53")``: the host then answers as its stack does) and the like. ``virtual_servers`` are
-    IPVS's, as ``parse_ipvs`` reads them.
+    "udp:10.0.0.1:53")``: the host then answers as its stack does) and the like; ``resolves_clashes`` is
+    false for Linux before 5.7. ``virtual_servers`` are IPVS's, as ``parse_ipvs`` reads them.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
     Raises HostError for facts that do not fit together.
@@ -191,6 +221,20 @@ class Host:
         """Send a packet from the host itself and return its way out."""
         return self._run(packet, "", self.state, Seeded(self.state.random), broadcast=broadcast)
 
+    def race(self, *packets: Packet, interface: str) -> tuple[Trace, ...]:
+        """Take packets in that are under way at once, on several processors: return their ways, in order.
+
+        Each gets as far as conntrack's confirmation before the first is confirmed, so none of them sees
+        an entry of another's.
+        """
+        runs = [self._start(packet, interface, self.state, Seeded(self.state.random), waits=True)
+                for packet in packets]  # fmt: skip
+        for run in runs:
+            run.go(Waiting)
+        for run in runs:
+            run.go()
+        return tuple(run.trace() for run in runs)
+
     def explore(self, packet: Packet, interface: str = "") -> Exploration:
         """Return every way that chance can take, with exact probabilities; nothing is remembered.
 
@@ -215,37 +259,31 @@ class Host:
 
     def _run(self, packet: Packet, interface: str, state: State, chooser: Chooser, *,
              broadcast: bool = False) -> Trace:  # fmt: skip
+        run = self._start(packet, interface, state, chooser, broadcast=broadcast)
+        run.go()
+        return run.trace()
+
+    def _start(self, packet: Packet, interface: str, state: State, chooser: Chooser, *,
+               broadcast: bool = False, waits: bool = False) -> Run:  # fmt: skip
         family = packet.family
         routing = self.routing
         assumed: tuple[str, ...] = ()
         known = any(i.address.version == family for i in routing.interfaces)
         if family in BITS and not (known or self.links.bridge_of(interface)):
             routing, assumed = propose(routing, self.family(family), packet, interface)
-        entry = Entry(self, routing, state, chooser)
+        entry = Entry(self, routing, state, chooser, waits=waits)
         way = (
             entry.receive(packet, interface)
             if interface
             else entry.send(packet, broadcast=broadcast)
         )
-        events, fate = _collect(way)
-        assert fate is not None
-        return Trace(packet, events, fate, assumed=assumed, origin=interface)
+        return Run(packet, way, assumed, interface)
 
 
 def _balancer(servers: Iterable[VirtualServer]) -> Balancer | None:
     """IPVS stands at its hooks only where it has virtual servers: ip_vs_ctl.c ip_vs_register_hooks()."""
     given = tuple(servers)
     return Balancer(given) if given else None
-
-
-def _collect(way: Events) -> tuple[tuple[Event, ...], Fate | None]:
-    """Run the engine's generator to its end."""
-    events = []
-    try:
-        while True:
-            events.append(next(way))
-    except StopIteration as stop:
-        return tuple(events), stop.value
 
 
 def _interfaces(

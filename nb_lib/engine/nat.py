@@ -29,7 +29,7 @@ SIDE = {"PREROUTING": "dst", "OUTPUT": "dst", "POSTROUTING": "src", "INPUT": "sr
 _DONE = {"src": "SRC_NAT_DONE", "dst": "DST_NAT_DONE"}
 _BIT = {"src": "SNAT", "dst": "DNAT"}
 _OTHER = {"src": "dst", "dst": "src"}
-_TRIES = 128  # ports that are tried before the packet is dropped (NF_NAT_MAX_ATTEMPTS)
+_TRIES, _FEWEST = 128, 16  # ports that are tried in a row, first and at last (NF_NAT_MAX_ATTEMPTS)
 _REDIRECT = 5
 
 Draw = Callable[[int, int], int]
@@ -209,12 +209,16 @@ def _other_port(t: Tuple, nat: Nat, free: Callable[[Tuple], bool], draw: Draw) -
         start = draw(low, high) - low
     else:
         start = 0
-    candidate = t
-    for step in range(min(size, _TRIES)):
-        candidate = t._replace(**{name: low + (start + step) % size})
-        if free(candidate):
-            break
-    return candidate
+    tries = min(size, _TRIES)
+    while True:
+        for step in range(start, start + tries):
+            port = low + step % size
+            candidate = t._replace(sport=port) if name == "sport" else t._replace(dport=port)
+            if free(candidate):
+                return candidate
+        if tries >= size or tries < _FEWEST:
+            return candidate  # taken: the packet will be dropped when it is to be confirmed
+        tries, start = tries // 2, draw(0, 0xFFFF)
 
 
 def _port_class(port: int) -> tuple[int, int]:

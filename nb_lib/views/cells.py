@@ -8,11 +8,13 @@ from typing import NamedTuple
 from nb_lib.engine.nft.tables import Nftables
 from nb_lib.hooks import HOOKS, Stop
 from nb_lib.rules import Ruleset
-from nb_lib.trace import Balanced
+from nb_lib.trace import Balanced, Looked
 from nb_lib.views.story import Step, nft_lane
 from nb_lib.views.words import short
 
 BALANCED = {"new": "NEW", "known": "known", "answer": "an answer"}
+_CONFIRMED = {"confirmed": "entry confirmed", "merged": "joins an entry", "reply": "for answers only",
+              "clash": "entry is taken"}  # fmt: skip
 BALANCING = {"answer": "answers", "balance": "requests"}  # IPVS's functions
 
 
@@ -51,7 +53,7 @@ def texts(story: Sequence[Step]) -> dict[tuple[str, str], list[Line]]:
 
 def _looked(step: Step) -> str:
     if step.lane == "confirm":
-        return "entry confirmed"
+        return next(_CONFIRMED[e.what] for e in step.events if isinstance(e, Looked))
     if step.lane == "defrag":
         return "fragments"
     ct = step.packet.ct

@@ -6,7 +6,6 @@ lines leave the seconds out that ``conntrack -L`` prints, the table has a column
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nb_lib.connection import Connection, Tuple
@@ -23,9 +22,10 @@ COLUMNS = ["protocol", "state", "src", "dst", "reply src", "reply dst", "status"
 
 def conntrack_text(table: Conntrack) -> str:
     """List the connections, one a line, in the words of ``conntrack -L``."""
-    lines = [_line(connection) for connection in islice(table, MOST)]
-    if len(table) > MOST:
-        lines.append(f"… and {len(table) - MOST:,} more connections")
+    listed = [one for one in table if "NAT_CLASH" not in one.status]  # found by its answers alone
+    lines = [_line(connection) for connection in listed[:MOST]]
+    if len(listed) > MOST:
+        lines.append(f"… and {len(listed) - MOST:,} more connections")
     return "\n".join(lines) or "No connections."
 
 
@@ -50,6 +50,8 @@ def state_of(connection: Connection) -> str:
     """Say in a word how far a connection has come: its protocol's state, else what conntrack noted."""
     if connection.state:
         return connection.state
+    if "NAT_CLASH" in connection.status:
+        return "NAT_CLASH"
     if "ASSURED" in connection.status:
         return "ASSURED"
     return "replied" if "SEEN_REPLY" in connection.status else "UNREPLIED"

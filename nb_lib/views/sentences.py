@@ -42,6 +42,8 @@ LOOKED = {
     "untracked": "conntrack leaves it alone: it is UNTRACKED.",
     "confirmed": "conntrack confirms the connection: its entry enters the table.",
     "clash": "conntrack finds that another packet was faster and entered the same connection.",
+    "merged": "conntrack finds that another packet was faster; this one joins its entry.",
+    "reply": "conntrack finds that another packet was faster; this one will be known by its answers alone.",
 }
 GATHERED = {
     "kept": "It is a fragment: it is kept until the others of its datagram have come.",

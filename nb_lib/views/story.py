@@ -114,7 +114,7 @@ class _Teller:
                 return self.make("look", said, event, lane="defrag")
             case Fragmented():
                 return self.make("route", said, event, lane="route")
-            case Looked(what="confirmed" | "clash"):
+            case Looked(what="confirmed" | "merged" | "reply" | "clash"):
                 return self.make("look", said, event, lane="confirm")
             case Looked():
                 return self.make("look", said, event, lane="conntrack")
