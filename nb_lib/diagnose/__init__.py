@@ -41,8 +41,12 @@ _CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
 )  # fmt: skip
 
 
-def diagnose(texts: Mapping[str, str]) -> list[Diagnosis]:
+def diagnose(
+    texts: Mapping[str, str], *, tell: Callable[[int, int], object] = lambda _done, _of: None
+) -> list[Diagnosis]:
     """Return what is found in a host's texts, the gravest first; they are named as in ``engine.load.FILES``.
+
+    ``tell`` hears how many of the checks are done, and of how many.
 
     Raises RulesetError for a text that is no dump, HostError for other texts that are not what their name
     says, or if there is no dump.
@@ -52,7 +56,10 @@ def diagnose(texts: Mapping[str, str]) -> list[Diagnosis]:
         raise HostError(
             "there is no dump of iptables-save or ip6tables-save: nothing else can be diagnosed yet"
         )
-    found = [one for check in _CHECKS for one in check(subject)]
+    found: list[Diagnosis] = []
+    for done, check in enumerate(_CHECKS):
+        tell(done, len(_CHECKS))
+        found += check(subject)
     return sorted(found, key=lambda one: one.level != WARNING)
 
 

@@ -6,7 +6,7 @@ match and their verdicts, the fate, and the packet as it ended, all renamed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from nb_lib.connection import Address
@@ -55,11 +55,22 @@ class Proof(NamedTuple):
 
 
 def proof(
-    files: Mapping[str, str], redacted: Redacted, *, count: int = 200, seed: int = 0
+    files: Mapping[str, str],
+    redacted: Redacted,
+    *,
+    count: int = 200,
+    seed: int = 0,
+    tell: Callable[[int], object] = lambda _done: None,
 ) -> Proof:
-    """Send ``count`` packets for each dump of ``files`` through it and through the redacted one."""
+    """Send ``count`` packets for each dump of ``files`` through it and through the redacted one.
+
+    ``tell`` hears how many were sent.
+    """
     both = Both(host_of(_named(files)), host_of(_named(redacted.files)), redacted.redactor)
-    sent = [both.send(sample) for sample in _samples(both.original, count, seed)]
+    sent: list[Difference | None] = []
+    for sample in _samples(both.original, count, seed):
+        tell(len(sent))
+        sent.append(both.send(sample))
     return Proof(len(sent), tuple(filter(None, sent)))
 
 

@@ -6,6 +6,8 @@
 //   { run: source, number }       { outputs: [...] } any number of times, then { end }: "" if the cell came
 //                                 to its end, "error", or the name of a library that cannot be had here
 //   { ask: message, number }      { end: "", answer }: of a terminal or a live diagram that a cell has shown
+//   { module, message }           { end: "", answer }: what the module's function `answer` says, JSON in and
+//                                 out; what it tells meanwhile comes as { outputs: [...] }
 //   { restart: true }             { end: "" }: the names of all cells are forgotten
 // If Python cannot be started, each is answered by { failed: why }.
 import { loadPyodide } from "../vendor/pyodide/pyodide.mjs";
@@ -57,6 +59,10 @@ async function answer(question) {
   if (question.restart || !cells) cells = begin();
   if ("run" in question) return { end: await cells.run(question.number, question.run) };
   if ("ask" in question) return { end: "", answer: JSON.parse(cells.ask(question.number, question.ask)) };
+  if ("module" in question) {
+    const tell = told => postMessage({ id: question.id, outputs: JSON.parse(told) });
+    return { end: "", answer: JSON.parse(python.pyimport(question.module).answer(JSON.stringify(question.message), tell)) };
+  }
   return { end: "" };
 }
 

@@ -1,0 +1,381 @@
+"""What the page asks and what it is told: one function for each message.
+
+A message is an object with ``do``; the answer is one, too. ``{"error": …}`` says what is wrong with what
+the reader gave, with its line, column, token and hint where there are some; ``{"problem": …}`` is a mistake
+of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nb_lib.diagnose import NAMES, Diagnosis
+from nb_lib.diagnose import diagnose as find
+from nb_lib.diff import Change, Noticed, compare, heading, noticed
+from nb_lib.engine.load import FILES, texts_of
+from nb_lib.engine.load import find as folder
+from nb_lib.errors import NbError, RulesetError, visible
+from nb_lib.kubeproxy.iptables.explain import explain
+from nb_lib.kubeproxy.writer import Writer, written_by
+from nb_lib.lab import question
+from nb_lib.lab.asked import Asked
+from nb_lib.lab.bench import RULES, Bench
+from nb_lib.lab.paste import COMMANDS, CONNTRACK, OBJECTS, Sheet, sheets
+from nb_lib.lab.proposals import devices, proposals
+from nb_lib.net import FAMILY_NAMES
+from nb_lib.redact import Redacted, redact
+from nb_lib.redact.proof import Proof, proof
+from nb_lib.rules import Ruleset, Table
+from nb_lib.sample import samples
+from nb_lib.text import nft
+from nb_lib.views.draw import draw
+
+Message = Mapping[str, Any]
+Answer = dict[str, Any]
+Tell = Callable[[str], object]
+
+MOST_FOUND = 300  # diagnoses that are sent
+MOST_EVIDENCE = 8
+MOST_CHANGES = 400
+MOST_NAMES = 200
+MOST_NOTICED = 20
+PREVIEW = 20_000  # letters of a redacted text that are shown
+PACKETS = 60  # that are sent through two dumps to be compared
+PROOFS = {20_000: 10, 0: 50}  # packets of a proof by the rules of a dump
+
+
+class Desk:
+    """One reader's work: a bench, a second one to compare with, and what was asked last."""
+
+    def __init__(self) -> None:
+        self.bench, self.other = Bench(), Bench()
+        self.asked: Asked | None = None
+        self.shared: Redacted | None = None
+        self.tell: Tell = lambda _: None
+
+    def forget(self) -> None:
+        """Forget what was said of other texts."""
+        self.asked = self.shared = None
+
+    def progress(self, what: str, done: int = 0, of: int = 0) -> None:
+        """Say how far something long is."""
+        self.tell(json.dumps([{"what": what, "done": done, "of": of}]))
+
+
+desk = Desk()
+
+
+def answer(message: str, tell: Tell = lambda _: None) -> str:
+    """Do what a message asks and say what came of it; both are JSON. ``tell`` hears how far it is."""
+    desk.tell = tell
+    try:
+        asked = json.loads(message)
+        return json.dumps(_DO[asked["do"]](asked))
+    except _WrongError as error:
+        return json.dumps({"error": error.mistakes[0], "mistakes": error.mistakes})
+    except NbError as error:
+        return json.dumps({"error": wrong(error)})
+    except KeyboardInterrupt:
+        return json.dumps({"stopped": True})
+    except Exception as problem:  # noqa: BLE001 - the page lives on, and says that it was our mistake
+        return json.dumps({"problem": f"{type(problem).__name__}: {problem}"[:500]})
+
+
+def wrong(error: NbError, kind: str = "") -> Answer:
+    """Return an error's parts."""
+    notes = [kind, *getattr(error, "__notes__", ())]
+    told: Answer = {"text": str(error), "in": next(filter(None, notes), "")}
+    if isinstance(error, RulesetError):
+        told |= {"line": error.lineno, "column": error.col, "token": visible(error.token[:200]),
+                 "reason": visible(error.reason[:500]), "hint": error.hint}  # fmt: skip
+    return told
+
+
+# ── Texts ───────────────────────────────────────────────────────────────────────────
+
+
+def _start(_message: Message) -> Answer:
+    desk.__init__()  # type: ignore[misc] # a new reader at the same desk
+    return {}
+
+
+def _add(message: Message) -> Answer:
+    return _put(desk.bench, sheets(message["text"], str(message.get("name", ""))))
+
+
+def _example(message: Message) -> Answer:
+    """Lay one of the book's own dumps on an empty bench."""
+    name = str(message["name"])
+    if not re.fullmatch(r"[\w./-]+", name) or ".." in name:
+        raise NbError(f"there is no example {name!r}")
+    path = folder(f"data/{name}")
+    found = [Sheet(kind, text, f"data/{name}") for kind, text in texts_of(path).items()]
+    beside = (path / "objects.yaml", path.parent / "objects.yaml")
+    manifest = next((one for one in beside if one.exists()), None)
+    if manifest and message.get("objects"):
+        found.append(Sheet(OBJECTS, manifest.read_text(encoding="utf-8"), f"data/{name}"))
+    desk.bench = Bench()
+    return _put(desk.bench, found) | {"texts": [{"kind": s.kind, "text": s.text} for s in found]}
+
+
+def _put(bench: Bench, found: Iterable[Sheet]) -> Answer:
+    replaced = bench.put(found)
+    desk.forget()
+    return {**_laid(bench), "replaced": [COMMANDS[kind] for kind in replaced]}
+
+
+def _take(message: Message) -> Answer:
+    desk.bench.take(str(message["kind"]))
+    desk.forget()
+    return _laid(desk.bench)
+
+
+def _laid(bench: Bench) -> Answer:
+    laid = [{"kind": one.kind, "command": COMMANDS[one.kind], "name": one.name, "size": len(one.text),
+             "lines": one.text.count("\n") + (not one.text.endswith("\n"))}
+            for one in bench.sheets.values()]  # fmt: skip
+    missing = [
+        COMMANDS[kind]
+        for kind in ("ip-addr.json", "ip-route.json", "sysctl.txt")
+        if kind not in bench.sheets
+    ]
+    return {"sheets": laid, "missing": missing}
+
+
+# ── What it is ──────────────────────────────────────────────────────────────────────
+
+
+def _see(_message: Message) -> Answer:
+    """Read the texts: tables with their sizes, who wrote them, proposals."""
+    desk.progress("Reading …")
+    bench = desk.bench
+    try:
+        host = bench.host
+    except RulesetError as error:
+        note = getattr(error, "__notes__", [""])[0]
+        mistakes = [wrong(one, COMMANDS[kind]) for kind, one in bench.mistakes()]
+        raise _WrongError(mistakes or [wrong(error, note)]) from None
+    writers = [one for one in map(_writer, _rulesets()) if one]
+    return {
+        "tables": [*_tables()], "writer": writers[:1], "proposals": [p._asdict() for p in proposals(host)],
+        "devices": devices(host), "written": bool(not bench.has_rules and bench.objects),
+        "connections": len(host.conntrack) if CONNTRACK in bench.sheets else 0,
+        "objects": len(bench.objects), "hashes": sum(_hashed(r) for r in host.rulesets.values()),
+        "addresses": bool(host.routing.interfaces), "protocols": question.PROTOCOLS,
+    }  # fmt: skip
+
+
+class _WrongError(NbError):
+    """Several mistakes, each with its parts."""
+
+    def __init__(self, mistakes: list[Answer]) -> None:
+        self.mistakes = mistakes
+        super().__init__(mistakes[0]["text"])
+
+
+def _rulesets() -> list[Ruleset | nft.Ruleset]:
+    host = desk.bench.host
+    found: list[Ruleset | nft.Ruleset] = [host.rulesets[f] for f in (4, 6) if f in host.rulesets]
+    return [*found, *([host.nftables.ruleset] if host.nftables is not None else [])]
+
+
+def _tables() -> Iterator[Answer]:
+    host = desk.bench.host
+    for family, ruleset in host.rulesets.items():
+        for table in ruleset:
+            yield _sized(f"{family} {table.name}", table.name, FAMILY_NAMES[family], [*table])
+    for listed in host.nftables.ruleset if host.nftables is not None else ():
+        family_name = f"nft {listed.family}"
+        yield _sized(f"{family_name} {listed.name}", listed.name, family_name, listed.chains)
+
+
+def _sized(ident: str, name: str, family: str, chains: Sequence[Any]) -> Answer:
+    rules = sum(len(chain.rules) for chain in chains)
+    return {"id": ident, "name": name, "family": family, "chains": len(chains), "rules": rules}
+
+
+def _hashed(ruleset: Ruleset) -> int:
+    nat = ruleset.tables.get("nat")
+    return (
+        sum(
+            name.startswith(("KUBE-S", "KUBE-EXT-", "KUBE-XLB-", "KUBE-FW-")) for name in nat.chains
+        )
+        if nat
+        else 0
+    )
+
+
+def _writer(ruleset: Ruleset | nft.Ruleset) -> Answer | None:
+    found: Writer = written_by(ruleset)
+    if not found.mode:
+        return None
+    evidence = [{"where": f"{e.table}: {f'-A {e.chain} {e.rule}' if e.rule else e.chain}", "says": e.says,
+                 "versions": e.versions} for e in found.evidence]  # fmt: skip
+    return {"mode": found.mode, "versions": found.versions, "evidence": evidence}
+
+
+def _mistakes(_message: Message) -> Answer:
+    """Read every rule: what would iptables-restore refuse."""
+    desk.progress("Reading every rule …")
+    return {"mistakes": [wrong(one, COMMANDS[kind]) for kind, one in desk.bench.mistakes()]}
+
+
+def _chains(message: Message) -> Answer:
+    desk.progress("Drawing …")
+    which, _, name = str(message["table"]).partition(" ")
+    host = desk.bench.host
+    thing: Table | nft.Table | None = None
+    if which.isdecimal() and int(which) in host.rulesets:
+        thing = host.rulesets[int(which)].tables.get(name)
+    elif which == "nft" and host.nftables is not None:
+        thing = next((t for t in host.nftables.ruleset if f"{t.family} {t.name}" == name), None)
+    if thing is None:
+        raise NbError(f"there is no table {message['table']!r}")
+    only = str(message.get("only", "")).strip()
+    return {"figure": draw(thing, only=only).html, "only": only}
+
+
+def _explain(message: Message) -> Answer:
+    """Say which Service and which endpoint stand behind kube-proxy's hashes."""
+    desk.progress("Computing hashes …")
+    objects = desk.bench.objects or None
+    found = [
+        one
+        for ruleset in desk.bench.host.rulesets.values()
+        for one in explain(ruleset, objects).values()
+    ]
+    words = str(message.get("search", "")).lower().split()
+    told = [
+        (one.chain, str(one).removeprefix(f"{one.chain}: "), one.service is not None)
+        for one in found
+    ]
+    kept = [one for one in told if all(word in f"{one[0]} {one[1]}".lower() for word in words)]
+    return {"names": kept[:MOST_NAMES], "count": len(kept), "of": len(told),
+            "known": sum(known for *_, known in told)}  # fmt: skip
+
+
+# ── A packet ────────────────────────────────────────────────────────────────────────
+
+
+def _ask(message: Message) -> Answer:
+    asked = (
+        question.read(message["line"])
+        if "line" in message
+        else question.of_fields(message["fields"])
+    )
+    same = desk.asked is not None and desk.asked.question == asked
+    if not same:
+        desk.asked = Asked(desk.bench, asked)
+    assert desk.asked is not None
+    return desk.asked.answer(int(message.get("way", 0)))
+
+
+def _figure(message: Message) -> Answer:
+    if desk.asked is None:
+        raise NbError("no packet was sent yet")
+    desk.progress("Drawing …")
+    return {"figure": desk.asked.figure(int(message.get("way", 0)), str(message["table"]))}
+
+
+# ── Diagnoses ───────────────────────────────────────────────────────────────────────
+
+
+def _diagnose(_message: Message) -> Answer:
+    texts = desk.bench.texts
+    found = find(texts, tell=lambda done, of: desk.progress("Looking", done, of))
+    return {"found": [*map(_finding, found[:MOST_FOUND])], "count": len(found), "known": len(NAMES)}
+
+
+def _finding(one: Diagnosis) -> Answer:
+    evidence = [
+        {"line": e.lineno, "text": visible(e.text[:2000])} for e in one.evidence[:MOST_EVIDENCE]
+    ]
+    return {"name": one.name, "what": NAMES[one.name], "level": one.level, "sentence": visible(one.sentence),
+            "evidence": evidence, "more": max(0, len(one.evidence) - MOST_EVIDENCE),
+            "remedy": visible(one.remedy)}  # fmt: skip
+
+
+# ── Redaction ───────────────────────────────────────────────────────────────────────
+
+
+def _redact(message: Message) -> Answer:
+    desk.progress("Exchanging addresses and names …")
+    texts = desk.bench.texts
+    if not texts:
+        raise NbError(
+            "there is nothing to redact: paste what iptables-save prints, or open an example"
+        )
+    desk.shared = redact(texts, str(message.get("key", "")))
+    left_out = [COMMANDS[kind] for kind in desk.bench.sheets if kind not in FILES]
+    files = [{"kind": kind, "command": COMMANDS[kind], "size": len(text), "text": visible(text[:PREVIEW]),
+              "left": [visible(str(one)) for one in desk.shared.left.get(kind, ())][:50]}
+             for kind, text in desk.shared.files.items()]  # fmt: skip
+    return {
+        "files": files,
+        "key": desk.shared.redactor.key,
+        "whole": desk.shared.whole,
+        "leftOut": left_out,
+    }
+
+
+def _prove(_message: Message) -> Answer:
+    """Send packets through both."""
+    assert desk.shared is not None
+    rules = sum(len(c.rules) for r in desk.bench.host.rulesets.values() for t in r for c in t)
+    count = next(packets for least, packets in PROOFS.items() if rules > least or not least)
+    found: Proof = proof(desk.bench.texts, desk.shared, count=count,
+                         tell=lambda done: desk.progress("Packets through both", done))  # fmt: skip
+    return {
+        "packets": found.packets,
+        "differences": len(found.differences),
+        "text": visible(str(found)),
+    }
+
+
+def _redacted(message: Message) -> Answer:
+    """Return a redacted text, all of it."""
+    kind = str(message["kind"])
+    if desk.shared is None or kind not in desk.shared.files:
+        raise NbError("nothing was redacted yet")
+    return {"text": desk.shared.files[kind], "kind": kind}
+
+
+# ── Two dumps ───────────────────────────────────────────────────────────────────────
+
+
+def _compare(message: Message) -> Answer:
+    """Compare the bench with a second text; what is known beside the first holds for both."""
+    desk.progress("Reading …")
+    before = desk.bench.host
+    desk.other = Bench()
+    kept = [one for kind, one in desk.bench.sheets.items() if kind not in RULES]
+    desk.other.put([*kept, *sheets(message["text"], str(message.get("name", "")))])
+    after = desk.other.host
+    desk.progress("Comparing …")
+    changes = [*compare(before.rulesets, after.rulesets)]
+    rulesets = (r for host in (before, after) for r in host.rulesets.values() if r.family in (4, 6))
+    drawn = [(s.packet(), s.interface) for r in rulesets for s in samples(r, PACKETS // 2, 1)]
+    with desk.bench.untouched(), desk.other.untouched():
+        others = [*noticed(before, after, drawn)]
+    return {"changes": [*map(_change, changes[:MOST_CHANGES])], "count": len(changes), "packets": len(drawn),
+            "noticed": [*map(_noticed, others[:MOST_NOTICED])], "others": len(others)}  # fmt: skip
+
+
+def _change(one: Change) -> Answer:
+    return {"kind": one.kind, "where": heading(one), "chain": one.chain, "line": one.lineno,
+            "text": visible(str(one)[:2000])}  # fmt: skip
+
+
+def _noticed(one: Noticed) -> Answer:
+    line = question.Question(one.packet, one.interface).line
+    return {"line": line, "before": str(one.before.fate), "after": str(one.after.fate)}
+
+
+_DO: dict[str, Callable[[Message], Answer]] = {
+    "start": _start, "add": _add, "example": _example, "take": _take, "see": _see, "mistakes": _mistakes,
+    "chains": _chains, "explain": _explain, "ask": _ask, "figure": _figure, "diagnose": _diagnose,
+    "redact": _redact, "prove": _prove, "redacted": _redacted, "compare": _compare,
+}  # fmt: skip
