@@ -17,6 +17,7 @@ env: $(VENV)/.dev       ## make .venv with everything, development tools include
 
 book: $(VENV)/.reader   ## execute the chapters and build the HTML
 	@$(PY) tools/assets.py
+	@$(PY) tools/icons.py
 	@$(PY) tools/wheels.py
 	@$(PY) tools/book.py
 	@$(PY) tools/search.py
