@@ -19,7 +19,7 @@ THEME = "pydata_sphinx_theme/theme/pydata_sphinx_theme/static"
 FONTS = "vendor/fontawesome/webfonts"
 STYLE = "styles/pydata-sphinx-theme.css"
 
-# What the two themes' templates and buttons name; tests/book/test_budget.py misses one that is not here.
+# What the two themes' templates and buttons name; tests/book/test_pages.py misses one that is not here.
 ICONS = (
     *(
         "angle-left",

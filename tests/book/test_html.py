@@ -83,3 +83,16 @@ def test_pages_invent_no_public_address(html, monkeypatch):
             assert "btn-launch" not in text, name
             assert "btn-source-repository-button" not in text, name
             assert 'rel="canonical"' not in text, name
+
+
+def test_the_theme_s_macros_are_all_there():
+    """Our copy without one script: whoever updates the theme looks at it again."""
+    import pydata_sphinx_theme
+
+    static = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
+    ours = ROOT / "book" / "_templates" / "static" / "webpack-macros.html"
+    loaded = re.compile(r"pathto\('([^']*)'")
+    theirs = set(loaded.findall((static / "webpack-macros.html").read_text(encoding="utf-8")))
+    assert theirs - {"_static/scripts/fontawesome.js"} == set(
+        loaded.findall(ours.read_text(encoding="utf-8"))
+    )
