@@ -42,10 +42,17 @@ def cells(runner):
 
 @pytest.fixture
 def no_pandas(monkeypatch):
-    """Let Python find no pandas, as in the browser, but its stand-in."""
-    for name in [name for name in sys.modules if name.partition(".")[0] in shelf.ABSENT]:
-        monkeypatch.delitem(sys.modules, name)
+    """Let Python find no pandas, as in the browser, but its stand-in; what was imported comes back."""
+
+    def absent():
+        return [name for name in sys.modules if name.partition(".")[0] in shelf.ABSENT]
+
+    real = {name: sys.modules.pop(name) for name in absent()}
     monkeypatch.setattr(sys, "meta_path", [shelf.Shelf(lambda _: b"", ""), *sys.meta_path])
+    yield
+    for name in absent():
+        del sys.modules[name]
+    sys.modules.update(real)
 
 
 def joined(outputs):
