@@ -16,6 +16,7 @@ from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
 from nb_lib.views.palette import matplotlib_style
 from nb_lib.views.passage import passage, passed
+from nb_lib.views.sheet import Sheet
 from nb_lib.views.timeline import (
     Diary,
     connections_of,
@@ -24,10 +25,12 @@ from nb_lib.views.timeline import (
     servers_of,
     timeline,
 )
+from nb_lib.views.wires import wires
 
 __all__ = [
     "Diary",
     "Figure",
+    "Sheet",
     "bars",
     "chart",
     "connections_of",
@@ -40,6 +43,7 @@ __all__ = [
     "recents_of",
     "servers_of",
     "timeline",
+    "wires",
 ]
 
 
