@@ -149,6 +149,21 @@ def test_diagrams_speak_without_javascript(visit, name):
         assert all(story.is_visible() for story in figure.locator(".nf-story").all())
 
 
+# On paper nothing scrolls and nothing can be pressed. Diagrams shrink, so that they need no frame.
+LOST_ON_PAPER = """() => [
+    ...document.querySelectorAll(".bd-article :is(pre, .nf-frame, .cell_output, button)")]
+  .filter(e => e.checkVisibility() && (e.matches("button") || e.scrollWidth > e.clientWidth + 1))
+  .map(e => `${e.tagName}.${e.className}: ${e.textContent.slice(0, 60)}`)"""
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_page_loses_nothing_on_paper(visit, name):
+    page = visit(viewport={"width": 700, "height": 1000}).open(name)
+    page.emulate_media(media="print")
+    figures(page)
+    assert page.evaluate(LOST_ON_PAPER) == []
+
+
 MOVED = f"document.querySelector('{FIGURE}').classList.contains('nf-stepping')"
 
 
