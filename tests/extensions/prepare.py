@@ -20,11 +20,12 @@ _NFNETLINK, _NEW_ACCOUNT, _CREATE = (
     0x401,
 )  # NETLINK_NETFILTER, NFNL_SUBSYS_ACCT, REQUEST|CREATE
 _WRITTEN = ("x", "b", "a/b_c", "averyveryveryverylongnameofmany")  # names in written.txt
+_SHOWN = ("bad", "knocked", "up", "web")  # names in the book's appendix of matches and targets
 _NAME = 1  # NFACCT_NAME
 
 
 def _names() -> list[str]:
-    return sorted({word.strip('"') for word in (*WORDS, *_WRITTEN)} - {""})
+    return sorted({word.strip('"') for word in (*WORDS, *_WRITTEN, *_SHOWN)} - {""})
 
 
 def _estimators() -> str:
@@ -44,6 +45,7 @@ def _account(wire: socket.socket, name: str) -> None:
 def prepare() -> None:
     """Make everything."""
     sets = "create s4 hash:ip\ncreate s6 hash:ip family inet6\n"
+    sets += "create bad hash:net,port\ncreate knocked hash:ip timeout 30\n"
     subprocess.run(["ipset", "restore"], input=sets, text=True, check=True)
     if shutil.which("modprobe"):  # -j CT --helper names it
         subprocess.run(["modprobe", "-a", "nf_conntrack_ftp"], check=False, capture_output=True)
