@@ -60,15 +60,18 @@ def state_of(connection: Connection) -> str:
 def _line(connection: Connection) -> str:
     """Write one connection: __snprintf_conntrack_default() of libnetfilter_conntrack."""
     c, number = connection, connection.original.protocol
+    zone = f"{c.zone}".replace(" ", "=") if c.zone.id else ""
     words = [
         f"{_protocol(c):<8} {number}",
         c.state,
         _tuple(c.original),
+        zone if c.zone.sides == ("ORIGINAL",) else "",
         "" if "SEEN_REPLY" in c.status else "[UNREPLIED]",
         _tuple(c.reply),
+        zone if c.zone.sides == ("REPLY",) else "",
         "[ASSURED]" if "ASSURED" in c.status else "",
         f"mark={c.mark}",
-        f"{c.zone}".replace(" ", "=") if c.zone.id else "",
+        zone if len(c.zone.sides) > 1 else "",
     ]
     return " ".join(filter(None, words))
 

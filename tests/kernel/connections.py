@@ -1,0 +1,148 @@
+"""What ``data/conntrack`` holds: connections as the real kernel lists them, and a table that is full.
+
+``python -m tests.kernel.connections`` records it anew, as root. The second part lowers the machine's
+``nf_conntrack_max`` to 8,000 for a second: there is one setting for all network namespaces.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from nb_lib.engine import Host
+from nb_lib.packet import Packet, icmp, tcp, udp
+from nb_lib.text import parse
+from nb_lib.trace import Trace
+from tests.kernel.lab import PEER, Lab, run
+
+DATA = Path(__file__).resolve().parents[2] / "data" / "conntrack"
+MAX = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+HELD, MORE = 8000, 500
+ADDRESSES = {"r0": "10.1.0.1/24", "r1": "10.2.0.1/24"}
+ROUTES = {"default": "r1 via 10.2.0.2"}
+Step = tuple[str, Packet]  # the wire that it comes by
+
+
+def _talk(client: str, server: str, there: str, *flags: str) -> list[Step]:
+    """Return TCP packets, the client's and the answers in turn; the server sees the client as ``there``."""
+    steps: list[Step] = []
+    for at, each in enumerate(flags):
+        ends = (client, server) if at % 2 == 0 else (server, there)
+        seq, ack = (1000 + (at + 1) // 2, 5000 + at // 2) if at % 2 == 0 else (5000 + at // 2, 1001)
+        packet = tcp(*ends, flags=each, seq=seq, ack=0 if each == "SYN" else ack)
+        steps.append(("s0" if at % 2 else "c0", packet))
+    return steps
+
+
+QUERY, STREAM = udp("10.1.0.2:5000", "10.2.0.7:53"), udp("10.1.0.2:5001", "10.2.0.8:443")
+FIRST: list[Step] = [
+    ("c0", STREAM),
+    ("s0", udp("10.2.0.8:443", "10.2.0.1:5001")),
+    *_talk("10.1.0.2:40000", "10.2.0.2:443", "10.2.0.1:40000", "SYN", "SYN,ACK", "ACK"),
+    ("c0", tcp("10.1.0.3:40001", "10.2.0.2:22")),
+    ("c0", QUERY),
+    ("s0", udp("10.2.0.7:53", "10.2.0.1:5000")),
+    ("c0", udp("10.1.0.2:5002", "10.2.0.9:53")),
+    ("c0", icmp("10.1.0.2", "10.2.0.2", id=7)),
+    ("s0", tcp("10.2.0.9:50000", "10.2.0.1:8080")),
+    ("c0", udp("10.1.0.2:5003", "10.2.0.2:9")),
+    ("c0", udp("10.1.0.2:5004", "10.2.0.2:4789")),
+]
+LATER: list[Step] = [("c0", STREAM)]  # three seconds after that
+
+
+def host() -> Host:
+    """Return nb_lib's idea of the router."""
+    return Host(parse((DATA / "iptables-save.txt").read_text()), addresses=ADDRESSES, routes=ROUTES)
+
+
+def play(ours: Host) -> list[Trace]:
+    """Let the packets come to nb_lib's router."""
+    traces = [ours.receive(packet, PEER[wire]) for wire, packet in FIRST]
+    ours.wait(3)
+    return traces + [ours.receive(packet, PEER[wire]) for wire, packet in LATER]
+
+
+def listed(lab: Lab) -> str:
+    """Let the packets come to the real router; return what ``conntrack -L`` prints then."""
+    lab.load((DATA / "iptables-save.txt").read_text(), 4)
+    for wire, packet in FIRST:
+        lab.inject(wire, packet.data)
+    time.sleep(3)
+    for wire, packet in LATER:
+        lab.inject(wire, packet.data)
+    return run("conntrack", "-L", namespace=lab.router)
+
+
+def events(lab: Lab) -> str:
+    """Let one TCP connection live and be deleted; return what ``conntrack -E`` prints."""
+    lab.load((DATA / "iptables-save.txt").read_text(), 4)
+    command = ["ip", "netns", "exec", lab.router, "conntrack", "-E", "-p", "tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as monitor:
+        time.sleep(0.5)
+        talk = _talk("10.1.0.2:40000", "10.2.0.2:443", "10.2.0.1:40000",
+                     "SYN", "SYN,ACK", "ACK", "FIN,ACK", "FIN,ACK", "ACK")  # fmt: skip
+        for wire, packet in talk:
+            lab.inject(wire, packet.data)
+        time.sleep(0.2)
+        run("conntrack", "-D", "-p", "tcp", namespace=lab.router)
+        time.sleep(0.2)
+        monitor.terminate()
+        return re.sub(r" portid=\d+", "", monitor.communicate()[0])
+
+
+def full(*, assured: bool) -> dict[str, object]:
+    """Fill a table to its brim, then knock with new connections; count who gets in."""
+    before = MAX.read_text()
+    with Lab() as lab:
+        lab.load("*filter\n-A FORWARD -m conntrack --ctstate NEW\nCOMMIT\n", 4)
+        for number in range(HELD):
+            _enter(lab, f"10.1.0.{2 + number % 8}:{1024 + number // 8}", assured=assured)
+        lab.left()
+        passed = 0
+        try:
+            MAX.write_text(str(HELD))
+            for number in range(MORE):
+                lab.inject("c0", udp(f"10.1.0.12:{2000 + number}", "10.2.0.3:53").data)
+                passed += sum(data[0] >> 4 == 4 for _, data in lab.left())
+        finally:
+            MAX.write_text(before)
+        told = run("conntrack", "-S", namespace=lab.router)
+        counted = {
+            name: sum(map(int, re.findall(rf"\b{name}=(\d+)", told)))
+            for name in ("drop", "early_drop")
+        }
+    return {"entries": HELD, "assured": assured, "new": MORE, "passed": passed, **counted}
+
+
+def _enter(lab: Lab, client: str, *, assured: bool) -> None:
+    server = "10.2.0.2:53"
+    steps = (
+        _talk(client, server, client, "SYN", "SYN,ACK", "ACK")
+        if assured
+        else [("c0", udp(client, server))]
+    )
+    for wire, packet in steps:
+        lab.inject(wire, packet.data)
+    if client.endswith("0"):
+        lab.left()
+
+
+def record() -> None:
+    """Write the folder's files."""
+    with Lab() as lab:
+        (DATA / "conntrack-L.txt").write_text(listed(lab))
+    with Lab() as lab:
+        (DATA / "conntrack-E.txt").write_text(events(lab))
+    rows = [full(assured=assured) for assured in (False, True)]
+    buckets = int(Path("/proc/sys/net/netfilter/nf_conntrack_buckets").read_text())
+    (DATA / "table-full.json").write_text(
+        json.dumps({"buckets": buckets, "runs": rows}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    record()
