@@ -172,7 +172,7 @@ def _told(courses: Mapping[str, Sequence[Moment]], n: int) -> str:
 
 
 def _went(moment: Moment) -> str:
-    if moment.sign in ("ACCEPT", "LOST"):
+    if moment.sign in ("ACCEPT", "LOST") and moment.goes not in ENDS:
         return f"to {moment.goes}{', in vain' * (moment.sign == 'LOST')}"
     return {"DROP": "dropped", "REJECT": "rejected"}.get(moment.sign, moment.goes)
 
