@@ -35,3 +35,20 @@ def from_scapy(packet: ScapyPacket, **meta: Any) -> Packet:
     if isinstance(packet, Ether):
         meta = {"mac_src": packet.src, "mac_dst": packet.dst, **meta}
     return Packet(data=bytes(found), **meta)
+
+
+def dissected(packet: Packet) -> dict[str, str]:
+    """Return every header field of a packet as scapy reads it, ``TCP: dport`` → ``80``; checksums in hex.
+
+    A quoted packet's layers are named as scapy names them (``IP in ICMP``); what was cut off is left out.
+    """
+    found: dict[str, str] = {}
+    layer: Any = to_scapy(packet)
+    while layer:
+        for one in layer.fields_desc:
+            value = layer.getfieldval(one.name)
+            if value is not None:
+                hexadecimal = one.name in ("chksum", "cksum")
+                found[f"{layer.name}: {one.name}"] = f"{value:#06x}" if hexadecimal else str(value)
+        layer = layer.payload
+    return found

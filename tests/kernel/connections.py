@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 from nb_lib.engine import Host
@@ -17,6 +19,7 @@ from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.text import parse
 from nb_lib.trace import Trace
 from tests.kernel.lab import PEER, Lab, run
+from tests.kernel.queue import Queue
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "conntrack"
 MAX = Path("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -131,6 +134,62 @@ def _enter(lab: Lab, client: str, *, assured: bool) -> None:
         lab.left()
 
 
+CLASHES = ("", "--random-fully")
+AT_ONCE, ROUNDS, EPHEMERAL = 200, 20, range(32768, 61000, 2)  # connect() takes even ports first
+
+
+def clashes(option: str) -> dict[str, object]:
+    """Hold the SYNs of 200 clients, each from a port of its own choice, let them go, count the lost."""
+    rules = f"*nat\n-A INPUT -p tcp -j SNAT --to-source 10.9.9.9 {option}\nCOMMIT\n"
+    hold = "*security\n-A INPUT -m conntrack --ctstate NEW -j NFQUEUE --queue-num 0\nCOMMIT\n"
+    draw, lost = random.Random(f"clashes {option}"), []
+    with Lab() as lab, closing(Queue(lab.router)) as queue:
+        lab.load(rules + hold, 4)
+        for number in range(ROUNDS):
+            for client in range(AT_ONCE):
+                ends = f"10.1.{number + 1}.{client + 20}:{draw.choice(EPHEMERAL)}", "10.1.0.1:80"
+                lab.inject("c0", tcp(*ends).data)
+            held: list[int] = []
+            while len(held) < AT_ONCE:
+                held += queue.held()
+            for packet in held:
+                queue.release(packet)
+            lost.append(AT_ONCE - int(run("conntrack", "-C", namespace=lab.router)))
+            run("conntrack", "-F", namespace=lab.router)
+    return {"option": option, "at_once": AT_ONCE, "lost": lost}
+
+
+def forgotten() -> dict[str, dict[str, int]]:
+    """Count the entries of SNAT and of MASQUERADE that are left after what happens to the device."""
+    rules = """*nat
+-A POSTROUTING -p tcp -j SNAT --to-source 10.2.0.1
+-A POSTROUTING -p udp -j MASQUERADE
+COMMIT
+"""
+    happens = {
+        "nothing": [],
+        "ip addr add 10.2.0.99/24": ["addr add 10.2.0.99/24 dev r1"],
+        "ip addr del 10.2.0.1/24": ["addr del 10.2.0.1/24 dev r1"],
+        "ip link set down": ["link set r1 down"],
+    }
+    found = {}
+    for what, commands in happens.items():
+        with Lab() as lab:
+            lab.load(rules, 4)
+            for kind in (tcp, udp):
+                for port in range(4000, 4010):
+                    lab.inject("c0", kind(f"10.1.0.2:{port}", "10.2.0.2:53").data)
+            for command in commands:
+                run("ip", "-n", lab.router, *command.split())
+            time.sleep(1)
+            left = run("conntrack", "-L", namespace=lab.router).splitlines()
+        kinds = {"SNAT": "tcp", "MASQUERADE": "udp"}
+        found[what] = {
+            name: sum(one.startswith(kind) for one in left) for name, kind in kinds.items()
+        }
+    return found
+
+
 def record() -> None:
     """Write the folder's files."""
     with Lab() as lab:
@@ -139,9 +198,13 @@ def record() -> None:
         (DATA / "conntrack-E.txt").write_text(events(lab))
     rows = [full(assured=assured) for assured in (False, True)]
     buckets = int(Path("/proc/sys/net/netfilter/nf_conntrack_buckets").read_text())
-    (DATA / "table-full.json").write_text(
-        json.dumps({"buckets": buckets, "runs": rows}, indent=1) + "\n"
-    )
+    _write("table-full", {"buckets": buckets, "runs": rows})
+    _write("port-clashes", [clashes(option) for option in CLASHES])
+    _write("masquerade-forgets", forgotten())
+
+
+def _write(name: str, found: object) -> None:
+    (DATA / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

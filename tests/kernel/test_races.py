@@ -141,3 +141,22 @@ def test_a_port_is_sought_in_shrinking_rows() -> None:
             host.conntrack.delete(trace.packet.ct.connection)
     for count in (found, ours):  # four standard deviations; 128 tries alone would find half
         assert abs(count / tries - chance) < 4 * (chance * (1 - chance) / tries) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("port", "low", "high"), [(300, 1, 511), (700, 600, 1023), (4000, 1024, 65535)]
+)
+def test_a_port_that_is_taken_gives_way_to_one_of_its_class(port: int, low: int, high: int) -> None:
+    rules = "*nat\n-A POSTROUTING -o r1 -j MASQUERADE\nCOMMIT\n"
+    with Lab() as lab:
+        lab.load(rules, 4)
+        for draw in range(60):
+            lab.left()
+            for client in (2, 3):
+                lab.inject("c0", tcp(f"10.1.0.{client}:{port}", f"10.2.0.2:{1000 + draw}").data)
+            first, other = (
+                Packet(data=data).sport or 0 for _, data in lab.left() if data[0] >> 4 == 4
+            )
+            assert first == port
+            assert low <= other <= high
+            assert other != port

@@ -6,7 +6,7 @@ import pytest
 
 from nb_lib import icmp, tcp, udp
 from nb_lib.errors import PacketError
-from nb_lib.views.scapy_bridge import from_scapy, to_scapy
+from nb_lib.views.scapy_bridge import dissected, from_scapy, to_scapy
 
 inet = pytest.importorskip("scapy.layers.inet")
 l2 = pytest.importorskip("scapy.layers.l2")
@@ -43,3 +43,13 @@ def test_a_frame_gives_its_addresses_and_meta_is_kept():
 def test_no_ip_no_packet():
     with pytest.raises(PacketError, match="no IPv4 or IPv6 header"):
         from_scapy(l2.Ether() / l2.ARP())
+
+
+def test_dissected_names_the_fields_of_a_quoted_packet():
+    quoted = tcp("10.0.0.1:1234", "10.0.0.2:80").data[:28]
+    error = icmp("10.0.0.2", "10.0.0.1", type=3, code=3, rest=bytes(4), payload=quoted)
+    found = dissected(error)
+    assert (found["IP: src"], found["IP in ICMP: src"]) == ("10.0.0.2", "10.0.0.1")
+    assert found["TCP in ICMP: dport"] == "80"
+    assert found["ICMP: chksum"] == f"0x{error.data[22:24].hex()}"
+    assert "TCP in ICMP: chksum" not in found  # it was cut off
