@@ -1,6 +1,6 @@
 """nb_lib: Linux packet filtering and Kubernetes service routing, to be looked at.
 
-Sixteen names are enough::
+Seventeen names are enough::
 
     host = load("data/kube-proxy/nginx-3-endpoints/1.21.1")
     trace = host.receive(tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")
@@ -11,6 +11,7 @@ Sixteen names are enough::
     draw(hooks)                 # where a rule can see a packet
     iptables(host, "-A INPUT -j DROP")   # the command: what it prints, its status, the new ruleset
     live(host, tcp("10.20.0.200:40000", "4.3.2.1:80"), "eth1")     # in Jupyter: edit the packet
+    read_trace(lines, host.ruleset)   # the kernel's own trace, pasted: which rule dropped it
     terminal(host)              # in Jupyter: type iptables commands, see what they change
 
 They are loaded when the first of them is used: a command of ``nb_lib.cli`` answers in a fraction of
@@ -37,6 +38,7 @@ __all__ = [
     "live",
     "load",
     "parse",
+    "read_trace",
     "save",
     "tcp",
     "terminal",

@@ -4,6 +4,7 @@ from nb_lib import hooks
 from nb_lib.cli import iptables
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
+from nb_lib.monitor import read_trace
 from nb_lib.packet import Packet, icmp, tcp, udp
 from nb_lib.text import check
 from nb_lib.text.either import parse, save
@@ -23,6 +24,7 @@ __all__ = [
     "live",
     "load",
     "parse",
+    "read_trace",
     "save",
     "tcp",
     "terminal",

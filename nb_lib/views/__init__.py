@@ -8,9 +8,10 @@ from nb_lib import present
 from nb_lib.cli import Result
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.kubeproxy.compared import Comparison, Sizes
+from nb_lib.monitor import Monitored, Told
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
-from nb_lib.views import compared, connections, frames, session, text
+from nb_lib.views import compared, connections, frames, monitored, session, text
 from nb_lib.views.chart import bars, chart, lines
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
@@ -73,3 +74,9 @@ present.bundle.register(Comparison, compared.comparison_bundle)
 present.text.register(Sizes, lambda sizes: repr(compared.sizes_sheet(sizes)))
 present.frame.register(Sizes, compared.sizes_frame)
 present.bundle.register(Sizes, compared.sizes_bundle)
+present.text.register(Told, monitored.told_text)
+present.frame.register(Told, monitored.told_frame)
+present.bundle.register(Told, monitored.told_bundle)
+present.text.register(Monitored, monitored.monitored_text)
+present.frame.register(Monitored, monitored.monitored_frame)
+present.bundle.register(Monitored, monitored.monitored_bundle)
