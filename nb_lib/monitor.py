@@ -14,7 +14,7 @@ from typing import Any
 from nb_lib import present
 from nb_lib.engine.nft.tables import walked
 from nb_lib.errors import RulesetError
-from nb_lib.hooks import FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING
+from nb_lib.hooks import BUILTIN, FORWARD, HOOKS, INPUT, OUTPUT, POSTROUTING
 from nb_lib.matches.core import CORE
 from nb_lib.options import Use
 from nb_lib.packet import Packet
@@ -126,7 +126,7 @@ class Told:
 
     @cached_property
     def trace(self) -> Trace:
-        """The lines as a trace, for the diagrams. Raises RulesetError if the header is too short for it."""
+        """The lines as a trace, for the diagrams. Raises RulesetError if they tell too little for it."""
         return _Retold(self).trace()
 
     def __str__(self) -> str:
@@ -214,12 +214,16 @@ class _Retold:
     def _enter(self, step: Step) -> None:
         """Note the hook and the base chain, if the step begins one."""
         chain = self._chain(step)
-        base = step.chain in HOOKS if chain is None else chain.builtin
+        begins = step.chain in HOOKS if chain is None else chain.builtin
         here = self.base is not None and (self.base.table, self.base.chain) == (
             step.table,
             step.chain,
         )
-        if not base:
+        if not begins:
+            if self.base is None or self.base.table != step.table:
+                raise RulesetError(
+                    f"the lines begin in the middle: {step.place} is in no base chain"
+                )
             return
         while self.stack and here:
             self._leave(step)
@@ -231,9 +235,12 @@ class _Retold:
             self.events.append(AtHook(self.packet, hook))
         self.base, self.stack = Place(step.table, step.chain, 0), []
         policy, length = (chain.policy, len(chain.rules)) if chain else (None, 0)
+        base = self._base(step)
+        priority, kind = (base.priority, base.kind) if base else (None, "")
         self.events.append(
-            Entered(self.packet, step.table, step.chain, policy=policy, length=length)
-        )
+            Entered(self.packet, step.table, step.chain, policy=policy, length=length,
+                    priority=priority, kind=kind)
+        )  # fmt: skip
 
     def _leave(self, step: Step) -> None:
         caller = self.stack.pop()
@@ -264,7 +271,8 @@ class _Retold:
     def _fate(self) -> Fate:
         last, hook = self.told.last, self.hook
         number = last.number if last.kind == "rule" else 0
-        place = Place(last.table, last.chain, number)
+        known = last.kind != "rule" or number
+        place = Place(last.table, last.chain, number) if known else None
         if last.verdict == "DROP":
             rule = self._rule(last)
             reject = (
@@ -291,12 +299,24 @@ class _Retold:
                         return walked(table).chains[step.chain]
         return None
 
-    def _hook(self, step: Step) -> str:
+    def _base(self, step: Step) -> nft.Chain | None:
+        """Return nft's base chain of a step, if it is one of nft's."""
         for rules in self.told.rules:
             for table in rules if isinstance(rules, nft.Ruleset) else ():
                 if f"{table.family} {table.name}" == step.table and step.chain in table.chain:
-                    return table.chain[step.chain].hook.upper()
-        return step.chain if step.chain in HOOKS else self.hook or step.chain
+                    return table.chain[step.chain]
+        return None
+
+    def _hook(self, step: Step) -> str:
+        base = self._base(step)
+        if base is not None:
+            return base.hook.upper()
+        if step.chain not in BUILTIN.get(step.table, ()):
+            raise RulesetError(
+                f"where {step.place} hangs is not known",
+                hint="give what nft lists: read_trace(text, listing)",
+            )
+        return step.chain
 
     def _rule(self, step: Step) -> Rule:
         chain = self._chain(step)

@@ -22,6 +22,7 @@ def test_the_face_is_small_enough_to_learn_in_a_minute() -> None:
         "live",
         "load",
         "parse",
+        "read_trace",
         "save",
         "tcp",
         "terminal",

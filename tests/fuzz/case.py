@@ -12,14 +12,15 @@ class Case:
     """Rules, packets, facts of a host and arguments of the command; each may be empty.
 
     ``packets`` has a line a packet, ``DEVICE HEX`` (``-``: the host sends it) or ``wait SECONDS``.
-    ``facts`` are (file of a host's folder, text). ``views``: pictures and tables are made as well;
-    ``typed``: the rules are restored and typed as commands as well.
+    ``told`` are lines of a trace. ``facts`` are (file of a host's folder, text). ``views``: pictures and
+    tables are made as well; ``typed``: the rules are restored and typed as commands as well.
     """
 
     family: int = 4
     backend: str = "nft"
     rules: str = ""
     packets: str = ""
+    told: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = ()
     views: bool = False
@@ -28,7 +29,13 @@ class Case:
     @property
     def size(self) -> int:
         """How many characters it has."""
-        texts = (self.rules, self.packets, *self.arguments, *(text for _, text in self.facts))
+        texts = (
+            self.rules,
+            self.packets,
+            self.told,
+            *self.arguments,
+            *(text for _, text in self.facts),
+        )
         return sum(map(len, texts))
 
     def write(self, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.fuzz import facts, packets, rules
+from tests.fuzz import facts, packets, rules, told
 from tests.fuzz.case import Case
 
 SOUND = 24  # dumps without a bad rule that packets go through
@@ -19,6 +19,8 @@ def make(seed: int, number: int) -> Case:
         family, text = rules.dump(pick)
         return Case(family, backend, text, packets.lines(pick, family, 2) if family in packets.ENDS else "",
                     views=pick.random() < 0.05, typed=pick.random() < 0.05)  # fmt: skip
+    if chance < 0.46:
+        return told.case(pick, backend)
     if chance < 0.48:
         family, text = rules.dump(pick)
         return Case(family, backend, text, arguments=facts.arguments(pick))

@@ -18,11 +18,11 @@ def shrunk(case: Case, fails: Fails, seconds: float = 60) -> Case:
     def still(candidate: Case) -> bool:
         return time.monotonic() < until and fails(candidate)
 
-    for change in ({"facts": ()}, {"packets": ""}, {"views": False}, {"rules": ""}):
+    for change in ({"facts": ()}, {"packets": ""}, {"told": ""}, {"views": False}, {"rules": ""}):
         smaller = replace(case, **change)  # type: ignore[arg-type]
         if smaller != case and still(smaller):
             case = smaller
-    for part in ("rules", "packets"):
+    for part in ("rules", "packets", "told"):
         for sign in ("\n", " ", ""):
             case = _thinned(case, part, sign, still)
     for place in range(len(case.facts)):

@@ -154,5 +154,5 @@ def test_a_failing_input_shrinks_to_what_fails() -> None:
 def test_every_part_of_the_library_is_used() -> None:
     """Pages, facts, packets and arguments each come up among the first inputs."""
     cases = [make(0, number) for number in range(1500)]
-    for part in ("rules", "packets", "facts", "arguments", "views"):
+    for part in ("rules", "packets", "told", "facts", "arguments", "views"):
         assert sum(bool(getattr(case, part)) for case in cases) >= 10, part

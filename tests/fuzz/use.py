@@ -19,10 +19,11 @@ from nb_lib.cli import State, iptables, run
 from nb_lib.diagnose import diagnose
 from nb_lib.engine import Host, load
 from nb_lib.errors import NbError, RulesetError
+from nb_lib.monitor import Rules, Told, read_trace
 from nb_lib.packet import Packet
 from nb_lib.redact import redact
 from nb_lib.rules import Ruleset
-from nb_lib.text import check, parse, save
+from nb_lib.text import check, either, parse, save
 from nb_lib.text.restore import restored
 from nb_lib.trace import Trace
 from tests.fuzz.case import Case
@@ -51,6 +52,10 @@ class Use:
         """Do it all."""
         if self.case.arguments:
             self.command()
+            return
+        if self.case.told:
+            with self.words():
+                self.retell()
             return
         if self.case.typed:
             self.type()
@@ -83,6 +88,26 @@ class Use:
         assert len(text) <= LONGEST, f"an error of {len(text)} letters"
         assert _printable(text), f"an error with control characters: {text!a}"
         self.heard[type(error).__name__] += 1
+
+    def retell(self) -> None:
+        """Read lines of a trace, with the rules and without; show what they tell."""
+        given: list[Rules] = []
+        with self.words():
+            given.append(either.parse(self.case.rules))
+        for rules in ([], given):
+            with self.words():
+                told = read_trace(self.case.told, *rules)
+                assert _printable(str(told)), "lines with control characters"
+                verify(told._repr_mimebundle_()["text/html"])
+                for one in told:
+                    self.redraw(one)
+
+    def redraw(self, told: Told) -> None:
+        """Make a trace of a packet's lines, and draw it."""
+        with self.words():
+            assert len(told.steps) <= len(told.lines) == len(told.headers)
+            assert told.agrees(told.trace) or "" in [step[3] for step in told.steps]
+            self.whole(told.trace)
 
     # --- commands ---
 

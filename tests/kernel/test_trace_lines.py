@@ -190,6 +190,7 @@ COMMIT
 """
 ENDS = {4: ("10.1.0.2", "10.2.0.2", "10.1.0.1"), 6: ("fd00:1::2", "fd00:2::2", "fd00:1::1")}
 PORTS = (22, 23, 25, 50, 55, 56, 80, 85, 89, 90, 443, 8000, 8004, 8005)
+PAUSE = 0.02  # seconds between packets: xtables-monitor asks the kernel for each rule, and ends if it lags
 BATCH = 16  # packets; their lines are far from filling the kernel's buffer
 
 
@@ -206,11 +207,10 @@ def sent(family: int) -> Iterator[Packet]:
 def test_xtables_monitor_tells_our_steps(figure) -> None:
     """IPv4, and iptables' rules alone: at a rule that it cannot print the program ends (below)."""
     with Lab("nft") as lab:
-        fixed(lab, 4)
-        saved = run("iptables-nft-save", namespace=lab.router)
+        rules = fixed(lab, 4)
         with listening(lab, "xtables-monitor", "--trace") as printed:
-            traces = exchanged(lab, 4, saved, 1, list(sent(4)))
-            told = read_trace(printed(), parse(saved))
+            traces = exchanged(lab, 4, rules, 1, list(sent(4)))
+            told = read_trace(printed(), parse(rules))
         found = [pair for one in told for pair in told_by(one, traces)]
     judge(figure, "lines of xtables-monitor", found, len(traces))
     assert all(step.number for one, _ in found for step in one.lines if step.kind == "rule")
@@ -233,11 +233,13 @@ def test_the_kernels_log_tells_our_steps(family: int, figure) -> None:
     judge(figure, f"lines of TRACE in the kernel's log, IPv{family}", found, len(packets))
 
 
-def fixed(lab: Lab, family: int) -> None:
+def fixed(lab: Lab, family: int) -> str:
     """Load the rules, and nothing beside them."""
     near, far, _ = ENDS[family]
-    lab.load(RULES.format(near=near, far=far), family)
+    rules = RULES.format(near=near, far=far)
+    lab.load(rules, family)
     run("nft", "delete", "table", "inet", "guard", namespace=lab.router)
+    return rules
 
 
 def exchanged(
@@ -250,6 +252,7 @@ def exchanged(
     for number, packet in enumerate(packets, first):
         data = numbered(packet.data, number)
         lab.inject("c0", data)
+        time.sleep(PAUSE)
         traces[number] = host.receive(Packet(data=data), "r0")
     return traces
 

@@ -106,7 +106,7 @@ def made(header: Mapping[str, str]) -> Packet | None:
     """
     try:
         return _made(header)
-    except (ValueError, NbError):
+    except (KeyError, ValueError, NbError):
         return None
 
 
