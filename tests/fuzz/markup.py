@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 _EMPTY = "br hr img input meta link path rect line circle use stop"
 _OTHERS = """
-    a b caption code dd defs details div dl dt em figcaption figure g i li marker ol p pattern polygon polyline pre
+    a b code dd defs details div dl dt em figcaption figure g i li marker ol p pattern polygon polyline pre
     script small span strong style summary svg symbol table tbody td text th thead title tr tspan ul desc kbd
-    samp clippath lineargradient h3 h4
+    caption samp clippath lineargradient h3 h4
 """
 EMPTY = frozenset(_EMPTY.split())
 ELEMENTS = EMPTY | frozenset(_OTHERS.split())  # what pages of ours are made of
