@@ -29,7 +29,7 @@ outputs: $(VENV)/.reader ## execute the chapters in place and rewrite their stor
 	@$(PY) tools/outputs.py
 
 test: $(VENV)/.dev book ## run every test; NB_REQUIRE_ALL=1: nothing may be skipped
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev     ## lint, types, import contracts
 	@echo '▸ ruff' && $(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check

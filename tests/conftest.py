@@ -108,26 +108,31 @@ class LeftOut:
     """Counts what did not run; with NB_REQUIRE_ALL, turns it into a failure.
 
     Registered as a plugin of its own, because a conftest's hooks do not reach the
-    notebooks' cells, which lie outside its folder.
+    notebooks' cells, which lie outside its folder. Where several processes share the run, each
+    collects all tests and runs some: what they say comes together at the end.
     """
 
     def __init__(self):
-        self.reasons = Counter()
+        self.ran, self.collected = Counter(), Counter()
+
+    @property
+    def reasons(self) -> Counter:
+        return self.ran + self.collected
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self):
-        return self.judge((yield))
+        return self.judge((yield), self.ran)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self):
-        return self.judge((yield))
+        return self.judge((yield), self.collected)
 
-    def judge(self, report):
+    def judge(self, report, reasons):
         expected = hasattr(report, "wasxfail")
         if not (report.skipped or expected):
             return report
         reason = f"expected to fail: {report.wasxfail}" if expected else said(report)
-        self.reasons[reason] += 1
+        reasons[reason] += 1
         if REQUIRE_ALL:
             if expected:
                 del report.wasxfail
@@ -136,10 +141,21 @@ class LeftOut:
         return report
 
     def pytest_deselected(self, items):
-        self.reasons["deselected on the command line"] += len(items)
+        self.collected["deselected on the command line"] += len(items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        told = getattr(node, "workeroutput", {})
+        self.ran += Counter(told.get("ran"))
+        self.collected |= Counter(told.get("collected"))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput |= {
+                "ran": dict(self.ran),
+                "collected": dict(self.collected),
+            }
         if REQUIRE_ALL and self.reasons and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -177,6 +193,23 @@ def figure(request):
         request.config.stash.setdefault(FIGURES, []).append((what, equal, total, note))
 
     return say
+
+
+def pytest_sessionfinish(session):
+    """One of several processes hands its figures on."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = session.config.stash.get(FIGURES, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take them, those of one name as one: its tests may have run in several processes."""
+    told = getattr(node, "workeroutput", {}).get("figures", [])
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for what, equal, total, note in [*node.config.stash.get(FIGURES, []), *told]:
+        before = sums.get((what, note), (0, 0))
+        sums[what, note] = (before[0] + equal, before[1] + total)
+    node.config.stash[FIGURES] = [(what, *both, note) for (what, note), both in sums.items()]
 
 
 def pytest_terminal_summary(terminalreporter, config):

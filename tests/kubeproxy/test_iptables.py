@@ -27,13 +27,13 @@ RESTORED = [(one, family) for one, family in DUMPED if not one.scenario.startswi
 COUNTED: dict[str, list[int]] = {}
 SAID = {
     "inputs": "first restore inputs",
-    "lines": "their lines",
+    "lines": "lines of the first restore inputs",
     "ruleset chains": "chains of the recorded dumps, ours as a ruleset",
-    "ruleset rules": "their rules",
+    "ruleset rules": "rules of the recorded dumps, ours as a ruleset",
     "host chains": "chains of the recorded dumps, after the emulated iptables-restore",
-    "host rules": "their rules",
+    "host rules": "rules of the recorded dumps, after the emulated iptables-restore",
     "flows chains": "chains beside the recorded connections",
-    "flows rules": "their rules",
+    "flows rules": "rules beside the recorded connections",
 }
 
 
