@@ -73,14 +73,15 @@ class Host:
     beside them. ``addresses`` maps a device to its addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what
     ``read_addresses`` returned; ``routes`` maps a network to a device, ``"DEVICE"`` or ``"DEVICE via
     GATEWAY"``, or is what ``read_routes`` returned; ``"default fwmark 0x1/0xff"`` is a route for packets
-    with that mark, as ``ip rule`` makes it. Where no address is given, addresses and routes are proposed
-    from the rules and the packet, and each trace lists what was assumed. ``bridges`` maps a bridge to its
-    Ethernet address and its ports (``{"br0": {"mac": "02:00:00:00:0c:00", "ports": ["p0", "p1"]}}``; a
-    mapping gives the ports' own addresses; ``"hairpin"`` names the ports in hairpin mode), ``neighbours``
-    an IP address to an Ethernet address. ``sysctls`` are named as sysctl(8) does. ``facts`` are what no
-    header holds: ``uid`` of the sender, ``mtu`` (1500 unless given), ``listening`` (``("tcp:80",
-    "udp:10.0.0.1:53")``: the host then answers as its stack does) and the like; ``resolves_clashes`` is
-    false for Linux before 5.7. ``virtual_servers`` are IPVS's, as ``parse_ipvs`` reads them.
+    with that mark, as ``ip rule`` makes it, and ``"local default"`` one that ends here. Where no address is
+    given, addresses and routes are proposed from the rules and the packet, and each trace lists what was
+    assumed. ``bridges`` maps a bridge to its Ethernet address and its ports (``{"br0": {"mac":
+    "02:00:00:00:0c:00", "ports": ["p0", "p1"]}}``; a mapping gives the ports' own addresses; ``"hairpin"``
+    names the ports in hairpin mode), ``neighbours`` an IP address to an Ethernet address. ``sysctls`` are
+    named as sysctl(8) does. ``facts`` are what no header holds: ``uid`` of the sender, ``mtu`` (1500 unless
+    given), ``listening`` (``("tcp:80", "udp:10.0.0.1:53")``: the host then answers as its stack does) and
+    the like; ``resolves_clashes`` is false for Linux before 5.7. ``virtual_servers`` are IPVS's, as
+    ``parse_ipvs`` reads them.
     ``seed`` fixes every draw; ``now`` is the clock in seconds since the epoch, moved by ``wait``.
 
     Raises HostError for facts that do not fit together.
@@ -303,9 +304,10 @@ def _routes(given: Mapping[str, str] | Iterable[RouteEntry]) -> tuple[RouteEntry
         return tuple(given)
     found = []
     for key, text in given.items():
-        net, _, mark = key.partition(" fwmark ")
+        where, _, mark = key.partition(" fwmark ")
+        kind, net = where.split() if " " in where else ("unicast", where)
         device, _, via = text.partition(" via ")
-        found.append(make_route(net, device, via=via or None, mark=mark))
+        found.append(make_route(net, device, via=via or None, kind=kind, mark=mark))
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ class Interface(NamedTuple):
 class RouteEntry(NamedTuple):
     """A line of ``ip route``: ``net`` by ``device``, perhaps ``via`` a gateway.
 
-    ``kind`` is unicast, blackhole, unreachable or prohibit. ``mark`` and ``mark_mask`` limit the
+    ``kind`` is unicast, local, blackhole, unreachable or prohibit. ``mark`` and ``mark_mask`` limit the
     entry to packets with that mark, as ``ip rule fwmark`` does.
     """
 
@@ -226,7 +226,10 @@ class Routing:
             return refused
         if kind in ("LOCAL", "BROADCAST"):
             return Route("LOCAL", device, rule=f"{kind.lower()} {dst}")
-        return self._forward(dst, mark, device)
+        entry = self.lookup(dst, mark)
+        if entry is not None and entry.kind == "local":
+            return Route("LOCAL", device, rule=str(entry))
+        return self._forward(entry, dst, device)
 
     def _martian(self, src: Address, dst: Address, device: str) -> Refused | None:
         """Sources and destinations that must not come from a wire."""
@@ -275,13 +278,12 @@ class Routing:
             return self.setting(f"net.ipv4.conf.{device}.forwarding", int(general)) != 0
         return general or self.setting(f"net.ipv6.conf.{device}.force_forwarding") != 0
 
-    def _forward(self, dst: Address, mark: int, device: str) -> Route | Refused:
+    def _forward(self, entry: RouteEntry | None, dst: Address, device: str) -> Route | Refused:
         if not self._forwards(dst.version, device):
             name = "net.ipv4.ip_forward" if dst.version == 4 else "net.ipv6.conf.all.forwarding"
             if self.forwarding[dst.version]:
                 name = f"net.ipv4.conf.{device}.forwarding"
             return Refused(f"{dst} is not this host's, and it does not forward", f"{name}=1")
-        entry = self.lookup(dst, mark)
         if dst.version == 6 and dst.is_link_local and entry is not None and entry.device != device:
             entry = None  # the way to a link-local address leads by the link it came from
         if entry is None or entry.kind == "unreachable":
@@ -322,10 +324,7 @@ class Routing:
         ]
         near = [i for i in mine if towards in i.net]
         anywhere = [i for i in self.interfaces if i.address.version == family and i.device != "lo"]
-        for candidates in (near, mine, anywhere):
-            if candidates:
-                return candidates[0].address
-        return None
+        return next((found[0].address for found in (near, mine, anywhere) if found), None)
 
 
 # --- reading what ``ip`` prints ---

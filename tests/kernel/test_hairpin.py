@@ -98,3 +98,26 @@ def test_who_is_answered_by_arp(lab: BridgeLab, arp_filter: int) -> None:
 
 def _answers(frame: Packet) -> bool:
     return getattr(frame, "operation", 0) == 2
+
+
+SERVICE = {"iptables": "*nat\n-A PREROUTING -d 10.96.0.10 -p udp --dport 80 -j DNAT --to-destination "
+           "10.3.0.11:8080\nCOMMIT\n*filter\n-A FORWARD\nCOMMIT\n"}  # fmt: skip
+KNOWN = udp("10.3.0.11:1", "10.3.0.1:1", ident=1, mac_src=B, mac_dst=OWN)
+ASKED = udp("10.3.0.10:4000", "10.96.0.10:80", ident=2, mac_src=A, mac_dst=OWN)
+ANSWER = udp("10.3.0.11:8080", "10.3.0.10:4000", ident=3, mac_src=B, mac_dst=A)
+
+
+@pytest.mark.parametrize(("calls", "source"), [(0, "10.3.0.11:8080"), (1, "10.96.0.10:80")])
+def test_a_neighbours_answer_is_translated_back_only_with_br_netfilter(
+    lab: BridgeLab, calls: int, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.load(SERVICE, calls=calls)
+    machine = host(SERVICE, calls, None)
+    monkeypatch.setattr(lab, "forgets", False)  # the answer needs the entry
+    for frame, port in ((KNOWN, "p1"), (ASKED, "p0"), (ANSWER, "p1")):
+        seen, trace = lab.inject(port, write_frame(frame)), machine.receive(frame, port)
+        assert not (differs := difference(trace, seen, machine)), f"{frame}\n{differs}\n{trace}"
+    ((port, left),) = seen.out
+    address, _, number = source.partition(":")
+    found = read_frame(left)
+    assert (port, str(found.src), found.sport) == ("p0", address, int(number))

@@ -20,6 +20,7 @@ RULES = """\
 -A PREROUTING -p udp --dport 9 -j MARK --set-xmark 0x1/0x1
 -A PREROUTING -p udp --dport 10 -j MARK --set-xmark 0x2/0x2
 -A PREROUTING -p udp --dport 11 -j MARK --set-xmark 0x3/0x3
+-A PREROUTING -p udp --dport 12 -j MARK --set-xmark 0x4/0x4
 -A OUTPUT -p udp --dport 9 -j MARK --set-xmark 0x1/0x1
 -A POSTROUTING
 COMMIT
@@ -29,7 +30,11 @@ COMMIT
 COMMIT
 """
 # Bit 1 leads back to the client's side, whatever the other bits are.
-ROUTES = {"default": f"r1 via {S}", "default fwmark 0x1/0x1": "r0 via 10.1.0.77"}
+ROUTES = {
+    "default": f"r1 via {S}",
+    "default fwmark 0x1/0x1": "r0 via 10.1.0.77",
+    "local default fwmark 0x4/0x4": "lo",
+}
 SETTINGS = [(rp, valid) for rp in (0, 1, 2) for valid in (0, 1)]
 
 
@@ -39,6 +44,19 @@ def oracle() -> Iterator[Oracle]:
         run("ip", "rule", "add", "fwmark", "0x1/0x1", "lookup", "7", namespace=lab.router)
         run("ip", "route", "add", "default", "via", "10.1.0.77", "dev", "r0", "table", "7",
             namespace=lab.router)  # fmt: skip
+        run("ip", "rule", "add", "fwmark", "0x4/0x4", "lookup", "8", namespace=lab.router)
+        run(
+            "ip",
+            "route",
+            "add",
+            "local",
+            "default",
+            "dev",
+            "lo",
+            "table",
+            "8",
+            namespace=lab.router,
+        )
         yield live
 
 
@@ -46,7 +64,7 @@ def batch() -> list[tuple[str, Packet]]:
     """Return packets of a neighbour and a stranger, marked and not, passing through and sent."""
     ways = [("c0", C, S), ("c0", STRANGER, S), ("c0", STRANGER, R), ("c0", C, "203.0.113.9"),
             ("s0", STRANGER, C), ("s0", S, T), ("local", T, "203.0.113.9"), ("local", R, S)]  # fmt: skip
-    sent = [(wire, src, dst, port) for wire, src, dst in ways for port in (8, 9, 10, 11)]
+    sent = [(wire, src, dst, port) for wire, src, dst in ways for port in (8, 9, 10, 11, 12)]
     return [
         (wire, udp(src, dst, sport=1, dport=port, ident=number))
         for number, (wire, src, dst, port) in enumerate(sent, 1)
