@@ -57,6 +57,8 @@
     }
 
     return {
+      hindrance,
+
       /** Which Python runs: 0 if none does. */
       get age() { return worker ? started : 0; },
 

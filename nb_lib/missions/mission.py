@@ -44,6 +44,7 @@ class Network(NamedTuple):
     facts: Mapping[str, Any] = {}
     inside_name: str = "your network"  # who stands on either side, for the picture
     outside_name: str = "the internet"
+    beside: str = ""  # what else stands inside
 
     @property
     def address(self) -> str:
@@ -106,6 +107,9 @@ class Judgement:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_which: Any) -> dict[str, Any]:
+        return present.bundle(self)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from nb_lib.missions.machines import IN, LAN, OUT, WAN
-from nb_lib.missions.mission import Mission, Want
+from nb_lib.missions.mission import Mission, Network, Want
 from nb_lib.missions.routers import way_out
 from nb_lib.missions.stage import Stage, both, delivered, leaves, never_at
 from nb_lib.packet import tcp, udp
 
 SERVER = "10.1.0.3"  # a machine inside
+SERVED = Network(beside="web server 10.1.0.3:80")
 FRIEND = "192.0.2.{}"
 
 # --- publish ---
@@ -95,6 +96,7 @@ PUBLISH = Mission(
 iptables -t nat -A PREROUTING -i wan0 -s 192.0.2.0/24 -d 10.2.0.1 -p tcp --dport 8080 -j DNAT --to-destination 10.1.0.3:80
 iptables -A FORWARD -i wan0 -s 192.0.2.0/24 -d 10.1.0.3 -p tcp --dport 80 -j ACCEPT""",
     lesson="nat changes the address, filter lets the packet pass, and filter comes later. Answers are changed back without a rule.",
+    network=SERVED,
 )  # fmt: skip
 
 # --- hairpin ---
@@ -175,6 +177,7 @@ HAIRPIN = Mission(
 iptables -t nat -A PREROUTING -i lan0 -d 10.2.0.1 -p tcp --dport 80 -j DNAT --to-destination 10.1.0.3:80
 iptables -t nat -A POSTROUTING -o lan0 -s 10.1.0.0/24 -d 10.1.0.3 -p tcp --dport 80 -j MASQUERADE""",
     lesson="NAT works only if the answers come back through the host that translated. For neighbours that takes a second translation.",
+    network=SERVED,
 )  # fmt: skip
 
 MISSIONS = (PUBLISH, HAIRPIN)

@@ -96,7 +96,7 @@ iptables -t nat -A OUTPUT -p tcp --dport 80 -m addrtype --dst-type LOCAL -j REDI
 
 # --- docker ---
 
-CONTAINERS = Network(inside="docker0", inside_name="containers")
+CONTAINERS = Network(inside="docker0", inside_name="containers", beside="web server 10.1.0.3:80")
 DOCKER_START = """\
 *filter
 :INPUT DROP [0:0]
@@ -206,7 +206,12 @@ DOCKER = Mission(
 
 # --- nodeport ---
 
-NODE = Network(inside="cni0", inside_name="pods", sysctls={"net.ipv4.conf.all.route_localnet": 1})
+NODE = Network(
+    inside="cni0",
+    inside_name="pods",
+    beside="pod 10.1.0.3:8080",
+    sysctls={"net.ipv4.conf.all.route_localnet": 1},
+)
 C = NODE.inside
 POD = "10.1.0.3"
 NODEPORT_START = """\
@@ -299,7 +304,7 @@ iptables -t nat -A POSTROUTING -s 127.0.0.0/8 -o cni0 -j MASQUERADE""",
 
 # --- service ---
 
-PODS = Network(inside="cni0", inside_name="pods")
+PODS = Network(inside="cni0", inside_name="pods", beside="10.1.0.3 and .4, port 8080")
 VIP, ENDS = "10.96.0.10", ("10.1.0.3:8080", "10.1.0.4:8080")
 
 

@@ -8,10 +8,11 @@ from nb_lib import present
 from nb_lib.cli import Result
 from nb_lib.engine.conntrack import Conntrack
 from nb_lib.kubeproxy.compared import Comparison, Sizes
+from nb_lib.missions import Judgement, Mission
 from nb_lib.monitor import Monitored, Told
 from nb_lib.rules import Chain, Ruleset, Table
 from nb_lib.trace import Exploration, Trace
-from nb_lib.views import compared, connections, frames, monitored, session, text
+from nb_lib.views import compared, connections, frames, mission, monitored, session, text
 from nb_lib.views.chart import bars, chart, lines
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
@@ -80,3 +81,5 @@ present.bundle.register(Told, monitored.told_bundle)
 present.text.register(Monitored, monitored.monitored_text)
 present.frame.register(Monitored, monitored.monitored_frame)
 present.bundle.register(Monitored, monitored.monitored_bundle)
+present.bundle.register(Mission, mission.mission_bundle)
+present.bundle.register(Judgement, mission.judgement_bundle)
