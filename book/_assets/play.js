@@ -212,7 +212,8 @@
     const answer = await talk({ do: "check" });
     const failed = answer.wants.filter(one => !one.good).length;
     if (answer.won) { won.add(name); keep(); shown(); }
-    const next = articles.find(one => !won.has(one.dataset.mission));
+    const here = articles.findIndex(one => one.dataset.mission === name);
+    const next = [...articles.slice(here), ...articles.slice(0, here)].find(one => !won.has(one.dataset.mission));
     results.replaceChildren(
       make("h3", { class: answer.won ? "play-good" : "play-bad" }, answer.won ? "Won" : "Not yet"),
       make("p", {}, answer.won ? answer.lesson : `${failed} of ${answer.wants.length} requirements ${failed === 1 ? "fails" : "fail"}.`, ` ${answer.packets} packets were sent.`),

@@ -8,7 +8,7 @@ from nb_lib.views.palette import LIGHT
 from nb_lib.views.parts import MONO_FAMILY, SANS_FAMILY, hue, word
 from nb_lib.views.svg import Markup, tag
 
-LEVELS = {1: "easy", 2: "middling", 3: "hard"}
+LEVELS = {1: "easy", 2: "medium", 3: "hard"}
 WIDTH, HEIGHT = 720, 118
 
 
