@@ -13,6 +13,8 @@ BUNDLE = "_static/pagefind"
 INSIDE_WORDS = "_-.:/"
 # What no reader looks for: link signs behind headings, the drawings (their stories are text), buttons.
 LEFT_OUT = (".headerlink", "svg", ".nf-controls")
+# Pages that only lead to others: the general index would come before the glossary.
+NO_ANSWERS = ("genindex.html", "search.html")
 # Bundled user interfaces, which the search page does not use.
 UNUSED = ("pagefind-*ui*", "pagefind-highlight.js")
 # Sphinx gives an id to the section, Pagefind looks for it at the heading.
@@ -33,6 +35,8 @@ def index(html: Path) -> bool:
         return False
     with TemporaryDirectory() as folder:
         for page in html.glob("*.html"):
+            if page.name in NO_ANSWERS:
+                continue
             text = SECTION.sub(r"<section>\2 \1>", page.read_text(encoding="utf-8"))
             (Path(folder) / page.name).write_text(text, encoding="utf-8")
         command: list[str | Path] = [program, "--silent", "--site", folder]

@@ -12,7 +12,25 @@ QUESTIONS = [
     ("end of a chain RETURN", "RETURN, the end of a chain, and goto"),
     ("docker ports", "Docker’s ports and the firewall"),
     ("rule nobody reaches", "A rule that nobody reaches"),
-    ("--dport", "Docker’s ports and the firewall"),
+    ("--dport", "A rule that nobody reaches"),
+    ("--ctstate", "conntrack"),
+    ("--hashlimit-above", "hashlimit"),
+    ("connlimit", "connlimit"),
+    ("KUBE-SEP", "One endpoint"),
+    ("KUBE-EXT", "The Service’s rules, 1.21 against 1.30"),
+    # packet, connection tracking, (source, destination) address translation, masquerade, hook, endpoint,
+    # default policy, session affinity, bridge
+    ("数据包", "Packets and hooks · 数据包与钩子"),
+    ("连接跟踪", "Connections · 连接跟踪"),
+    ("地址转换", "Connections · 连接跟踪"),
+    ("源地址转换", "Connections · 连接跟踪"),
+    ("目的地址转换", "Connections · 连接跟踪"),
+    ("伪装", "Connections · 连接跟踪"),
+    ("钩子", "Packets and hooks · 数据包与钩子"),
+    ("端点", "Kubernetes · 服务与端点"),
+    ("默认策略", "Rules · 规则"),
+    ("会话保持", "Kubernetes · 服务与端点"),
+    ("网桥", "Routing and links · 路由与链路"),
 ]
 
 
