@@ -16,6 +16,7 @@ from nb_lib.views import compared, connections, frames, mission, monitored, sess
 from nb_lib.views.chart import bars, chart, lines
 from nb_lib.views.draw import draw
 from nb_lib.views.figure import Figure
+from nb_lib.views.ladder import Arrow, ladder
 from nb_lib.views.palette import matplotlib_style
 from nb_lib.views.passage import passage, passed
 from nb_lib.views.sheet import Sheet
@@ -30,6 +31,7 @@ from nb_lib.views.timeline import (
 from nb_lib.views.wires import wires
 
 __all__ = [
+    "Arrow",
     "Diary",
     "Figure",
     "Sheet",
@@ -37,6 +39,7 @@ __all__ = [
     "chart",
     "connections_of",
     "draw",
+    "ladder",
     "lines",
     "matplotlib_style",
     "members_of",
