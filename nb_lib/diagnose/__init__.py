@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nb_lib.diagnose import around, chains, kube, nat, shadow
+from nb_lib.diagnose import around, chains, kube, nat, shadow, ways
 from nb_lib.diagnose.finding import NOTE, WARNING, Diagnosis, Evidence
 from nb_lib.diagnose.subject import Subject
 from nb_lib.errors import HostError
@@ -23,6 +23,11 @@ NAMES = {
     "uncalled-chain": "a chain that no rule calls",
     "dnat-without-way": "connections that DNAT sends to an address which FORWARD blocks",
     "published-past-ufw": "ports that Docker publishes and ufw does not guard",
+    "localhost-port-open": "ports published on 127.0.0.1 that neighbours reach",
+    "network-without-way": "a network that is masqueraded and that FORWARD lets out nowhere",
+    "not-forwarding": "port forwards on a host that does not forward",
+    "no-hairpin": "a port forward that the server's own network cannot use",
+    "conntrack-full": "a table of connections that is full, or nearly",
     "no-endpoints": "a Service without a ready endpoint",
     "no-local-endpoints": "a Service without a ready endpoint on this node, and a policy that asks for one",
     "mark-drop-empty": "KUBE-MARK-DROP is called and drops nothing",
@@ -35,7 +40,8 @@ NAMES = {
 }
 _CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
     chains.unreadable,
-    around.both_backends, around.ipv6_open, nat.past_ufw, nat.blocked, kube.without_endpoints,
+    around.both_backends, around.ipv6_open, nat.past_ufw, ways.past_localhost, nat.blocked,
+    ways.no_way_out, ways.not_forwarding, ways.table_full, ways.no_hairpin, kube.without_endpoints,
     kube.mark_drop, kube.unmasqueraded, kube.localhost, shadow.shadowed, chains.uncalled, around.unknown_sets,
     chains.twice, around.unknown_devices, chains.empty,
 )  # fmt: skip

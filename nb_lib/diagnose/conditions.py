@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from nb_lib.addresses import fits
 from nb_lib.connection import Address
 from nb_lib.kinds import U16, Range
 from nb_lib.net import Net
@@ -210,6 +211,24 @@ def _refuses(part: Part, dst: Address, protocol: int, dport: int) -> bool:
         return bool((part.value == protocol) is part.inverted)
     if part.question == "--dport" and dport:
         return not any(low <= dport <= high for low, high in _ranges(part))
+    if part.question == "--ctstate":
+        return ({*part.value}.isdisjoint({"NEW", "DNAT"})) is not part.inverted
+    return False
+
+
+def open_from(asked: tuple[Part, ...], *, src: Net, device: str, out: str) -> bool:
+    """Tell whether a rule may take the first packet of a connection out of a network.
+
+    It comes from ``src`` by ``device`` and leaves by ``out``. What is not looked at counts as *may*.
+    """
+    return not any(_refuses_from(part, src, device, out) for part in asked)
+
+
+def _refuses_from(part: Part, src: Net, device: str, out: str) -> bool:
+    if part.question == "-s":
+        return _inside(src, part.value) if part.inverted else _apart(src, part.value)
+    if part.question in ("-i", "-o"):
+        return fits(device if part.question == "-i" else out, part.value) is part.inverted
     if part.question == "--ctstate":
         return ({*part.value}.isdisjoint({"NEW", "DNAT"})) is not part.inverted
     return False

@@ -17,16 +17,16 @@ from nb_lib.trace import Entered, Matched, Trace
 
 _BLOCKED = ("DROP", "REJECT")
 # Targets that let no packet through FORWARD by themselves; of others nobody here is sure.
-_NO_WAY = frozenset(
+NO_WAY = frozenset(
     {"DROP", "REJECT", "RETURN", "LOG", "NFLOG", "MARK", "CONNMARK", "TRACE", "TCPMSS", "SET"}
 )
-_CLIENT = {4: "203.0.113.77", 6: "2001:db8::77"}  # somebody in the world
+CLIENT = {4: "203.0.113.77", 6: "2001:db8::77"}  # somebody in the world
 _OWN = {4: "192.0.2.1", 6: "2001:db8:1::1"}  # the host, if nobody said its addresses
-_PORT = 45678
+PORT = 45678
 _MOST_LOOKS = 1_000_000  # at rules, for all DNAT together
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """Where a DNAT rule sends a connection; ``port`` and ``protocol`` are 0 if the rule does not say."""
 
     address: Address
@@ -41,14 +41,14 @@ def blocked(subject: Subject) -> Iterator[Diagnosis]:
     """Find DNAT whose connections no rule of FORWARD can let through."""
     for view in subject.rulesets:
         forward, nat = view.chain("filter", "FORWARD"), view.table("nat")
-        if forward is None or nat is None or not (end := _end(view, forward)):
+        if forward is None or nat is None or not (end := end_of(view, forward)):
             continue
         if not view.whole(view.ruleset["filter"]):
             continue  # what cannot be read may be what lets it through
         reached = view.reached(nat)
         doors = _Doors(_open(view, forward, end))
         for found in view.every(nat):
-            way = _way(found.rule)
+            way = way_of(found.rule)
             if way is None or "PREROUTING" not in reached.get(found.chain.name, ()):
                 continue
             if not subject.host.routing.is_local(way.address) and doors.shut(way):
@@ -66,7 +66,7 @@ class _Doors:
             self._of.setdefault(host, []).append(known_parts(rule))
         self._looks = 0
 
-    def shut(self, way: _Way) -> bool:
+    def shut(self, way: Way) -> bool:
         """Whether no rule can accept a connection; False, too, where there is too much to look at."""
         rules = (*self._of.get(None, ()), *self._of.get(way.address, ()))
         self._looks += len(rules)
@@ -76,7 +76,7 @@ class _Doors:
         )
 
 
-def _end(view: RulesetView, forward: Chain) -> Evidence | None:
+def end_of(view: RulesetView, forward: Chain) -> Evidence | None:
     """Return what blocks whatever no rule accepted: a DROP or REJECT for all, or the policy."""
     table = view.ruleset["filter"]
     for number, rule in view.rules(table, forward):
@@ -94,11 +94,11 @@ def _open(view: RulesetView, forward: Chain, end: Evidence) -> Iterator[Rule]:
             for number, rule in view.rules(table, chain):
                 if chain is forward and end.number and number >= end.number:
                     break
-                if rule.target and rule.target.name not in _NO_WAY:
+                if rule.target and rule.target.name not in NO_WAY:
                     yield rule
 
 
-def _way(rule: Rule) -> _Way | None:
+def way_of(rule: Rule) -> Way | None:
     """Return where a DNAT rule sends its connections, None if it is no DNAT to one address."""
     target = rule.target
     if target is None or target.name != "DNAT":
@@ -110,11 +110,11 @@ def _way(rule: Rule) -> _Way | None:
     inverted = "-p" in rule.core.settings and rule.core.settings["-p"].inverted
     port = to.port_low if to.port_low == to.port_high else None
     if to.port_low is None:
-        port = _asked_port(known_parts(rule))
-    return _Way(to.low, 0 if inverted else protocol, port or 0)
+        port = asked_port(known_parts(rule))
+    return Way(to.low, 0 if inverted else protocol, port or 0)
 
 
-def _asked_port(asked: tuple[Part, ...]) -> int | None:
+def asked_port(asked: tuple[Part, ...]) -> int | None:
     """Return the one destination port that a rule asks for."""
     for part in asked:
         if part.option == "--dport" and not part.inverted and part.value.low == part.value.high:
@@ -123,7 +123,7 @@ def _asked_port(asked: tuple[Part, ...]) -> int | None:
 
 
 def _blocked(
-    subject: Subject, view: RulesetView, found: Found, way: _Way, end: Evidence
+    subject: Subject, view: RulesetView, found: Found, way: Way, end: Evidence
 ) -> Diagnosis:
     where = endpoint(way.address, way.port or None)
     unless = "" if subject.knows("ip-addr.json") else f" (unless {way.address} is this host itself)"
@@ -176,27 +176,27 @@ def past_ufw(subject: Subject) -> Iterator[Diagnosis]:
 
 def _visit(subject: Subject, view: RulesetView, rule: Rule) -> Trace | None:
     """Send a packet from outside to a port that a rule publishes; None if the rule publishes none."""
-    way, asked = _way(rule), known_parts(rule)
-    port = _asked_port(asked)
+    way, asked = way_of(rule), known_parts(rule)
+    port = asked_port(asked)
     if way is None or not port or way.protocol not in (TCP, UDP):
         return None
     own = rule.core.value("-d")
-    device, address = _outside(subject, view.family)
+    device, address = outside(subject, view.family)
     if own is not None:
         address = own.host
     if address is None or address.is_loopback:
         return None
     make = tcp if way.protocol == TCP else udp
-    client = parse_address(_CLIENT[view.family])
-    packet = make(client, address, sport=_PORT, dport=port)
+    client = parse_address(CLIENT[view.family])
+    packet = make(client, address, sport=PORT, dport=port)
     ways = subject.ways(packet, device)
     return ways[0] if ways else None
 
 
-def _outside(subject: Subject, family: int) -> tuple[str, Address | None]:
+def outside(subject: Subject, family: int) -> tuple[str, Address | None]:
     """Return the device towards the world, and the host's address there."""
     routing = subject.host.routing
-    entry = routing.lookup(parse_address(_CLIENT[family]))
+    entry = routing.lookup(parse_address(CLIENT[family]))
     device = entry.device if entry else "eth0"
     own = (
         i.address for i in routing.interfaces if i.device == device and i.address.version == family

@@ -104,6 +104,32 @@ SHADOW = {
     )
 }
 
+LOCAL = {
+    SAVE: table(
+        "nat", ":PREROUTING ACCEPT [0:0]", ":DOCKER - [0:0]", "PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+        "DOCKER -d 127.0.0.1/32 ! -i docker0 -p tcp --dport 9090 -j DNAT --to-destination 172.17.0.2:90",
+    ) + table(
+        "filter", ":FORWARD DROP [0:0]", ":DOCKER-USER - [0:0]", "FORWARD -j DOCKER-USER",
+        "FORWARD -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp --dport 90 -j ACCEPT", "DOCKER-USER -j RETURN",
+    ),
+    "ip-addr.json": ADDRESSES, "ip-route.json": ROUTES,
+}  # fmt: skip
+SHUT = {
+    SAVE: table("nat", ":POSTROUTING ACCEPT [0:0]", "POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
+    + table("filter", ":FORWARD DROP [0:0]", "FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "FORWARD -i docker0 -o docker0 -j ACCEPT", "FORWARD -s 10.0.0.0/8 -j ACCEPT"),
+    "ip-addr.json": ADDRESSES, "ip-route.json": ROUTES,
+}  # fmt: skip
+TURN = {
+    SAVE: table("nat", ":PREROUTING ACCEPT [0:0]", ":POSTROUTING ACCEPT [0:0]",
+                "PREROUTING -d 192.0.2.10/32 -p tcp --dport 80 -j DNAT --to-destination 172.17.0.2",
+                "POSTROUTING -o eth0 -j MASQUERADE"),
+    "ip-addr.json": ADDRESSES, "ip-route.json": ROUTES,
+}  # fmt: skip
+STILL = {**TURN, "sysctl.txt": "net.ipv4.ip_forward = 0\n"}
+FULL = {SAVE: table("filter", ":INPUT ACCEPT [0:0]"),
+        "sysctl.txt": "net.netfilter.nf_conntrack_count = 65536\nnet.netfilter.nf_conntrack_max = 65536\n"}  # fmt: skip
+
 UNREAD = {
     SAVE: table(
         "filter", ":INPUT DROP [0:0]", "INPUT --nonsense", "INPUT -j DROP", "INPUT -p tcp --dprt 1"
@@ -118,6 +144,11 @@ CASES = [
     Case("dnat-without-way", NO_WAY, [[3, 7]], _changed(NO_WAY, "-p udp -j ACCEPT", "-d 10.0.0.0/24 -j ACCEPT")),
     Case("dnat-without-way", NO_WAY_RHEL, [[3, 7]], _changed(NO_WAY_RHEL, "-j REJECT\n", "-p udp -j REJECT\n")),
     Case("published-past-ufw", UFW, [[5, 21]], _changed(UFW, "DOCKER-USER -j RETURN", "DOCKER-USER -i eth0 -j DROP")),
+    Case("localhost-port-open", LOCAL, [[5, 11]], _changed(LOCAL, "DOCKER-USER -j RETURN", "DOCKER-USER -i eth0 -j DROP")),
+    Case("network-without-way", SHUT, [[3, 6]], _changed(SHUT, "-s 10.0.0.0/8", "-s 172.16.0.0/12")),
+    Case("no-hairpin", TURN, [[4]], _changed(TURN, "-o eth0", "-m conntrack --ctstate DNAT")),
+    Case("not-forwarding", STILL, [[4]], _changed(STILL, "forward = 0", "forward = 1")),
+    Case("conntrack-full", FULL, [[1, 2]], _changed(FULL, "count = 65536", "count = 58000")),
     Case("no-endpoints", SERVICE, [[5, 6]], _changed(SERVICE, "has no endpoints", "cluster IP")),
     Case("no-local-endpoints", SERVICE, [[7]], _changed(SERVICE, "has no local endpoints", "cluster IP")),
     Case("mark-drop-empty", MARKED, [[5, 10]], _changed(MARKED, "COMMIT", "-A KUBE-MARK-DROP -j MARK --or-mark 0x8000\nCOMMIT")),

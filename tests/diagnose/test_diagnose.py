@@ -13,7 +13,7 @@ from nb_lib.packet import tcp
 from nb_lib.sample import samples
 from tests.diagnose.dumps import CASES, NO_WAY, SAVE, UFW, Case, table
 from tests.recordings import dumps
-from tests.redact.hosts import files, folders
+from tests.redact.hosts import DATA, files, folders
 
 
 def named(texts: dict[str, str], name: str) -> list[Diagnosis]:
@@ -45,9 +45,15 @@ def test_every_diagnosis_has_a_case() -> None:
 FOUND = {
     "cni": [("empty-chain", 1)],
     "docker": [("uncalled-chain", 5), ("uncalled-chain", 1), ("uncalled-chain", 1)],
+    "docker-forward/before": [],
+    "docker-forward/forwarding-was-off": [("network-without-way", 2), ("empty-chain", 1)],
+    "docker-forward/forwarding-was-on": [("empty-chain", 1)],
+    "docker-ufw": [("published-past-ufw", 6), ("localhost-port-open", 2), ("uncalled-chain", 4), ("uncalled-chain", 1),
+                   ("uncalled-chain", 1), ("empty-chain", 13), ("empty-chain", 13)],
     "fail2ban": [],
     "libvirt": [],
     "podman": [],
+    "router": [],
     "trace": [],
     "ufw": [("empty-chain", 7), ("empty-chain", 7)],
     "kube-proxy/eight-services/1.21.1": [("no-endpoints", 1), ("no-endpoints", 1), ("mark-drop-empty", 3),
@@ -156,6 +162,7 @@ SILENT = (
     "uncalled-chain",
     "dnat-without-way",
     "masquerade-missing",
+    "network-without-way",
 )  # they say that something is missing
 
 
@@ -189,3 +196,29 @@ def test_a_setting_that_nobody_gave_is_not_guessed() -> None:
     (case,) = [case for case in CASES if case.name == "nodeport-not-on-localhost"]
     for text in ("", "net.ipv4.ip_forward = 1\n"):
         assert named({**case.texts, "sysctl.txt": text}, case.name) == []
+
+
+def test_a_table_that_is_nearly_full_is_a_note() -> None:
+    (case,) = [case for case in CASES if case.name == "conntrack-full"]
+    nearly = {**case.texts, "sysctl.txt": case.texts["sysctl.txt"].replace("= 65536", "= 60000", 1)}
+    assert [one.level for one in named(nearly, case.name)] == ["note"]
+    assert [one.level for one in named(case.texts, case.name)] == ["warning"]
+
+
+ASKED = ("localhost-port-open", "network-without-way", "no-hairpin", "not-forwarding")
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_without_addresses_nobody_lives_anywhere(name: str) -> None:
+    (case,) = [case for case in CASES if case.name == name]
+    bare = {file: text for file, text in case.texts.items() if file != "ip-addr.json"}
+    if name != "not-forwarding":
+        assert named(bare, name) == []
+
+
+def test_recorded_machines_saw_what_is_said() -> None:
+    """data/docker-ufw/flows.txt: a neighbour was connected; data/docker-forward/ORIGIN.md: the pod was not."""
+    flows = (DATA / "docker-ufw" / "flows.txt").read_text(encoding="utf-8")
+    assert "world -> 172.17.0.3 9000: connected" in flows
+    (one,) = named(files("docker-ufw"), "localhost-port-open")
+    assert "172.17.0.3:9000" in one.sentence
