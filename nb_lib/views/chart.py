@@ -74,8 +74,8 @@ def bars(frame: pd.DataFrame, title: str, unit: str) -> Figure:
     return chart(plot, title, _told(frame, unit))
 
 
-def lines(frame: pd.DataFrame, title: str, unit: str) -> Figure:
-    """Draw each column over the rows' numbers, both logarithmic, with its name at its end."""
+def lines(frame: pd.DataFrame, title: str, unit: str, form: str = "{x:g}") -> Figure:
+    """Draw each column over the rows' numbers, both logarithmic; ``form`` writes a number ``x``."""
     import matplotlib.pyplot as plt
 
     style: Any = matplotlib_style()
@@ -85,20 +85,22 @@ def lines(frame: pd.DataFrame, title: str, unit: str) -> Figure:
             axes.plot(frame.index, frame[name], marker=mark, label=str(name))
         axes.set(xscale="log", yscale="log", xlabel=str(frame.index.name), ylabel=unit)
         axes.set_xticks(list(frame.index))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_major_formatter(form)
+        axes.yaxis.set_major_formatter(form)
         axes.minorticks_off()
         axes.legend(loc="upper left")
-    return chart(plot, title, _told(frame, unit))
+    return chart(plot, title, _told(frame, unit, form))
 
 
-def _told(frame: pd.DataFrame, unit: str) -> str:
+def _told(frame: pd.DataFrame, unit: str, form: str = "{x:g}") -> str:
     """Say every number of a table."""
-    return "\n".join(
-        f"{row}: " + ", ".join(f"{name} {value:g}" for name, value in numbers.items() if not isnan(value))
-        + f" ({unit})"
-        for row, numbers in frame.iterrows()
-    )  # fmt: skip
+    told = []
+    for row, numbers in frame.iterrows():
+        each = [
+            f"{name} {form.format(x=value)}" for name, value in numbers.items() if not isnan(value)
+        ]
+        told.append(f"{row}: {', '.join(each)} ({unit})")
+    return "\n".join(told)
 
 
 def _inside(svg: str) -> Markup:
