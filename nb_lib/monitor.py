@@ -180,7 +180,7 @@ class _Retold:
         self.events: list[Event] = []
         self.hook = ""
         self.base: Place | None = None
-        self.stack: list[Place | None] = []  # the callers; None is a goto
+        self.stack: list[tuple[Place | None, str]] = []  # callers (None: a goto), and whom they called
 
     def trace(self) -> Trace:
         for step, header in zip(self.told.lines, self.told.headers, strict=True):
@@ -224,6 +224,8 @@ class _Retold:
                 raise RulesetError(
                     f"the lines begin in the middle: {step.place} is in no base chain"
                 )
+            while self.stack and self.stack[-1][1] != step.chain:
+                self._leave(step)
             return
         while self.stack and here:
             self._leave(step)
@@ -243,11 +245,9 @@ class _Retold:
         )  # fmt: skip
 
     def _leave(self, step: Step) -> None:
-        caller = self.stack.pop()
+        caller, left = self.stack.pop()
         if caller is not None:
-            self.events.append(
-                Left(self.packet, step.table, step.chain, len(self.stack) + 1, caller)
-            )
+            self.events.append(Left(self.packet, step.table, left, len(self.stack) + 1, caller))
 
     def _step(self, step: Step) -> None:
         if step.kind == "policy":
@@ -261,7 +261,7 @@ class _Retold:
         )
         word, _, to = step.verdict.partition(" ")
         if word in ("JUMP", "GOTO"):
-            self.stack.append(place if word == "JUMP" else None)
+            self.stack.append((place if word == "JUMP" else None, to))
             called = self._chain(step._replace(chain=to))
             length = len(called.rules) if called else 0
             self.events.append(

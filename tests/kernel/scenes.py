@@ -29,6 +29,7 @@ SYSCTLS = {"net.ipv4.conf.eth0.rp_filter": 1}
 MONITORS = {
     "xtables-monitor": ("xtables-monitor", "--trace"),
     "nft-monitor-trace": ("nft", "-a", "monitor", "trace"),
+    "conntrack-E": ("conntrack", "-E"),
 }
 _HOST = f"""\
 addr add {ADDRESSES["eth0"]} dev eth0
