@@ -180,7 +180,9 @@ class _Retold:
         self.events: list[Event] = []
         self.hook = ""
         self.base: Place | None = None
-        self.stack: list[tuple[Place | None, str]] = []  # callers (None: a goto), and whom they called
+        self.stack: list[
+            tuple[Place | None, str]
+        ] = []  # callers (None: a goto), and whom they called
 
     def trace(self) -> Trace:
         for step, header in zip(self.told.lines, self.told.headers, strict=True):

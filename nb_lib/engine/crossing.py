@@ -24,7 +24,7 @@ from nb_lib.engine.nft.tables import Base, Nftables
 from nb_lib.engine.nft.walk import walk as nft_walk
 from nb_lib.engine.routing import Refused, Routing
 from nb_lib.engine.state import State
-from nb_lib.engine.walk import Ending, walk
+from nb_lib.engine.walk import Ending, Walker, walk
 from nb_lib.frozen import changed
 from nb_lib.headers import ICMP_ERRORS
 from nb_lib.hooks import OUTPUT, PREROUTING, Stop, stops
@@ -93,7 +93,8 @@ class Crossing:
         """Return what is registered at a hook, nft's base chains among it, by priority."""
         own = stops(hook, self.ruleset.backend, balancing=self.state.ipvs is not None)
         bases = self._bases(hook, nat=False)
-        return merge(own, bases, key=lambda each: each.priority) if bases else own
+        both = (bases, own) if self.nftables and self.nftables.newer else (own, bases)
+        return merge(*both, key=lambda each: each.priority) if bases else own
 
     def _bases(self, hook: str, *, nat: bool) -> tuple[Base, ...]:
         """Return nft's base chains at a hook."""
@@ -190,7 +191,16 @@ class Crossing:
 
     def _walk_base(self, base: Base) -> Generator[Event, None, Ending]:
         self.last = base.chain
-        ending = yield from nft_walk(base, self.packet, self.meeting)
+        if base.runner is not None:
+            ending = yield from nft_walk(base, self.packet, self.meeting)
+        else:
+            walker = Walker(
+                base.table, base.table[base.chain], self.packet, self.meeting, self.indexes
+            )
+            walker.priority, walker.kind = base.priority, base.kind
+            self.meeting.backend = "nft"
+            ending = yield from walker.run()
+            self.meeting.backend = self.ruleset.backend
         self.set(ending.packet)
         return ending
 
@@ -231,7 +241,8 @@ class Crossing:
         mine = next(s.priority for s in stops(hook, self.ruleset.backend) if s.table == "nat")
         bases: list[Base | None] = [*self._bases(hook, nat=True)]
         if "nat" in self.ruleset and hook in self.ruleset["nat"]:
-            bases.append(None)
+            older = self.nftables is not None and self.nftables.written and not self.nftables.newer
+            bases.insert(0 if older else len(bases), None)
         for base in sorted(bases, key=lambda b: b.priority if b else mine):
             self.meeting.translates = True
             ending = yield from self._walk_base(base) if base else self._walk("nat", hook)

@@ -70,7 +70,11 @@ class Host:
     """One machine that packets come to, pass through, or start from.
 
     ``rulesets`` is a Ruleset or several, at most one a family, and what nft lists (``text.nft.read_json``)
-    beside them. ``addresses`` maps a device to its addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what
+    beside them. A family may have two, of iptables-legacy and of iptables-nft, in the order in which they
+    were loaded: of two at one priority the later is met first. iptables-nft's tables are then named as nft
+    names them, ``ip filter``.
+
+    ``addresses`` maps a device to its addresses (``{"eth0": ["10.0.0.1/24"]}``) or is what
     ``read_addresses`` returned; ``routes`` maps a network to a device, ``"DEVICE"`` or ``"DEVICE via
     GATEWAY"``, or is what ``read_routes`` returned; ``"default fwmark 0x1/0xff"`` is a route for packets
     with that mark, as ``ip rule`` makes it, and ``"local default"`` one that ends here. Where no address is
@@ -104,11 +108,13 @@ class Host:
     ) -> None:
         given = (rulesets,) if isinstance(rulesets, Ruleset | nft.Ruleset) else tuple(rulesets)
         mine = [ruleset for ruleset in given if isinstance(ruleset, Ruleset)]
-        self.rulesets = {ruleset.family: ruleset for ruleset in mine}
-        if len(self.rulesets) < len(mine):
+        written, newer = _second(mine)
+        self.rulesets = {ruleset.family: ruleset for ruleset in mine if ruleset not in written}
+        if len(self.rulesets) + len(written) < len(mine):
             raise HostError("two rulesets of one family: a host has one IPv4 and one IPv6 ruleset")
-        tables = [t for ruleset in given if isinstance(ruleset, nft.Ruleset) for t in ruleset]
-        self.nftables = Nftables(nft.Ruleset(tuple(tables)), now) if tables else None
+        tables = tuple(t for each in given if isinstance(each, nft.Ruleset) for t in each)
+        beside = tables or written
+        self.nftables = Nftables(nft.Ruleset(tables), now, written, newer=newer) if beside else None
         settings = {**SYSCTLS, **{name: str(value) for name, value in (sysctls or {}).items()}}
         self.routing = Routing(_interfaces(addresses), _routes(routes), settings)
         self.state = State(sets=dict(ipsets or {}), facts={**FACTS, **(facts or {})}, now=now,
@@ -196,6 +202,8 @@ class Host:
             ruleset = self.rulesets.get(family)
             known = ruleset is not None and uses(ruleset, feature)
             known = known or (self.nftables is not None and self.nftables.tracks(family))
+            second = self.nftables.written.get(family) if self.nftables else None
+            known = known or (second is not None and uses(second, feature))
             self._needs[family, feature] = known
         return known
 
@@ -309,6 +317,14 @@ def _routes(given: Mapping[str, str] | Iterable[RouteEntry]) -> tuple[RouteEntry
         device, _, via = text.partition(" via ")
         found.append(make_route(net, device, via=via or None, kind=kind, mark=mark))
     return tuple(found)
+
+
+def _second(rulesets: list[Ruleset]) -> tuple[list[Ruleset], bool]:
+    """Return iptables-nft's rulesets of families that have one of legacy's, and whether they came later."""
+    legacy = {r.family: at for at, r in enumerate(rulesets) if r.backend == "legacy"}
+    second = [(at, r) for at, r in enumerate(rulesets) if r.backend == "nft" and r.family in legacy]
+    newer = any(at > legacy[ruleset.family] for at, ruleset in second)
+    return [ruleset for _, ruleset in second], newer
 
 
 def _counted(table: Table, name: str, counters: Mapping[Place, tuple[int, int]]) -> Table:

@@ -87,7 +87,7 @@ def tracked(packet: Packet, ctx: Context) -> Tracked | None:
     """
     ct = packet.ct
     if ct is None:
-        return _INVALID if ctx.table == "raw" else None
+        return _INVALID if ctx.table.endswith("raw") else None
     return ct if ct.connection or ct.state == "UNTRACKED" else _INVALID
 
 

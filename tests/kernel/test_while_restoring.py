@@ -1,4 +1,4 @@
-"""What packets meet while rules are replaced, and which of two equal hooks they meet first: the live kernel."""
+"""What packets meet while the live kernel's rules are replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIMES = 40
 CLOSED = "-A INPUT -p udp -m udp --dport 9 -j DROP"
 OTHERS = "".join(f"-A INPUT -s 10.0.{n // 200}.{n % 200}/32 -j ACCEPT\n" for n in range(300))
 RULES = f"*filter\n:INPUT ACCEPT [0:0]\n{OTHERS}{CLOSED}\nCOMMIT\n"
-# Sends to a closed port as long as a command runs; prints how many packets it sent, and how many came through.
+# Sends to a closed port as long as a command runs; prints how many packets it sent, and how many came.
 FLOOD = """
 import socket, subprocess, sys
 here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); here.bind(("127.0.0.1", 9)); here.setblocking(False)

@@ -7,17 +7,17 @@ Linux: net/netfilter/nf_tables_api.c nf_tables_register_hook(); nf_nat_core.c nf
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from nb_lib.engine.nft.sets import Sets, grown
 from nb_lib.engine.nft.statements import Runner
 from nb_lib.errors import HostError
-from nb_lib.hooks import HOOKS
+from nb_lib.hooks import DST, FILTER, HOOKS, MANGLE, OUTPUT, PREROUTING, RAW, SRC
 from nb_lib.matches.core import CORE
 from nb_lib.options import Extension, Setting, Use
-from nb_lib.rules import Chain, Rule, Table
+from nb_lib.rules import Chain, Rule, Ruleset, Table
 from nb_lib.text import nft
 from nb_lib.text.nft.as_text import statement_text
 from nb_lib.text.nft.values import (
@@ -37,17 +37,22 @@ from nb_lib.text.nft.values import (
 
 STATEMENT = ""  # under which a Use holds its statement
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
+NAMES = {4: "ip", 6: "ip6"}
+_PRIORITIES = {"raw": RAW, "mangle": MANGLE, "filter": FILTER, "security": 150}
 NO_CORE = Use(CORE, {})
 
 
 class Base(NamedTuple):
-    """A base chain: where it hangs, and all that its walk needs."""
+    """A base chain: where it hangs, and all that its walk needs.
+
+    Without a ``runner`` its rules are those of iptables-nft, which are walked as iptables' are.
+    """
 
     priority: int
     kind: str  # filter, nat, route
     table: Table
     chain: str
-    runner: Runner
+    runner: Runner | None
 
 
 class _Chains(Mapping[str, Chain]):
@@ -86,17 +91,31 @@ def walked(table: nft.Table, family: int = 0) -> Table:
 class Nftables:
     """An nft ruleset on a host. ``since`` is the host's clock when it was listed.
 
+    ``written`` are iptables-nft's rules on a host that has iptables-legacy's as well: nft lists them as
+    ``ip filter`` and so on. They are met before legacy's at the same priority if they are ``newer``.
     Raises HostError for base chains at places that are not modelled.
     """
 
-    def __init__(self, ruleset: nft.Ruleset, since: float) -> None:
+    def __init__(
+        self,
+        ruleset: nft.Ruleset,
+        since: float,
+        written: Iterable[Ruleset] = (),
+        *,
+        newer: bool = False,
+    ) -> None:
         self.ruleset = ruleset
+        self.written = {each.family: each for each in written}
+        self.newer = newer
         self.since = since
         self.bases = {family: self._bases(family, since) for family in _FAMILIES}
         self._tracks: dict[int, bool] = {}
 
     def _bases(self, family: int, since: float) -> Mapping[str, tuple[Base, ...]]:
         found: dict[str, list[Base]] = {}
+        if family in self.written:
+            for hook, base in _written(self.written[family]):
+                found.setdefault(hook, []).append(base)
         for source in self.ruleset:
             if source.family == "netdev" and any(chain.hook for chain in source.chains):
                 raise HostError(f"table netdev {source.name}: hooks of a device are not modelled")
@@ -140,6 +159,19 @@ class Nftables:
             tables = (t for t in self.ruleset if t.family in _FAMILIES.get(family, ()))
             known = self._tracks[family] = any(map(_tracks, tables))
         return known
+
+
+def _written(ruleset: Ruleset) -> Iterator[tuple[str, Base]]:
+    """Yield iptables-nft's base chains with their hooks: iptables/nft.c xtables_ipv4[]."""
+    for table in ruleset:
+        named = Table(f"{NAMES[ruleset.family]} {table.name}", table.chains)
+        for hook in HOOKS:
+            if hook not in table:
+                continue
+            priority = _PRIORITIES.get(table.name, DST if hook in (PREROUTING, OUTPUT) else SRC)
+            kind = {("mangle", OUTPUT): "route"}.get((table.name, hook), "filter")
+            kind = "nat" if table.name == "nat" else kind
+            yield hook, Base(priority, kind, named, hook, None)
 
 
 def _tracks(table: nft.Table) -> bool:

@@ -32,6 +32,7 @@ class _StatementWalker(Walker):
 
     def __init__(self, base: Base, packet: Packet, meeting: Meeting) -> None:
         super().__init__(base.table, base.table[base.chain], packet, meeting, {})
+        assert base.runner is not None
         self.runner: Runner = base.runner
         self.priority = base.priority
         self.kind = base.kind
