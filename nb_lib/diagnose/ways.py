@@ -32,7 +32,7 @@ def no_way_out(subject: Subject) -> Iterator[Diagnosis]:
         if nat is None or forward is None or not subject.knows(_ADDRESSES):
             continue
         end = end_of(view, forward)
-        if end is None or not view.whole(view.ruleset["filter"]):
+        if end is None or not (view.whole(view.ruleset["filter"]) and view.whole(nat)):
             continue
         for found in _masquerading(view):
             own = _behind(subject, found)
