@@ -8,6 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from io import TextIOWrapper
+from typing import TextIO
 
 _STYLES = {
     "bold": "1",
@@ -77,15 +79,21 @@ class Output:
     @staticmethod
     def lines(lines: Iterable[str]) -> None:
         """Write lines. Bytes of a dump that are no UTF-8 go out as they came."""
-        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        _as_they_came(sys.stdout)
         for line in lines:
             print(line)
 
     @staticmethod
     def say(text: str) -> None:
         """Tell something that is no part of the result, on stderr."""
-        sys.stderr.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        _as_they_came(sys.stderr)
         print(text, file=sys.stderr)
+
+
+def _as_they_came(stream: TextIO) -> None:
+    """Let bytes that are no UTF-8 pass; a notebook's stream is none of bytes."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="surrogateescape")
 
 
 def counted(number: int, thing: str) -> str:
