@@ -75,8 +75,8 @@ class _Seen:
 
     def proposals(self) -> Iterator[Proposal]:
         """Yield questions, those first that the rules say most of."""
-        yield from islice(self._services(), SOME)
         yield from islice(self._node_ports(), 2 * SOME)
+        yield from islice(self._services(), SOME)
         yield from islice(self._published(), SOME)
         yield from islice(self._let_in(), SOME)
         yield from islice(self._masqueraded(), 2)
