@@ -13,9 +13,10 @@
   const LONGEST = 100_000_000; // letters: what Python can hold in a browser
   const EDITABLE = 300_000; // letters that a field on the page can show
   const MANY = 5000; // rules from which on what takes seconds waits to be asked for
-  // Each recorded dump of the book; tests/test_lab.py compares this with data/.
+  // Recorded dumps of the book; what data/ holds beside these is added when Python has started.
   const EXAMPLES = {
-    "Hosts": [["Docker", "docker"], ["ufw", "ufw"], ["firewalld", "firewalld"], ["libvirt", "libvirt"], ["podman", "podman"],
+    "Hosts": [["Docker", "docker"], ["Docker and ufw", "docker-ufw"], ["Docker, where forwarding was off", "docker-forward/forwarding-was-off"],
+      ["Docker, where forwarding was on", "docker-forward/forwarding-was-on"], ["firewalld and libvirt", "firewalld-libvirt"], ["a router for the home", "router"], ["ufw", "ufw"], ["firewalld", "firewalld"], ["libvirt", "libvirt"], ["podman", "podman"],
       ["CNI port mapping", "cni"], ["fail2ban with ipset", "fail2ban"], ["a host with TRACE rules", "trace"]],
     "kube-proxy, one Service": [["nginx, 3 endpoints, 1.21", "kube-proxy/nginx-3-endpoints/1.21.1"], ["nginx, 3 endpoints, 1.22", "kube-proxy/nginx-3-endpoints/1.22.0"],
       ["nginx, 3 endpoints, 1.30", "kube-proxy/nginx-3-endpoints/1.30.5"], ["nginx, 3 endpoints, 1.30, nftables mode", "kube-proxy/nginx-3-endpoints/1.30.5-nftables"],
@@ -105,10 +106,10 @@
   function prepared() {
     if (born && born === python.age) return ready;
     const again = [...given];
-    const first = python.ask({ module: MODULE, message: { do: "start" } }); // it starts Python
+    const first = python.ask({ module: MODULE, message: { do: "start" } }); // it starts Python, which knows all examples
     born = python.age;
     ready = first.then(async end => {
-      sound(end);
+      further(sound(end).examples);
       for (const message of again) sound(await python.ask({ module: MODULE, message }));
     });
     return ready;
@@ -159,7 +160,7 @@
   function wrongs(answer) {
     const all = answer.mistakes || [answer.error || answer];
     const box = make("div", { class: "lab-wrong" });
-    if (all.length > 1) box.append(make("p", {}, make("strong", {}, `${all.length} mistakes`), ", as iptables-restore would find them:"));
+    if (all.length > 1) box.append(make("p", {}, make("strong", {}, `${all.length} mistakes`), " that iptables-restore would find, too:"));
     for (const one of all) {
       const [first, ...rest] = one.text.split("\n");
       box.append(make("p", {}, one.in ? make("span", { class: "lab-in" }, one.in) : null, first));
@@ -175,6 +176,13 @@
   const file = make("input", { type: "file", multiple: true, class: "lab-file", tabindex: "-1", "aria-hidden": "true" });
   const examples = make("select", { "aria-label": "An example of the book", onchange: () => { opens.disabled = !examples.value; } }, make("option", { value: "" }, "Examples …"),
     ...Object.entries(EXAMPLES).map(([group, members]) => make("optgroup", { label: group }, ...members.map(([text, value]) => make("option", { value }, text)))));
+  function further(names) {
+    const listed = new Set(Object.values(EXAMPLES).flat().map(([, name]) => name));
+    const rest = names.filter(name => !listed.has(name));
+    if (!rest.length) return;
+    EXAMPLES["Further ones"] = rest.map(name => [name, name]);
+    examples.append(make("optgroup", { label: "Further ones" }, ...rest.map(name => make("option", { value: name }, name))));
+  }
   const opens = button("Open", () => example(examples.value), { disabled: true });
   const sheets = make("ul", { class: "lab-sheets", "aria-label": "What was read" });
   const trouble = make("div", { class: "lab-trouble" });
@@ -529,11 +537,12 @@
     try {
       const mistakes = (await talk({ do: "mistakes" }, "Reading every rule …")).mistakes;
       if (then !== texts) return;
-      found.replaceChildren(...(mistakes.length ? [wrongs({ mistakes })] : []));
+      found.replaceChildren();
+      if (mistakes.length) trouble.replaceChildren(wrongs({ mistakes }));
       const answer = await talk({ do: "diagnose" }, "Looking …");
       if (then !== texts) return;
       const warnings = answer.found.filter(one => one.level === "warning").length;
-      tabs.diagnoses.tab.textContent = `Diagnoses (${warnings || mistakes.length ? counted(warnings + mistakes.length, "warning").replace(/ warning.*/, "") : "0"})`;
+      tabs.diagnoses.tab.textContent = `Diagnoses (${number(warnings)})`;
       found.append(answer.count ? make("p", {}, `${counted(warnings, "warning")}, ${counted(answer.count - warnings, "note")}${answer.count > answer.found.length ? `; the first ${answer.found.length} are shown` : ""}.`)
         : make("p", {}, `None of the ${answer.known} faults that are known here was found.`), ...answer.found.map(finding));
     } catch (problem) {

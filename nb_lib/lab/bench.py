@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from nb_lib.engine import Host
 from nb_lib.engine.load import FILES, host_of
 from nb_lib.engine.tracked import enter
-from nb_lib.errors import HostError, NbError, RulesetError
+from nb_lib.errors import LONGEST, HostError, NbError, RulesetError
 from nb_lib.kubeproxy.manifests import load as read_objects
 from nb_lib.kubeproxy.nodes import node
 from nb_lib.kubeproxy.objects import KubeObject
@@ -21,6 +22,7 @@ DUMPS: Mapping[str, int] = {"iptables-save.txt": 4, "ip6tables-save.txt": 6, "ar
                             "ebtables-save.txt": BRIDGE}  # fmt: skip
 RULES = (*DUMPS, "nft-ruleset.json", "nft-ruleset.txt")
 MOST_MISTAKES = 50
+_ENDLESS = re.compile(r"[^\n]{100001,}")
 
 
 class Bench:
@@ -74,6 +76,10 @@ class Bench:
 
     def _host(self) -> Host:
         texts = self.texts
+        for kind in DUMPS:
+            if kind in texts and (error := endless(texts[kind])):
+                error.add_note(COMMANDS[kind])
+                raise error
         if self.has_rules:
             with _named(next(kind for kind in RULES if kind in texts)):
                 host = host_of(texts)
@@ -109,9 +115,25 @@ class Bench:
         for kind, family in DUMPS.items():
             if kind in self.sheets and len(found) < MOST_MISTAKES:
                 text = self.sheets[kind].text
+                if error := endless(text):
+                    found.append((kind, error))
+                    continue
                 more = mistakes(text, family=family, limit=MOST_MISTAKES - len(found))
                 found += [(kind, one) for one in more]
         return found
+
+
+def endless(text: str) -> RulesetError | None:
+    """Return what is wrong with a line that no program wrote, None if there is none.
+
+    Reading such a line takes seconds, and again with each look at it.
+    """
+    found = _ENDLESS.search(text)
+    if found is None:
+        return None
+    reason = f"a line of {len(found[0]):,} letters; iptables-restore reads 10,239 at once"
+    lineno = text.count("\n", 0, found.start()) + 1
+    return RulesetError(reason, lineno=lineno, col=1, line=found[0][:LONGEST])
 
 
 @contextmanager

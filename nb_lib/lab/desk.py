@@ -98,8 +98,16 @@ def wrong(error: NbError, kind: str = "") -> Answer:
 
 
 def _start(_message: Message) -> Answer:
-    desk.__init__()  # type: ignore[misc] # a new reader at the same desk
-    return {}
+    desk.bench = Bench()
+    desk.forget()
+    return {"examples": _examples()}
+
+
+def _examples() -> list[str]:
+    """Return the recorded hosts of the book: folders of ``data/`` with rules."""
+    data = folder("data")
+    found = {path.parent.relative_to(data) for name in RULES for path in data.rglob(name)}
+    return sorted(path.as_posix() for path in found if "sequences" not in path.parts)
 
 
 def _add(message: Message) -> Answer:

@@ -22,6 +22,7 @@ COMMANDS = {
     OBJECTS: "kubectl get services,endpointslices -o yaml",
 }
 LONGEST = 100_000_000  # letters
+DEEPEST = 100  # brackets in brackets
 _DUMPS = ("iptables-save.txt", "ip6tables-save.txt", "arptables-save.txt", "ebtables-save.txt")
 # A shell's prompt before one of the commands: what people copy together with its output.
 _PROMPT = re.compile(
@@ -42,6 +43,8 @@ _NEARLY = {
     r"Chain \S+ \(": "this is what iptables -L prints, which leaves out interfaces, whole options and all "
                     "tables but one: paste what iptables-save prints",
     r"-[PN] \S+": "this is what iptables -S prints, one table of five: paste what iptables-save prints",
+    r"-[AI] [A-Za-z]": "these are rules without their table: paste all that iptables-save prints, from "
+                      "*filter to COMMIT",
     r"(?:sudo )?ip6?tables -": "these are commands: type them in the terminal of this book, or run them and "
                               "paste what iptables-save prints then",
     r"\d+: \S+: <": "this is what ip addr prints for people: paste what ip -j addr prints",
@@ -160,6 +163,7 @@ def _json(text: str, at: int) -> tuple[int, str] | None:
     """Return where JSON ends and what it is, None if it is none."""
     while text[at].isspace():
         at += 1
+    _shallow(text)
     try:
         value, end = json.JSONDecoder().raw_decode(text, at)
     except (ValueError, RecursionError):
@@ -178,6 +182,18 @@ def _json(text: str, at: int) -> tuple[int, str] | None:
         return None
     wide = any(":" in str(one["dst"]) for one in value if isinstance(one, dict) and "dst" in one)
     return end, "ip6-route.json" if wide else "ip-route.json"
+
+
+def _shallow(text: str) -> None:
+    """Raise LimitError for brackets in brackets that a browser's stack does not hold.
+
+    Python in a browser cannot count on its own check: its stack may be full before.
+    """
+    left = re.sub(r"[^][{}]+", "", text)
+    for _ in range(DEEPEST):
+        left = left.replace("[]", "").replace("{}", "")
+    if len(left) > DEEPEST:
+        raise LimitError(f"brackets in brackets, more than {DEEPEST} deep")
 
 
 def _grouped(found: Iterable[tuple[str, Span]]) -> dict[str, list[Span]]:

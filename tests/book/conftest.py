@@ -105,6 +105,17 @@ class Visit:
 @pytest.fixture
 def visit(browser, site):
     """Return a function that makes a Visit, closed when the test ends."""
+    yield from visits(browser, site)
+
+
+@pytest.fixture(scope="module")
+def stay(browser, site):
+    """Return a function that makes a Visit which all tests of a module share."""
+    yield from visits(browser, site)
+
+
+def visits(browser, site):
+    """Yield a function that makes Visits, and close them."""
     made = []
 
     def make(home: str = site, **options) -> Visit:

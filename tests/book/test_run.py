@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 CHAPTER, SECOND = "03_iptables_command", "01_netfilter_hooks"
-CHAPTERS = re.findall(
+LISTED = re.findall(
     r"(?:root|file): (\S+)", (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
 )
+CHAPTERS = [name for name in LISTED if (ROOT / "book" / f"{name}.ipynb").exists()]
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 LONG = 240_000  # milliseconds; Python starts in some seconds, on a busy machine in more
