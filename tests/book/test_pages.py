@@ -29,11 +29,7 @@ DESKTOP = {"width": 1280, "height": 900}
 FIGURE = "figure.nf-figure"
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
-<<<<<<< HEAD
-WITHOUT_DIAGRAMS = {"a2_glossary.html", "a5_further_reading.html"}
-=======
-WITHOUT_DIAGRAMS: set[str] = {"lab.html"}  # pages whose pictures a reader makes
->>>>>>> b6a6e4e (The Lab has its tests, its decision page and its place in the book)
+WITHOUT_DIAGRAMS = {"a2_glossary.html", "a5_further_reading.html", "lab.html"}
 MOST = 400_000  # bytes of a page before a click, compressed
 SOON = 1000  # milliseconds until it answers
 PACKED = {".woff", ".woff2", ".png"}  # a server does not compress these again
