@@ -240,9 +240,11 @@
   const proto = select("proto", [["tcp", "TCP"], ["udp", "UDP"], ["icmp", "ICMP"], ["sctp", "SCTP"], ["gre", "GRE"], ["esp", "ESP"]]);
   const flags = make("fieldset", { class: "play-flags" }, make("legend", {}, "flags"), ...FLAGS.map(name => make("label", {}, make("input", { type: "checkbox", value: name, name: "flag" }), ` ${name}`)));
   const type = make("input", { name: "type", list: "play-types", spellcheck: "false", autocomplete: "off", inputmode: "numeric" });
+  const presets = make("div", { class: "play-moments", role: "group", "aria-label": "A packet to begin with" });
   const fresh = make("input", { type: "checkbox", checked: true });
   const drawn = make("div", { class: "play-bytes" });
   const form = make("form", { class: "play-form", novalidate: true, onsubmit: event => { event.preventDefault(); attempt(send); } },
+    presets,
     make("div", { class: "play-fields" }, field("way", way, "play-wide"), field("protocol", proto),
       field("source", input("src"), "play-wide"), field("port", input("sport", { inputmode: "numeric" }), "play-ports"),
       field("destination", input("dst"), "play-wide"), field("port", input("dport", { inputmode: "numeric" }), "play-ports"),
@@ -256,7 +258,8 @@
     make("details", { open: true }, make("summary", {}, "Its bytes"), drawn));
 
   /** Put a packet into the form. @param {Answer} answer */
-  function fill({ fields, devices }) {
+  function fill({ fields, devices, presets: ways }) {
+    if (ways) presets.replaceChildren(...ways.map(one => button(one.name, () => { fill(one); attempt(bytes); })));
     if (devices) way.replaceChildren(...devices.map(name => new Option(`comes in by ${name}`, name)), new Option("sent by the host itself", ""));
     for (const [name, value] of Object.entries(fields)) if (form.elements.namedItem(name)) form.elements.namedItem(name).value = value;
     const set = (fields.flags || "").split(",");

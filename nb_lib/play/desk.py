@@ -106,7 +106,24 @@ def _start(message: Message) -> Answer:
     return {
         "devices": [network.outside, network.inside],
         "fields": {**fields_of(first[0]), "way": first[1]},
+        "presets": _presets(network),
     }
+
+
+def _presets(network: Network) -> list[Answer]:
+    """Return a packet for each way that there is: to, through and from the host."""
+    near, far, server = "10.1.0.5", "203.0.113.9", "10.1.0.3"
+    ways = (
+        ("to the host", network.outside, far, network.address),
+        ("from inside to outside", network.inside, near, far),
+        ("from outside to inside", network.outside, far, server),
+        ("from the host", "", network.address, far),
+    )
+    usual = {"proto": "tcp", "sport": "40000", "dport": "80", "flags": "SYN", "ttl": "64"}
+    return [
+        {"name": name, "fields": {**usual, "way": way, "src": src, "dst": dst}}
+        for name, way, src, dst in ways
+    ]
 
 
 def _first_packet() -> tuple[Packet, str]:

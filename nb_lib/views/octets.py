@@ -38,7 +38,7 @@ def draw_octets(packet: Packet, before: Packet | None = None, note: str = "") ->
     boxes = [box for one in fields for box in _boxes(one)]
     rows = max(box.row + box.rows for box in boxes)
     title = f"{note}: {packet}" if note else f"The bytes of {packet}"
-    svg = tag("g", _ruler(), [_drawn(box, changed) for box in boxes], class_="nf-octets")
+    svg = tag("g", _ruler(), [_drawn(box, changed) for box in boxes])
     told = octets_text(packet, before)
     drawing = Drawing(svg, title, WIDTH, TOP + rows * ROW + 8, says=told, least=0.62)
     return figure("octets", drawing, [], told, after=_dump(packet, before))
