@@ -221,7 +221,7 @@
         make("span", { class: "play-mark", "aria-hidden": "true" }, one.good ? "✓" : "✗"),
         make("div", {}, make("strong", {}, one.text), make("span", { class: "play-hidden" }, one.good ? " It holds." : " It fails."),
           one.why ? make("p", {}, one.why) : null,
-          one.why ? button("Show this packet", () => attempt(() => proof(number)), { "aria-label": `Show the packet that failed: ${one.text}` }) : null)))),
+          one.why ? button("Show this packet", () => attempt(() => proof(number)), { "aria-label": `Show this packet: ${one.text}` }) : null)))),
       answer.won && next ? make("p", {}, "Next: ", make("a", { href: `#mission-${next.dataset.mission}` }, next.querySelector("h3")?.firstChild?.nextSibling?.textContent || "another mission")) : "");
     tell(answer.won ? `Won, by ${answer.packets} packets.` : `Not yet: ${failed} of ${answer.wants.length} requirements ${failed === 1 ? "fails" : "fail"}.`);
   }
