@@ -177,7 +177,7 @@ def test_the_last_cell_brings_all_others(open_page, name):
         elif end == "pandas":
             assert number in leaning, number
         else:
-            assert (end, name) == ("sockets", "04_3_userspace_mode"), number
+            assert (end, name) == ("sockets", "04_3b_a_proxy_at_work"), number
     assert there.troubles == []
 
 
