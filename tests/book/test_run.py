@@ -111,7 +111,9 @@ def leaning_on_pandas(cells):
         plain = [top for top in body if not isinstance(top, DEFINITIONS)]
         written = (one for top in plain for one in ast.walk(top) if isinstance(one, ast.Name))
         sets |= {one.id for one in written if isinstance(one.ctx, ast.Store)}
-        leans = used & names or re.search(r"\bpd\.(?!set_option|options)|\.table\(\)", source)
+        leans = used & names or re.search(
+            r"\bpd\.(?!set_option|options)|\.(?:table|frame)\(\)", source
+        )
         found |= {number} if leans else set()
         names = names | sets if leans else names - sets
     return found
