@@ -19,6 +19,9 @@ NO_ANSWERS = ("genindex.html", "search.html")
 UNUSED = ("pagefind-*ui*", "pagefind-highlight.js")
 # Sphinx gives an id to the section, Pagefind looks for it at the heading.
 SECTION = re.compile(r'<section (id="[^"]*")>(\s*(?:<span id="[^"]*"></span>)*\s*<h\d)>')
+# The headings of these pages, and what follows at once, are in the words that people type: they weigh most.
+QUESTIONS = "06_questions"
+ANSWER = re.compile(r'(<h2 id="[^>]*)>(.*?</h2>\s*<p)>', re.DOTALL)
 
 
 def main() -> None:
@@ -38,6 +41,10 @@ def index(html: Path) -> bool:
             if page.name in NO_ANSWERS:
                 continue
             text = SECTION.sub(r"<section>\2 \1>", page.read_text(encoding="utf-8"))
+            if page.name.startswith(QUESTIONS):
+                text = ANSWER.sub(
+                    r'\1 data-pagefind-weight="10">\2 data-pagefind-weight="8">', text
+                )
             (Path(folder) / page.name).write_text(text, encoding="utf-8")
         command: list[str | Path] = [program, "--silent", "--site", folder]
         command += ["--output-path", html / BUNDLE, "--include-characters", INSIDE_WORDS]

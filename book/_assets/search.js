@@ -76,7 +76,8 @@
   field.focus();
   if (!location.protocol.startsWith("http")) sphinx();
   else import(absolute(own.pagefind)).then(async pagefind => {
-    await pagefind.options({ baseUrl: new URL(".", location.href).pathname });
+    const ranking = { pageLength: 0 }; // a long page is no worse: its sections are what is shown
+    await pagefind.options({ baseUrl: new URL(".", location.href).pathname, ranking });
     return live(pagefind);
   }).catch(sphinx);
 })();
