@@ -11,7 +11,7 @@ from nb_lib.views.svg import Child, Markup, tag
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_NUMBERS = set("0123456789,. of()")  # 1,234 of 1,250; 17 (5)
+_NUMBERS = set("0123456789,. of()−")  # 1,234 of 1,250; 17 (5); −100
 
 
 @dataclass(frozen=True)
@@ -84,4 +84,4 @@ def _aligned(value: Any) -> str | None:
 
 
 def _is_number(text: str) -> bool:
-    return text == "–" or (text[:1].isdigit() and set(text) <= _NUMBERS)
+    return text == "–" or (text.lstrip("−")[:1].isdigit() and set(text) <= _NUMBERS)

@@ -40,7 +40,7 @@ def stops_sheet(family: int = 4, backend: str = "nft") -> Sheet:
         [
             name,
             *(
-                _priority(priority) if _held(found, priority, name) else ""
+                _priority(priority) if _held(found, priority, name) else "–"
                 for found in held.values()
             ),
         ]
@@ -55,7 +55,7 @@ def _held(found: tuple[hooks.Stop, ...], priority: int, name: str) -> bool:
 
 
 def _priority(priority: int) -> str:
-    return "last" if priority == hooks.CONFIRM else str(priority)
+    return "last" if priority == hooks.CONFIRM else str(priority).replace("-", "−")
 
 
 def places(words: str, family: int = 4, backend: str = "nft") -> tuple[tuple[str, str], ...]:

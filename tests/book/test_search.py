@@ -8,8 +8,13 @@ pytestmark = pytest.mark.browser
 
 # what is typed → a section that has to be among the first results
 QUESTIONS = [
-    ("route_localnet", "Lost, and no rule to blame"),
+    ("route_localnet", "route_localnet: 127.0.0.1 from a wire"),
     ("end of a chain RETURN", "RETURN, the end of a chain, and goto"),
+    ("goto stack", "Goto puts nothing on the stack"),
+    ("-A after a REJECT", "-A after a REJECT has no effect"),
+    ("0x4000 0x8000", "What are 0x4000 and 0x8000?"),
+    ("bridge-nf-call-iptables reply", "The reply that skips un-NAT"),
+    ("which table", "Which table and chain for what?"),
     ("docker ports", "Docker’s ports and the firewall"),
     ("rule nobody reaches", "A rule that nobody reaches"),
     ("--dport", "A rule that nobody reaches"),

@@ -15,15 +15,15 @@ def cells(sheet, name):
 def test_the_priorities_are_the_kernels():
     """include/uapi/linux/netfilter_ipv4.h; nft list chains for security."""
     nat = cells(stops_sheet(), "nat")
-    assert [row["PREROUTING"] for row in nat] == ["-100", ""]
-    assert [row["POSTROUTING"] for row in nat] == ["", "100"]
-    assert [row["INPUT"] for row in cells(stops_sheet(), "security")] == ["", "150"]
+    assert [row["PREROUTING"] for row in nat] == ["−100", "–"]
+    assert [row["POSTROUTING"] for row in nat] == ["–", "100"]
+    assert [row["INPUT"] for row in cells(stops_sheet(), "security")] == ["–", "150"]
     assert [row["INPUT"] for row in cells(stops_sheet(backend="legacy"), "security")] == ["50"]
 
 
 def test_families_below_ip():
     assert stops_sheet(ARP).columns == ["", "INPUT", "OUTPUT"]
-    assert [row[1] for row in stops_sheet(BRIDGE).rows] == ["-300", "", "0", "", "", ""]
+    assert [row[1] for row in stops_sheet(BRIDGE).rows] == ["−300", "–", "0", "–", "–", "–"]
 
 
 @pytest.mark.parametrize(("words", "tables"), [
