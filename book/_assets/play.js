@@ -140,7 +140,7 @@
   let mission = ""; // "" is free play
   let close = () => {};
   const index = document.querySelector(".play-index");
-  const free = make("article", { class: "play-mission play-free", id: "free-play" }, make("h3", {}, "Free play"),
+  const free = make("article", { class: "play-mission play-free" }, make("h3", { id: "free-play" }, "Free play"),
     make("p", {}, "A host without rules that routes between ", make("code", {}, "lan0"), " (10.1.0.1/24, fd00:1::1/64) and ", make("code", {}, "wan0"), " (10.2.0.1/24, fd00:2::1/64)."));
 
   function address() {
@@ -178,7 +178,9 @@
     root.classList.add("play-live");
     close = globalThis["nfTerminal"].mount(place, async message => talk({ do: "terminal", message }));
     tell(name ? "The mission has begun. Type commands, then check." : "The terminal is ready.");
-    place.querySelector("input.nf-input")?.focus({ preventScroll: true });
+    const line = place.querySelector("input.nf-input");
+    line?.setAttribute("placeholder", "iptables -S");
+    line?.focus({ preventScroll: true });
     attempt(bytes);
   }
 
@@ -196,6 +198,9 @@
   const tools = make("div", { class: "play-tools", role: "group", "aria-label": "Mission" }, check,
     button("Begin again", () => attempt(start), { title: "The rules that were there at the beginning" }),
     button("Copy the rules", () => attempt(copy), { title: "What iptables-save -c prints, to paste it into the Lab, for example" }));
+
+  const lab = /** @type {HTMLAnchorElement | null} */ (document.querySelector("a[href='lab.html']"));
+  if (lab) tools.append(make("a", { href: lab.href }, "Open the Lab"));
 
   async function copy() {
     const { dump } = await talk({ do: "terminal", message: { do: "dump" } });

@@ -8,7 +8,6 @@ Only what happens to packets is looked at, never what was typed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from random import Random
 from typing import Any, NamedTuple
 
@@ -25,6 +24,9 @@ class Expect(NamedTuple):
 
     text: str
     holds: Callable[[Trace], bool]
+
+
+ANYTHING = Expect("may go any way", lambda _: True)
 
 
 class Sent(NamedTuple):
@@ -86,8 +88,7 @@ class Stage:
     def ways(self, says: str, packet: Packet, by: str) -> Exploration:
         """Return every way that chance gives a packet; nothing is remembered."""
         found = self.host.explore(packet, by)
-        anything = Expect("goes somewhere", lambda _: True)
-        self.sent.append(Sent(says, by, found[0], anything, self.passed))
+        self.sent.append(Sent(says, by, found[0], ANYTHING, self.passed))
         return found
 
     def wait(self, seconds: float) -> None:
@@ -194,11 +195,6 @@ def both(one: Expect, text: str, holds: Callable[[Trace], bool]) -> Expect:
 def logged(trace: Trace) -> bool:
     """Whether some rule wrote the packet to a log."""
     return any(isinstance(e, Noted) and e.text.startswith(("LOG:", "NFLOG:")) for e in trace.events)
-
-
-def shares(exploration: Exploration) -> dict[str, Fraction]:
-    """Return where a packet ends up, and the chance of each end."""
-    return exploration.endpoints
 
 
 def _has(packet: Packet, **wanted: Any) -> bool:

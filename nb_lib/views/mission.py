@@ -33,15 +33,16 @@ def judgement_bundle(judgement: Judgement) -> dict[str, str]:
 def article(mission: Mission, number: int) -> Markup:
     """Write a mission for a page, all of it readable without a script: hints and solution are folded."""
     level = tag("span", LEVELS[mission.level], class_=f"play-level play-level-{mission.level}")
-    head = tag("h3", tag("span", f"{number}. ", class_="play-number"), mission.title, " ", level)
+    head = tag("h3", tag("span", f"{number}. ", class_="play-number"), mission.title, " ", level,
+               id=f"mission-{mission.name}")  # fmt: skip
     hints = [tag("details", tag("summary", f"Hint {n}"), tag("p", text), class_="play-hint")
              for n, text in enumerate(mission.hints, 1)]  # fmt: skip
     solution = tag("details", tag("summary", "A solution"),
                    tag("pre", mission.solution, tabindex="0"), tag("p", mission.lesson),
                    class_="play-solution")  # fmt: skip
     return tag("article", head, told(mission), rules(mission),
-               tag("div", hints, solution, class_="play-folded"), id=f"mission-{mission.name}",
-               class_="play-mission", data_mission=mission.name)  # fmt: skip
+               tag("div", hints, solution, class_="play-folded"), class_="play-mission",
+               data_mission=mission.name)  # fmt: skip
 
 
 def told(mission: Mission) -> list[Markup]:

@@ -148,7 +148,7 @@ def test_without_javascript_every_mission_can_be_read(visit):
     assert page.locator("article.play-mission:visible").count() >= 12
     assert "needs JavaScript" not in page.locator("#play").inner_text()
     assert "may run JavaScript" in page.locator("#play").inner_text()
-    solution = page.locator("#mission-web .play-solution")
+    solution = page.locator("[data-mission=web] .play-solution")
     assert not solution.locator("pre").is_visible()
     solution.locator("summary").click()
     assert "--dport 80 -j ACCEPT" in solution.locator("pre").inner_text()
