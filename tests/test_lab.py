@@ -269,6 +269,22 @@ def test_an_example_is_of_the_book_alone():
     assert "error" in ask(do="example", name="/etc")
 
 
+def test_a_dump_of_one_s_own_does_not_mix_with_an_example():
+    ask(do="example", name="docker")
+    laid = ask(do="add", text=text_of("ufw/iptables-save.txt"))
+    assert [one["kind"] for one in laid["sheets"]] == ["iptables-save.txt"]
+    ask(do="example", name="docker")
+    laid = ask(do="add", text="net.ipv4.ip_forward = 0\n")
+    assert len(laid["sheets"]) == 3, "a fact is added to it"
+
+
+def test_services_of_nftables_mode_are_proposed():
+    ask(do="example", name="kube-proxy/eight-services/1.30.5-nftables")
+    found = {one["about"]: one["line"] for one in ask(do="see")["proposals"]}
+    assert found["this host calls prod/api"] == "local tcp 192.168.99.10:40000 10.96.200.2:81"
+    assert found["prod/api, nodePort 31001, from outside"].endswith("192.168.99.10:31001")
+
+
 def test_names_stand_behind_hashes_and_versions_are_told():
     ask(do="example", name=NGINX)
     assert ask(do="see")["writer"][0]["versions"] == ["1.21"]

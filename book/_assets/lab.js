@@ -141,7 +141,9 @@
     if (of) Object.assign(bar, { max: of, value: done });
     else bar.removeAttribute("value");
   }
-  const say = (...what) => status.replaceChildren(...what);
+  const say = (...what) => { status.classList.remove("lab-heard"); status.replaceChildren(...what); };
+  /** Announce what is seen elsewhere. */
+  const announce = text => { say(text); status.classList.add("lab-heard"); };
 
   /** Do what takes a while; show what is wrong in `place`. @param {HTMLElement} place @param {() => Promise<void>} work */
   async function attempt(place, work) {
@@ -310,7 +312,8 @@
     if (seen.written) parts.push("written here for your Services, as kube-proxy 1.30 would");
     else if (writer) parts.push(`kube-proxy ${writer.versions.join(" or ") || "of more than one version"}, ${writer.mode} mode`);
     if (!seen.addresses) parts.push("addresses and routes are proposed from the rules");
-    say(`Read: ${parts.join(" · ")}. (${(took / 1000).toFixed(2)} s)`);
+    overview.textContent = `Read: ${parts.join(" · ")}. (${(took / 1000).toFixed(2)} s)`;
+    announce(overview.textContent);
   }
 
   // ── Tabs ───────────────────────────────────────────────────────────────────────────
@@ -318,7 +321,8 @@
   /** @type {Record<string, {tab: any, panel: any, open: () => any, fresh: boolean}>} */
   const tabs = {};
   const line = make("div", { role: "tablist", class: "lab-tabs", "aria-label": "What to look at" });
-  const results = make("div", { class: "lab-results", role: "region", "aria-label": "What is found" }, line);
+  const overview = make("p", { class: "lab-overview" });
+  const results = make("div", { class: "lab-results", role: "region", "aria-label": "What is found" }, overview, line);
   results.hidden = true;
 
   function tab(name, text, open) {
@@ -371,9 +375,8 @@
       make("fieldset", { class: "lab-ways" }, make("legend", {}, "It"), where, fields.interface),
       field("protocol", fields.proto),
       make("div", { class: "lab-pair" }, field("from", fields.src, "lab-wide"), field("port", fields.sport, "lab-port")),
-      make("div", { class: "lab-pair" }, field("to", fields.dst, "lab-wide"), field("port", fields.dport, "lab-port")),
-      field("mark", fields.mark, "lab-port")),
-    make("div", { class: "lab-row" }, field("follow", fields.state), field("in one line", words, "lab-grow"), button("Send", () => ask({ line: words.value }), { class: "lab-main", type: "submit" }),
+      make("div", { class: "lab-pair" }, field("to", fields.dst, "lab-wide"), field("port", fields.dport, "lab-port"))),
+    make("div", { class: "lab-row" }, field("mark", fields.mark, "lab-port"), field("follow", fields.state), field("in one line", words, "lab-grow"), button("Send", () => ask({ line: words.value }), { class: "lab-main", type: "submit" }),
       button("Copy link", link, { title: "The link carries the question, never the dump" })));
   form.querySelector(".lab-main").onclick = null;
   const proposed = make("div", { class: "lab-proposed", role: "group", "aria-label": "Packets that these rules suggest" });
@@ -428,7 +431,7 @@
       fill(answer.fields);
       tell(answer);
       remember(answer);
-      if (!typing) say(`${answer.sentence} (${((performance.now() - started) / 1000).toFixed(2)} s)`);
+      if (!typing) announce(`${answer.sentence} (${((performance.now() - started) / 1000).toFixed(2)} s)`);
     });
   }
 
@@ -508,7 +511,7 @@
 
   function tables() {
     table.replaceChildren(...seen.tables.map(one => make("option", { value: one.id }, `${one.family} ${one.name} · ${counted(one.chains, "chain")}, ${counted(one.rules, "rule")}`)));
-    const most = seen.tables.find(one => one.name === "nat" && one.rules) || seen.tables.find(one => one.rules);
+    const most = seen.tables.find(one => one.name === "nat" && one.rules) || seen.tables.find(one => one.rules) || seen.tables[0];
     if (!most) return chart.replaceChildren(make("p", {}, "There are no rules."));
     table.value = most.id;
     if (most.rules <= MANY) return draw("");
@@ -542,7 +545,7 @@
       const answer = await talk({ do: "diagnose" }, "Looking …");
       if (then !== texts) return;
       const warnings = answer.found.filter(one => one.level === "warning").length;
-      tabs.diagnoses.tab.textContent = `Diagnoses (${number(warnings)})`;
+      tabs.diagnoses.tab.textContent = warnings ? `Diagnoses (${number(warnings)})` : "Diagnoses";
       found.append(answer.count ? make("p", {}, `${counted(warnings, "warning")}, ${counted(answer.count - warnings, "note")}${answer.count > answer.found.length ? `; the first ${answer.found.length} are shown` : ""}.`)
         : make("p", {}, `None of the ${answer.known} faults that are known here was found.`), ...answer.found.map(finding));
     } catch (problem) {

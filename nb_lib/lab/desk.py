@@ -52,6 +52,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.bench, self.other = Bench(), Bench()
+        self.example = ""  # whose texts lie on the bench, if they are the book's
         self.asked: Asked | None = None
         self.shared: Redacted | None = None
         self.tell: Tell = lambda _: None
@@ -98,7 +99,7 @@ def wrong(error: NbError, kind: str = "") -> Answer:
 
 
 def _start(_message: Message) -> Answer:
-    desk.bench = Bench()
+    desk.bench, desk.example = Bench(), ""
     desk.forget()
     return {"examples": _examples()}
 
@@ -111,7 +112,12 @@ def _examples() -> list[str]:
 
 
 def _add(message: Message) -> Answer:
-    return _put(desk.bench, sheets(message["text"], str(message.get("name", ""))))
+    """Lay a reader's text on the bench; rules of the reader's own do not mix with those of an example."""
+    found = sheets(message["text"], str(message.get("name", "")))
+    if desk.example and any(one.kind in RULES for one in found):
+        desk.bench = Bench()
+    desk.example = ""
+    return _put(desk.bench, found)
 
 
 def _example(message: Message) -> Answer:
@@ -125,8 +131,8 @@ def _example(message: Message) -> Answer:
     manifest = next((one for one in beside if one.exists()), None)
     if manifest and message.get("objects"):
         found.append(Sheet(OBJECTS, manifest.read_text(encoding="utf-8"), f"data/{name}"))
-    desk.bench = Bench()
-    return _put(desk.bench, found) | {"texts": [{"kind": s.kind, "text": s.text} for s in found]}
+    desk.bench, desk.example = Bench(), name
+    return _put(desk.bench, found)
 
 
 def _put(bench: Bench, found: Iterable[Sheet]) -> Answer:

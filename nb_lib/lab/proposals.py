@@ -17,11 +17,13 @@ from nb_lib.errors import NbError
 from nb_lib.net import BITS, Net, make_address
 from nb_lib.rules import Chain, Rule, Ruleset
 from nb_lib.sample import samples
-from nb_lib.text import rule_text
+from nb_lib.text import nft, rule_text
+from nb_lib.text.nft.values import Concat, Verdict
 from nb_lib.views.words import service
 
 STRANGER = {4: "203.0.113.9", 6: "2001:db8:9::9"}
 HERE = {4: "192.0.2.1", 6: "2001:db8::1"}
+_FAMILIES = {"ip": 4, "ip6": 6, "inet": 4}
 SOME = 3  # of each sort
 MOST = 12
 LOOKED_AT = 400  # rules of a chain
@@ -43,7 +45,11 @@ def proposals(host: Host) -> list[Proposal]:
             for one in _Seen(host, ruleset).proposals():
                 found.setdefault(one.line, one)
     listing = host.nftables
-    if len(found) < 3 and listing is not None:
+    for table in listing.ruleset if listing is not None else ():
+        if mapped := _FAMILIES.get(table.family):
+            for one in _Mapped(host, mapped, table).proposals():
+                found.setdefault(one.line, one)
+    if len(found) <= SOME and listing is not None:
         for sample in samples(listing.ruleset, 6, 3):
             found.setdefault(line := _line(sample), Proposal("drawn for these rules", line))
     return [*found.values()][:MOST]
@@ -61,17 +67,80 @@ def devices(host: Host) -> list[str]:
     return [*known][:40] or ["eth0"]
 
 
+class _Place:
+    """A host that questions are asked of: its address, and the interface towards the world."""
+
+    def __init__(self, host: Host, family: int, outside: str = "") -> None:
+        self.family = family
+        own = [one for one in host.routing.interfaces
+               if one.address.version == family and not one.address.is_loopback
+               and not one.address.is_link_local]  # fmt: skip
+        outer = next((o for o in own if re.match("e(th|n)", o.device)), own[0] if own else None)
+        self.here = str(outer.address) if outer else HERE[family]
+        self.outside = outer.device if outer else outside or "eth0"
+
+    def usual(self) -> Iterator[Proposal]:
+        """Yield what may be asked of any host."""
+        yield self.in_("SSH from a stranger", "tcp", self.here, 22)
+        yield self.out("this host calls the world", "tcp", STRANGER[self.family], 443)
+        if self.family == 4:
+            ping = f"in {self.outside} icmp {STRANGER[4]} {self.here}"
+            yield Proposal("a ping from a stranger", ping)
+
+    def service(self, name: str, proto: str, address: str, port: int) -> Iterator[Proposal]:
+        """Yield questions about a Service's address."""
+        yield self.out(f"this host calls {name}", proto, address, port)
+        yield self.in_(f"{name} from outside", proto, address, port)
+
+    def node_port(self, name: str, proto: str, port: int) -> Iterator[Proposal]:
+        """Yield questions about a Service's nodePort."""
+        about = f"{name}, nodePort {port},"
+        yield self.in_(f"{about} from outside", proto, self.here, port)
+        if self.family == 4:
+            yield _local(about, proto, "127.0.0.1", port)
+
+    def out(self, about: str, proto: str, dst: str, port: int) -> Proposal:
+        """Return the question whether this host reaches an address."""
+        return Proposal(about, f"local {proto} {_end(self.here, 40000)} {_end(dst, port)}")
+
+    def in_(self, about: str, proto: str, dst: str, port: int) -> Proposal:
+        """Return the question whether a stranger reaches an address."""
+        stranger = _end(STRANGER[self.family], 40000)
+        return Proposal(about, f"in {self.outside} {proto} {stranger} {_end(dst, port)}")
+
+
+class _Mapped:
+    """What the maps of kube-proxy's nftables mode say of packets."""
+
+    def __init__(self, host: Host, family: int, table: nft.Table) -> None:
+        self.place, self.table = _Place(host, family), table
+
+    def proposals(self) -> Iterator[Proposal]:
+        """Yield questions about nodePorts and Services, then the usual ones."""
+        for name, (proto, port) in islice(self._elements("service-nodeports", 2), SOME):
+            yield from self.place.node_port(name, proto, port)
+        for name, (address, proto, port) in islice(self._elements("service-ips", 3), SOME):
+            yield from self.place.service(name, proto, address, port)
+        if self.table.family != "inet" and any(chain.rules for chain in self.table.chains):
+            yield from self.place.usual()
+
+    def _elements(self, name: str, parts: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Yield a map's elements: the Service that each leads to, and its key."""
+        found = self.table.set.get(name)
+        for element in found.elements if found is not None else ():
+            key, goal = element.key, element.data
+            if isinstance(key, Concat) and isinstance(goal, Verdict) and len(key.parts) == parts:
+                service = goal.target.split("-", 2)[-1].split("/")
+                yield "/".join(service[:2]), key.parts
+
+
 class _Seen:
     """What the rules of one family say of packets."""
 
     def __init__(self, host: Host, ruleset: Ruleset) -> None:
-        self.host, self.ruleset, self.family = host, ruleset, ruleset.family
-        own = [one for one in host.routing.interfaces
-               if one.address.version == self.family and not one.address.is_loopback
-               and not one.address.is_link_local]  # fmt: skip
-        outer = next((o for o in own if re.match("e(th|n)", o.device)), own[0] if own else None)
-        self.here = str(outer.address) if outer else HERE[self.family]
-        self.outside = outer.device if outer else self._masquerading() or "eth0"
+        self.ruleset, self.family = ruleset, ruleset.family
+        self.place = _Place(host, self.family, self._masquerading())
+        self.here = self.place.here
 
     def proposals(self) -> Iterator[Proposal]:
         """Yield questions, those first that the rules say most of."""
@@ -81,34 +150,20 @@ class _Seen:
         yield from islice(self._let_in(), SOME)
         yield from islice(self._masqueraded(), 2)
         if self.ruleset.tables:
-            yield self._in("SSH from a stranger", "tcp", self.here, 22)
-            yield self._out("this host calls the world", "tcp", STRANGER[self.family], 443)
-            if self.family == 4:
-                yield Proposal(
-                    "a ping from a stranger", f"in {self.outside} icmp {STRANGER[4]} {self.here}"
-                )
+            yield from self.place.usual()
 
     def _services(self) -> Iterator[Proposal]:
         for rule in self._rules("nat", "KUBE-SERVICES"):
             found = _wanted(rule)
             if found and (net := found[1]):
-                proto, _, port = found
-                name = service(rule) or "a Service"
-                yield self._out(f"this host calls {name}", proto, _at(net), port)
-                yield self._in(f"{name} from outside", proto, _at(net), port)
+                yield from self.place.service(
+                    service(rule) or "a Service", found[0], _at(net), found[2]
+                )
 
     def _node_ports(self) -> Iterator[Proposal]:
         for rule in self._rules("nat", "KUBE-NODEPORTS"):
-            found = _wanted(rule)
-            if found:
-                proto, _, port = found
-                name = f"{service(rule) or 'a Service'}, nodePort {port},"
-                yield self._in(f"{name} from outside", proto, self.here, port)
-                if self.family == 4:
-                    yield Proposal(
-                        f"{name} on localhost",
-                        f"local {proto} {_end('127.0.0.1', 40000)} {_end('127.0.0.1', port)}",
-                    )
+            if found := _wanted(rule):
+                yield from self.place.node_port(service(rule) or "a Service", found[0], found[2])
 
     def _published(self) -> Iterator[Proposal]:
         for chain in ("DOCKER", "CNI-HOSTPORT-DNAT", "NETAVARK-HOSTPORT-DNAT", "PREROUTING"):
@@ -118,14 +173,16 @@ class _Seen:
                     proto, net, port = found
                     dst = _at(net) if net else self.here
                     own = dst.startswith("127.")
-                    yield (_local if own else self._in)(f"published port {port}", proto, dst, port)
+                    yield (_local if own else self.place.in_)(
+                        f"published port {port}", proto, dst, port
+                    )
 
     def _let_in(self) -> Iterator[Proposal]:
         for name in ("INPUT", "ufw-user-input", "ufw6-user-input", "IN_public_allow"):
             for rule in self._rules("filter", name):
                 found = _wanted(rule)
                 if found and rule.target and rule.target.name in ("ACCEPT", "DROP", "REJECT"):
-                    yield self._in(
+                    yield self.place.in_(
                         f"port {found[2]}, {rule.target.name} in {name}",
                         found[0],
                         self.here,
@@ -155,13 +212,6 @@ class _Seen:
             ):
                 return str(out.value).replace("+", "0")
         return ""
-
-    def _out(self, about: str, proto: str, dst: str, port: int) -> Proposal:
-        return Proposal(about, f"local {proto} {_end(self.here, 40000)} {_end(dst, port)}")
-
-    def _in(self, about: str, proto: str, dst: str, port: int) -> Proposal:
-        stranger = _end(STRANGER[self.family], 40000)
-        return Proposal(about, f"in {self.outside} {proto} {stranger} {_end(dst, port)}")
 
     def _rules(self, table: str, chain: str) -> Iterator[Rule]:
         found = self.ruleset.tables.get(table)
