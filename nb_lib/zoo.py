@@ -13,13 +13,16 @@ from typing import Any
 from nb_lib.connection import Connection
 from nb_lib.engine import Host
 from nb_lib.errors import HostError
-from nb_lib.matches import core
+from nb_lib.matches import LINK_MATCHES, core
+from nb_lib.net import ARP, BRIDGE
 from nb_lib.options import Extension
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule, Ruleset
+from nb_lib.targets import LINK_TARGETS
 from nb_lib.text import parse
 from nb_lib.text.ipset import parse_ipsets
 from nb_lib.trace import Place
+from nb_lib.views.sheet import Sheet
 from nb_lib.views.zoo import Card, Meeting
 
 # The host of the examples: a router with the internet at eth0 and its own network at eth1.
@@ -53,6 +56,24 @@ def card(
         there.conntrack.insert(entry)
     met = tuple(_meet(there, packets))
     return Card(extension, f"-t {table}\n{lines}".rstrip(), Place(table, chain, number), met)
+
+
+def link_layer() -> Sheet:
+    """Return what rules of arptables and ebtables may ask and do, beside the words of every rule."""
+    rows = [
+        (
+            name,
+            flag,
+            one.summary,
+            " ".join(option.name for option in one.options),
+            one.source.partition(";")[0],
+        )
+        for family, name in ((BRIDGE, "ebtables"), (ARP, "arptables"))
+        for flag, registry in (("asks", LINK_MATCHES), ("does", LINK_TARGETS))
+        for flag, one in ((f"{flag} {one.name}", one) for one in registry[family].values())
+    ]
+    heads = ("program", "a rule", "what", "options", "in Linux")
+    return Sheet(heads, rows, "Rules for frames and for ARP")
 
 
 def _asked(ruleset: Ruleset, name: str, at: str, family: int) -> tuple[Extension, int]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from nb_lib.errors import HostError, RulesetError
-from nb_lib.matches import MATCHES
+from nb_lib.matches import LINK_MATCHES, MATCHES
 from nb_lib.packet import tcp, udp
-from nb_lib.targets import TARGETS
+from nb_lib.targets import LINK_TARGETS, TARGETS
 from nb_lib.views.zoo import HOTDROP, MATCHED, Card
-from nb_lib.zoo import card
+from nb_lib.zoo import card, link_layer
 from tests.extensions.compare import differs
 from tests.extensions.judge import Case, judge
 from tests.extensions.rules import WITHOUT_KERNEL
@@ -77,6 +77,13 @@ def test_the_index_leads_to_every_entry(page) -> None:
         for key in registry:
             name = key.partition("/")[0]
             assert re.search(rf"\[`{name}`\]\([a-z0-9_.]*#{name.lower()}\)", text), name
+
+
+def test_what_frames_meet_is_listed() -> None:
+    shown = link_layer().rows
+    for registry in (LINK_MATCHES, LINK_TARGETS):
+        for one in (one for family in registry.values() for one in family.values()):
+            assert any(row[1].endswith(f" {one.name}") and row[2] == one.summary for row in shown)
 
 
 def test_an_example_has_a_packet_that_hits_and_one_that_misses(shown) -> None:
