@@ -196,12 +196,21 @@ _COMPARED = {
 # ── May a rule take a certain packet? ───────────────────────────────────────────────
 
 
-def open_to(asked: tuple[Part, ...], *, dst: Address, protocol: int, dport: int) -> bool:
+def open_to(
+    asked: tuple[Part, ...], *, dst: Address, protocol: int, dport: int, out: str = ""
+) -> bool:
     """Tell whether a rule may take the first packet of a translated connection to ``dst``.
 
-    ``protocol`` and ``dport`` are 0 if they are not known. What is not looked at counts as *may*.
+    ``protocol`` and ``dport`` are 0, and ``out``, the device by which it leaves, is empty if they are not
+    known. What is not looked at counts as *may*.
     """
-    return not any(_refuses(part, dst, protocol, dport) for part in asked)
+    return not any(
+        _refuses(part, dst, protocol, dport) or _refuses_device(part, "-o", out) for part in asked
+    )
+
+
+def _refuses_device(part: Part, option: str, device: str) -> bool:
+    return part.question == option and bool(device) and fits(device, part.value) is part.inverted
 
 
 def _refuses(part: Part, dst: Address, protocol: int, dport: int) -> bool:
@@ -227,8 +236,6 @@ def open_from(asked: tuple[Part, ...], *, src: Net, device: str, out: str) -> bo
 def _refuses_from(part: Part, src: Net, device: str, out: str) -> bool:
     if part.question == "-s":
         return _inside(src, part.value) if part.inverted else _apart(src, part.value)
-    if part.question in ("-i", "-o"):
-        return fits(device if part.question == "-i" else out, part.value) is part.inverted
     if part.question == "--ctstate":
         return ({*part.value}.isdisjoint({"NEW", "DNAT"})) is not part.inverted
-    return False
+    return _refuses_device(part, "-i", device) or _refuses_device(part, "-o", out)

@@ -51,7 +51,7 @@ def blocked(subject: Subject) -> Iterator[Diagnosis]:
             way = way_of(found.rule)
             if way is None or "PREROUTING" not in reached.get(found.chain.name, ()):
                 continue
-            if not subject.host.routing.is_local(way.address) and doors.shut(way):
+            if not subject.host.routing.is_local(way.address) and doors.shut(way, subject):
                 yield _blocked(subject, view, found, way, end)
 
 
@@ -66,14 +66,23 @@ class _Doors:
             self._of.setdefault(host, []).append(known_parts(rule))
         self._looks = 0
 
-    def shut(self, way: Way) -> bool:
+    def shut(self, way: Way, subject: Subject) -> bool:
         """Whether no rule can accept a connection; False, too, where there is too much to look at."""
         rules = (*self._of.get(None, ()), *self._of.get(way.address, ()))
         self._looks += len(rules)
+        out = _leaves_by(subject, way.address)
         return self._looks < _MOST_LOOKS and not any(
-            open_to(asked, dst=way.address, protocol=way.protocol, dport=way.port)
+            open_to(asked, dst=way.address, protocol=way.protocol, dport=way.port, out=out)
             for asked in rules
         )
+
+
+def _leaves_by(subject: Subject, address: Address) -> str:
+    """Return the device in whose own network an address lies, empty if that is not known."""
+    routing = subject.host.routing
+    if not subject.knows("ip-addr.json") or any(entry.mark_mask for entry in routing.routes):
+        return ""
+    return next((own.device for own in routing.interfaces if address in own.net), "")
 
 
 def end_of(view: RulesetView, forward: Chain) -> Evidence | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nb_lib.engine.host import Host
 from nb_lib.headers import TCP
 from nb_lib.packet import Packet
-from nb_lib.trace import Trace
+from nb_lib.trace import Answered, Lost, Matched, PolicyApplied, Trace
 
 CONNECTED, REFUSED, TIMEOUT, STRANGER = "connected", "refused", "timeout", "wrong address"
 
@@ -35,7 +35,8 @@ def call(host: Host, packet: Packet, interface: str = "") -> Call:
     """
     there = host.receive(packet, interface) if interface else host.send(packet)
     if there.replies:
-        return Call(_heard(packet, there.replies[-1]), there)
+        heard = [one.answer for one in there.events if isinstance(one, Answered) and _sent(one)]
+        return Call(_heard(packet, heard[-1]) if heard else TIMEOUT, there)
     if there.fate.kind == "local" and "listening" not in host.state.facts:
         back = host.send(there.reply())
     elif there.fate.kind == "forward":
@@ -49,6 +50,13 @@ def call(host: Host, packet: Packet, interface: str = "") -> Call:
     if not home and back.fate.kind != "local":
         return Call(TIMEOUT, there, back)
     return Call(_heard(packet, back.packet), there, back)
+
+
+def _sent(answered: Answered) -> bool:
+    """Whether an answer of the host's own got out: its last event is no end of it."""
+    last = answered.events[-1] if answered.events else None
+    ended = isinstance(last, Matched | PolicyApplied) and last.verdict == "DROP"
+    return not ended and not isinstance(last, Lost)
 
 
 def _heard(packet: Packet, answer: Packet) -> str:

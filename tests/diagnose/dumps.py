@@ -46,6 +46,12 @@ NO_WAY_RHEL = {SAVE: table("nat", ":PREROUTING ACCEPT [0:0]",
                            "PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 10.0.0.5:80")
                + table("filter", ":FORWARD ACCEPT [0:0]", "FORWARD -j REJECT",
                        "FORWARD -d 10.0.0.5/32 -j ACCEPT")}  # fmt: skip
+NO_WAY_BY = {
+    SAVE: table("nat", ":PREROUTING ACCEPT [0:0]", "PREROUTING -p tcp --dport 80 -j DNAT --to-destination 172.17.0.5")
+    + table("filter", ":FORWARD DROP [0:0]", "FORWARD -i docker0 -o eth0 -j ACCEPT",
+            "FORWARD -d 192.0.2.10/32 -p tcp --dport 80 -j ACCEPT"),
+    "ip-addr.json": ADDRESSES,
+}  # fmt: skip
 UFW = {
     SAVE: table(
         "nat", ":PREROUTING ACCEPT [0:0]", ":DOCKER - [0:0]", "PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
@@ -143,6 +149,7 @@ CASES = [
     Case("uncalled-chain", LOST, [[4, 6]], _changed(LOST, "-i lo -j ACCEPT", "-j KUBE-SERVICES")),
     Case("dnat-without-way", NO_WAY, [[3, 7]], _changed(NO_WAY, "-p udp -j ACCEPT", "-d 10.0.0.0/24 -j ACCEPT")),
     Case("dnat-without-way", NO_WAY_RHEL, [[3, 7]], _changed(NO_WAY_RHEL, "-j REJECT\n", "-p udp -j REJECT\n")),
+    Case("dnat-without-way", NO_WAY_BY, [[3, 6]], _changed(NO_WAY_BY, "-i docker0 -o eth0", "-i eth0 -o docker+")),
     Case("published-past-ufw", UFW, [[5, 21]], _changed(UFW, "DOCKER-USER -j RETURN", "DOCKER-USER -i eth0 -j DROP")),
     Case("localhost-port-open", LOCAL, [[5, 11]], _changed(LOCAL, "DOCKER-USER -j RETURN", "DOCKER-USER -i eth0 -j DROP")),
     Case("network-without-way", SHUT, [[3, 6]], _changed(SHUT, "-s 10.0.0.0/8", "-s 172.16.0.0/12")),
