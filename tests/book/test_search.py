@@ -56,7 +56,7 @@ def test_a_result_leads_to_the_section(visit):
     there = visit()
     page = there.open("search.html?q=rule+nobody+reaches")
     titles(page)
-    page.locator(".book-search-found a", has_text="A rule that nobody reaches").click()
+    page.get_by_role("link", name="A rule that nobody reaches", exact=True).click()
     page.wait_for_url("**/03_iptables_command.html#a-rule-that-nobody-reaches")
     assert page.locator("h2", has_text="A rule that nobody reaches").is_visible()
     assert there.troubles == []
