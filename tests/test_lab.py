@@ -383,3 +383,12 @@ def test_long_work_tells_how_far_it_is():
 
 def test_nonsense_is_our_mistake_and_no_crash():
     assert "KeyError" in json.loads(answer(json.dumps({"do": "nothing"})))["problem"]
+
+
+def test_a_picture_that_is_cut_says_where_to_ask():
+    ask(do="add", text=big(3000))
+    drawn = ask(do="chains", table="4 nat")["figure"]
+    assert "more chains are not drawn: the tab Chains draws what is named there." in drawn
+    named = ask(do="chains", table="4 nat", only="ns/svc-77")["figure"]
+    assert "ns/svc-77" in named
+    assert "ns/svc-99" not in named

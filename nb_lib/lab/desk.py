@@ -1,9 +1,4 @@
-"""What the page asks and what it is told: one function for each message.
-
-A message is an object with ``do``; the answer is one, too. ``{"error": …}`` says what is wrong with what
-the reader gave, with its line, column, token and hint where there are some; ``{"problem": …}`` is a mistake
-of ours.
-"""
+"""What the page asks about the host on the bench, and what it is told: one function for each message."""
 
 from __future__ import annotations
 
@@ -14,9 +9,8 @@ from typing import Any
 
 from nb_lib.diagnose import NAMES, Diagnosis
 from nb_lib.diagnose import diagnose as find
-from nb_lib.diff import Change, Noticed, compare, heading, noticed
-from nb_lib.engine.load import FILES, texts_of
 from nb_lib.engine.load import find as folder
+from nb_lib.engine.load import texts_of
 from nb_lib.errors import NbError, RulesetError, visible
 from nb_lib.kubeproxy.iptables.explain import explain
 from nb_lib.kubeproxy.writer import Writer, written_by
@@ -26,10 +20,8 @@ from nb_lib.lab.bench import RULES, Bench
 from nb_lib.lab.paste import COMMANDS, CONNTRACK, OBJECTS, Sheet, sheets
 from nb_lib.lab.proposals import devices, proposals
 from nb_lib.net import FAMILY_NAMES
-from nb_lib.redact import Redacted, redact
-from nb_lib.redact.proof import Proof, proof
+from nb_lib.redact import Redacted
 from nb_lib.rules import Ruleset, Table
-from nb_lib.sample import samples
 from nb_lib.text import nft
 from nb_lib.views.draw import draw
 
@@ -39,12 +31,7 @@ Tell = Callable[[str], object]
 
 MOST_FOUND = 300  # diagnoses that are sent
 MOST_EVIDENCE = 8
-MOST_CHANGES = 400
 MOST_NAMES = 200
-MOST_NOTICED = 20
-PREVIEW = 20_000  # letters of a redacted text that are shown
-PACKETS = 60  # that are sent through two dumps to be compared
-PROOFS = {20_000: 10, 0: 50}  # packets of a proof by the rules of a dump
 
 
 class Desk:
@@ -67,22 +54,6 @@ class Desk:
 
 
 desk = Desk()
-
-
-def answer(message: str, tell: Tell = lambda _: None) -> str:
-    """Do what a message asks and say what came of it; both are JSON. ``tell`` hears how far it is."""
-    desk.tell = tell
-    try:
-        asked = json.loads(message)
-        return json.dumps(_DO[asked["do"]](asked))
-    except _WrongError as error:
-        return json.dumps({"error": error.mistakes[0], "mistakes": error.mistakes})
-    except NbError as error:
-        return json.dumps({"error": wrong(error)})
-    except KeyboardInterrupt:
-        return json.dumps({"stopped": True})
-    except Exception as problem:  # noqa: BLE001 - the page lives on, and says that it was our mistake
-        return json.dumps({"problem": f"{type(problem).__name__}: {problem}"[:500]})
 
 
 def wrong(error: NbError, kind: str = "") -> Answer:
@@ -171,7 +142,7 @@ def _see(_message: Message) -> Answer:
     except RulesetError as error:
         note = getattr(error, "__notes__", [""])[0]
         mistakes = [wrong(one, COMMANDS[kind]) for kind, one in bench.mistakes()]
-        raise _WrongError(mistakes or [wrong(error, note)]) from None
+        raise WrongError(mistakes or [wrong(error, note)]) from None
     writers = [one for one in map(_writer, _rulesets()) if one]
     return {
         "tables": [*_tables()], "writer": writers[:1], "proposals": [p._asdict() for p in proposals(host)],
@@ -182,7 +153,7 @@ def _see(_message: Message) -> Answer:
     }  # fmt: skip
 
 
-class _WrongError(NbError):
+class WrongError(NbError):
     """Several mistakes, each with its parts."""
 
     def __init__(self, mistakes: list[Answer]) -> None:
@@ -249,7 +220,14 @@ def _chains(message: Message) -> Answer:
     if thing is None:
         raise NbError(f"there is no table {message['table']!r}")
     only = str(message.get("only", "")).strip()
-    return {"figure": draw(thing, only=only).html, "only": only}
+    return {"figure": _pictured(draw(thing, only=only).html), "only": only}
+
+
+def _pictured(html: str) -> str:
+    """Return a picture whose advice is the page's, not Python's."""
+    return html.replace(
+        "draw(…, only=…) names what to draw", "the tab Chains draws what is named there"
+    )
 
 
 def _explain(message: Message) -> Answer:
@@ -291,7 +269,8 @@ def _figure(message: Message) -> Answer:
     if desk.asked is None:
         raise NbError("no packet was sent yet")
     desk.progress("Drawing …")
-    return {"figure": desk.asked.figure(int(message.get("way", 0)), str(message["table"]))}
+    drawn = desk.asked.figure(int(message.get("way", 0)), str(message["table"]))
+    return {"figure": _pictured(drawn)}
 
 
 # ── Diagnoses ───────────────────────────────────────────────────────────────────────
@@ -312,84 +291,7 @@ def _finding(one: Diagnosis) -> Answer:
             "remedy": visible(one.remedy)}  # fmt: skip
 
 
-# ── Redaction ───────────────────────────────────────────────────────────────────────
-
-
-def _redact(message: Message) -> Answer:
-    desk.progress("Exchanging addresses and names …")
-    texts = desk.bench.texts
-    if not texts:
-        raise NbError(
-            "there is nothing to redact: paste what iptables-save prints, or open an example"
-        )
-    desk.shared = redact(texts, str(message.get("key", "")))
-    left_out = [COMMANDS[kind] for kind in desk.bench.sheets if kind not in FILES]
-    files = [{"kind": kind, "command": COMMANDS[kind], "size": len(text), "text": visible(text[:PREVIEW]),
-              "left": [visible(str(one)) for one in desk.shared.left.get(kind, ())][:50]}
-             for kind, text in desk.shared.files.items()]  # fmt: skip
-    return {
-        "files": files,
-        "key": desk.shared.redactor.key,
-        "whole": desk.shared.whole,
-        "leftOut": left_out,
-    }
-
-
-def _prove(_message: Message) -> Answer:
-    """Send packets through both."""
-    assert desk.shared is not None
-    rules = sum(len(c.rules) for r in desk.bench.host.rulesets.values() for t in r for c in t)
-    count = next(packets for least, packets in PROOFS.items() if rules > least or not least)
-    found: Proof = proof(desk.bench.texts, desk.shared, count=count,
-                         tell=lambda done: desk.progress("Packets through both", done))  # fmt: skip
-    return {
-        "packets": found.packets,
-        "differences": len(found.differences),
-        "text": visible(str(found)),
-    }
-
-
-def _redacted(message: Message) -> Answer:
-    """Return a redacted text, all of it."""
-    kind = str(message["kind"])
-    if desk.shared is None or kind not in desk.shared.files:
-        raise NbError("nothing was redacted yet")
-    return {"text": desk.shared.files[kind], "kind": kind}
-
-
-# ── Two dumps ───────────────────────────────────────────────────────────────────────
-
-
-def _compare(message: Message) -> Answer:
-    """Compare the bench with a second text; what is known beside the first holds for both."""
-    desk.progress("Reading …")
-    before = desk.bench.host
-    desk.other = Bench()
-    kept = [one for kind, one in desk.bench.sheets.items() if kind not in RULES]
-    desk.other.put([*kept, *sheets(message["text"], str(message.get("name", "")))])
-    after = desk.other.host
-    desk.progress("Comparing …")
-    changes = [*compare(before.rulesets, after.rulesets)]
-    rulesets = (r for host in (before, after) for r in host.rulesets.values() if r.family in (4, 6))
-    drawn = [(s.packet(), s.interface) for r in rulesets for s in samples(r, PACKETS // 2, 1)]
-    with desk.bench.untouched(), desk.other.untouched():
-        others = [*noticed(before, after, drawn)]
-    return {"changes": [*map(_change, changes[:MOST_CHANGES])], "count": len(changes), "packets": len(drawn),
-            "noticed": [*map(_noticed, others[:MOST_NOTICED])], "others": len(others)}  # fmt: skip
-
-
-def _change(one: Change) -> Answer:
-    return {"kind": one.kind, "where": heading(one), "chain": one.chain, "line": one.lineno,
-            "text": visible(str(one)[:2000])}  # fmt: skip
-
-
-def _noticed(one: Noticed) -> Answer:
-    line = question.Question(one.packet, one.interface).line
-    return {"line": line, "before": str(one.before.fate), "after": str(one.after.fate)}
-
-
-_DO: dict[str, Callable[[Message], Answer]] = {
+DO: dict[str, Callable[[Message], Answer]] = {
     "start": _start, "add": _add, "example": _example, "take": _take, "see": _see, "mistakes": _mistakes,
     "chains": _chains, "explain": _explain, "ask": _ask, "figure": _figure, "diagnose": _diagnose,
-    "redact": _redact, "prove": _prove, "redacted": _redacted, "compare": _compare,
 }  # fmt: skip

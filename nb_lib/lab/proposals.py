@@ -81,8 +81,9 @@ class _Place:
 
     def usual(self) -> Iterator[Proposal]:
         """Yield what may be asked of any host."""
-        yield self.in_("SSH from a stranger", "tcp", self.here, 22)
-        yield self.out("this host calls the world", "tcp", STRANGER[self.family], 443)
+        six = ", IPv6" if self.family == 6 else ""
+        yield self.in_(f"SSH from a stranger{six}", "tcp", self.here, 22)
+        yield self.out(f"this host calls the world{six}", "tcp", STRANGER[self.family], 443)
         if self.family == 4:
             ping = f"in {self.outside} icmp {STRANGER[4]} {self.here}"
             yield Proposal("a ping from a stranger", ping)
