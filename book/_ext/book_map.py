@@ -73,10 +73,10 @@ BESIDE = (
 
 
 class Part(NamedTuple):
-    """A part of the book: its caption, and its pages, each with how deep it stands."""
+    """A part of the book: its caption; its pages, each with its title in the list and how deep it stands."""
 
     caption: str
-    pages: tuple[tuple[str, int], ...]
+    pages: tuple[tuple[str, str, int], ...]
 
 
 def parts() -> list[Part]:
@@ -85,10 +85,10 @@ def parts() -> list[Part]:
     return [Part(part["caption"], tuple(below(part["chapters"], 0))) for part in toc["parts"]]
 
 
-def below(entries: list[dict[str, Any]], depth: int) -> Iterator[tuple[str, int]]:
-    """Yield the pages of these entries, sections behind their chapter."""
+def below(entries: list[dict[str, Any]], depth: int) -> Iterator[tuple[str, str, int]]:
+    """Yield the pages of these entries, sections behind their chapter; no title: the page's own."""
     for entry in entries:
-        yield entry["file"], depth
+        yield entry["file"], entry.get("title", ""), depth
         yield from below(entry.get("sections", []), depth + 1)
 
 
@@ -143,7 +143,10 @@ def html(found: list[Part], link: Callable[..., str], known: set[str]) -> str:
 
 def card(part: Part, link: Callable[..., str]) -> str:
     """Return a part with its pages."""
-    pages = "".join(f'<li class="map-deep-{depth}">{link(page)}</li>' for page, depth in part.pages)
+    pages = "".join(
+        f'<li class="map-deep-{depth}">{link(page, title)}</li>'
+        for page, title, depth in part.pages
+    )
     return f'<div class="map-card"><p class="map-part">{escape(part.caption)}</p><ul>{pages}</ul></div>'
 
 
