@@ -300,6 +300,15 @@ def test_services_alone_become_the_rules_that_kube_proxy_would_write():
     assert ask(do="ask", line="local tcp 192.168.99.10:40000 172.17.45.122:80")["count"] == 3
 
 
+def test_what_no_rule_has_done_is_said_beside_the_end():
+    ask(do="add", text=text_of("kube-proxy/nginx-3-endpoints/1.30.5/iptables-save.txt"))
+    found = ask(do="ask", line="local tcp 127.0.0.1:40000 127.0.0.1:30935")
+    assert found["fate"] == "lost"
+    assert "route_localnet" in found["note"]
+    ask(do="add", text="net.ipv4.conf.all.route_localnet = 1\n")
+    assert ask(do="ask", line="local tcp 127.0.0.1:40000 127.0.0.1:30935")["fate"] == "forward"
+
+
 def test_two_dumps_are_compared():
     ask(do="example", name=NGINX)
     same = ask(do="compare", text=text_of(f"{NGINX}/iptables-save.txt"))

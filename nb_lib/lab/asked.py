@@ -15,9 +15,9 @@ from nb_lib.lab.question import Question
 from nb_lib.packet import Packet, endpoint, tcp
 from nb_lib.rules import Chain, Table
 from nb_lib.text import nft
-from nb_lib.trace import Chance, Entered, Exploration, Matched, Missed, Trace
+from nb_lib.trace import Chance, Entered, Exploration, Lost, Matched, Missed, Trace
 from nb_lib.views.draw import draw
-from nb_lib.views.sentences import fate_sentence
+from nb_lib.views.sentences import fate_sentence, sentence
 
 MOST_WAYS = 400  # that are listed
 BIG = 1500  # rules of a table from which on only the chains on a packet's way are drawn
@@ -48,7 +48,8 @@ class Asked:
         """Return one way as a page shows it."""
         number = number if 0 <= number < len(self.ways) else 0
         trace, before = self._at(number)
-        note = " ".join(filter(None, (self.note, before)))
+        lost = next((sentence(e) for e in trace.events if isinstance(e, Lost)), "")
+        note = " ".join(filter(None, (self.note, before, lost)))
         arrives = self.question.state == "new" and trace.fate.kind in _ARRIVED
         return {
             "line": self.question.line,
