@@ -29,7 +29,8 @@ def parse(text: str, **options: Any) -> Any:
 def save(thing: Any, **options: Any) -> str:
     """Write a ruleset as ``iptables-save`` prints it; one of nft, or a part of it, as ``nft list`` does.
 
-    ``options`` are those of ``nb_lib.text.save``, for iptables' rulesets: ``counters``, ``order``.
+    ``options`` are those of ``nb_lib.text.save``, for iptables' rulesets: ``counters``, ``order``. Raises
+    TypeError for anything else: iptables-save knows no part of a ruleset.
     """
     if isinstance(thing, Ruleset):
         return save_iptables(thing, **options)

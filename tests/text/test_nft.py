@@ -264,3 +264,9 @@ def test_limits_quotas_and_objects_with_names_are_values() -> None:
 )
 def test_what_nft_would_not_print_so_is_kept(rule: str) -> None:
     assert nft.read_rule(rule).statements == (Unknown("text", rule),)
+
+
+def test_what_is_no_ruleset_is_refused_by_name() -> None:
+    chain = nb_lib.parse("*filter\n:INPUT DROP [0:0]\nCOMMIT\n")["filter"]["INPUT"]
+    with pytest.raises(TypeError, match=r"^no part of a ruleset of nft: Chain$"):
+        nb_lib.save(chain)

@@ -339,7 +339,10 @@ def _kept(unknown: Unknown) -> list[str]:
 
 
 def write_part(thing: Table | Chain | Set | Object | Rule, family: str = "ip") -> str:
-    """Write a part of a ruleset in nft's words, as it stands in a listing but for the indentation."""
+    """Write a part of a ruleset in nft's words, as it stands in a listing but for the indentation.
+
+    Raises TypeError for anything else.
+    """
     match thing:
         case Table():
             return write_text(Ruleset((thing,)))
@@ -351,6 +354,8 @@ def write_part(thing: Table | Chain | Set | Object | Rule, family: str = "ip") -
             found = object_lines(thing)
         case Rule():
             return rule_text(thing, family) + "\n"
+        case _:
+            raise TypeError(f"no part of a ruleset of nft: {type(thing).__name__}")
     return "".join(f"{line.removeprefix(chr(9))}\n" for line in found)
 
 
