@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.book.axe import serious
 from tests.hostile import HOSTILE, big, scripted
 from tests.test_lab import HOSTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
@@ -39,9 +39,6 @@ LONGEST_FRAME = """() => new Promise(done => {
   };
   requestAnimationFrame(tick);
 })"""
-SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-  .filter(v => ["serious", "critical"].includes(v.impact))
-  .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} (${n.failureSummary})`))"""
 WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
@@ -413,7 +410,6 @@ def test_it_can_be_read_by_all(lab, scheme, size):
     lab.example(NGINX)
     page.set_viewport_size(size)
     SCREENSHOTS.mkdir(exist_ok=True, parents=True)
-    page.add_script_tag(path=AXE)
     for name in (
         "packet",
         "diagnoses",
@@ -427,7 +423,7 @@ def test_it_can_be_read_by_all(lab, scheme, size):
             path=SCREENSHOTS / f"lab-{name}-{scheme}-{size['width']}.png"
         )
         assert not page.evaluate(WIDE), name
-        assert page.evaluate(SERIOUS) == [], name
+        assert serious(page) == [], name
 
 
 def test_on_paper_stands_what_is_shown(lab):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.book.axe import serious
 from tests.conftest import REQUIRE_ALL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,6 @@ PAGES = [*WRITTEN, "genindex.html", "search.html"]
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 FIGURE = "figure.nf-figure"
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 WITHOUT_DIAGRAMS = {"a2_glossary.html", "a5_further_reading.html", "lab.html"}
 MOST = 400_000  # bytes of a page before a click, compressed
@@ -206,8 +206,7 @@ def test_page_can_be_read_by_all(visit, name, scheme, size):
     picture = f"{Path(name).stem}-{scheme}-{size['width']}.png"
     page.screenshot(path=SCREENSHOTS / picture, full_page=True)
     assert page.evaluate(OVERFLOWING) == []
-    page.add_script_tag(path=AXE)
-    assert page.evaluate(SERIOUS) == []
+    assert serious(page) == []
 
 
 # Elements that make the page itself wider than the window (not inside a frame that scrolls).
@@ -223,7 +222,3 @@ OVERFLOWING = """() => {
     .filter(e => e.getBoundingClientRect().right > width + 1 && !framed(e))
     .map(e => `${e.tagName}.${e.className}`).slice(0, 10).concat("the page scrolls sideways");
 }"""
-
-SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-  .filter(v => ["serious", "critical"].includes(v.impact))
-  .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} (${n.failureSummary})`))"""

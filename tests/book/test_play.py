@@ -9,18 +9,15 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.utils import rdpcap
 
+from tests.book.axe import serious
 from tests.book.conftest import Visit
 
 ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 PAGE = "play.html"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 LONG = 240_000  # milliseconds; Python starts in some seconds, on a busy machine in more
-SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-  .filter(v => ["serious", "critical"].includes(v.impact))
-  .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} (${n.failureSummary})`))"""
 PASTE = """text => {
   const clipboardData = new DataTransfer(), options = { clipboardData, bubbles: true, cancelable: true };
   clipboardData.setData("text", text);
@@ -361,9 +358,7 @@ def test_a_game_can_be_read_by_all(game, theme, size):
     page.locator(".play-builder .nf-octets").wait_for()
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"play-{theme}-{size['width']}.png", full_page=True)
-    if not page.evaluate("'axe' in window"):
-        page.add_script_tag(path=AXE)
-    found = page.evaluate(SERIOUS)
+    found = serious(page)
     assert found == [], "\n".join(found)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.set_viewport_size(DESKTOP)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.book.axe import serious
 from tools import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 CHAPTER, SECOND = "03_iptables_command", "01_netfilter_hooks"
 LISTED = re.findall(
@@ -37,9 +37,6 @@ addEventListener("nb-cell", ({ detail: { number, outputs, end } }) => {
   else window.ends[number] = end;
 });
 """
-SERIOUS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
-  .filter(v => ["serious", "critical"].includes(v.impact))
-  .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")} (${n.failureSummary})`))"""
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IDLE = "!document.querySelector('[aria-busy=true]')"
 
@@ -459,8 +456,7 @@ def test_a_page_that_has_run_can_be_read_by_all(visit, scheme, size):
     SCREENSHOTS.mkdir(exist_ok=True)
     cells[2].root.scroll_into_view_if_needed()
     page.screenshot(path=SCREENSHOTS / f"run-{scheme}-{size['width']}.png")
-    page.add_script_tag(path=AXE)
-    assert page.evaluate(SERIOUS) == []
+    assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from nb_lib import parse, terminal
+from tests.book.axe import serious
 from tests.views.browser import STATIC, in_browser
 
 ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 PHONE = {"width": 360, "height": 740}
 
@@ -301,13 +301,7 @@ def test_axe_finds_nothing_serious(desk, theme, width):
         page.keyboard.press("Tab")
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"terminal-{width}-{theme}.png", full_page=True)
-        page.add_script_tag(path=AXE)
-        found = page.evaluate(
-            "axe.run('.nf-terminal', { preload: false, resultTypes: ['violations'] })"
-        )["violations"]
-        grave = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found
-                 if one["impact"] in ("serious", "critical")]  # fmt: skip
-        assert not grave
+        assert serious(page, ".nf-terminal") == []
 
     look(desk)
 
