@@ -251,6 +251,23 @@ def test_a_phone_scrolls_the_diagram_inside_its_frame(page):
     assert min(button["width"], button["height"]) >= 44
 
 
+def sent():
+    return [draw(host().send(icmp("192.168.99.10", "192.168.99.11")))]
+
+
+@in_browser(lambda: [*trace(), *sent()], viewport={"width": 360, "height": 720})
+def test_on_a_phone_the_beginning_of_the_way_is_in_view(page):
+    shown = """frame => {
+        const out = frame.querySelector(".nf-cell[data-s]").getBoundingClientRect();
+        const view = frame.getBoundingClientRect();
+        return out.left >= view.left && out.left < view.right; }"""
+    came, went = page.locator(".nf-frame").all()
+    assert came.evaluate("frame => frame.scrollLeft") == 0
+    assert went.evaluate("frame => frame.scrollLeft") > 0
+    assert came.evaluate(shown)
+    assert went.evaluate(shown)
+
+
 @in_browser(trace, java_script_enabled=False)
 def test_without_javascript_picture_and_story_are_there(page):
     assert page.locator("svg").first.is_visible()

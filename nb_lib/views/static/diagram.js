@@ -147,6 +147,13 @@
       if (aside || down) frame.scrollBy({ left: aside, top: down, behavior: calm() ? "auto" : "smooth" });
     }
 
+    /** A way that begins beyond the frame's edge, as OUTPUT's on a phone: show its beginning. */
+    function begin() {
+      const start = data.steps[0] && data.steps[0].p;
+      const x = start ? start[0] * svg.clientWidth / svg.viewBox.baseVal.width : 0;
+      if (x > frame.clientWidth - 48) frame.scrollLeft = x - frame.clientWidth / 4;
+    }
+
     function pause() {
       clearInterval(timer);
       timer = 0;
@@ -195,6 +202,7 @@
     fig.dataset.step = String(last);
     place.textContent = `${count} steps`;
     place.setAttribute("href", `#${fig.id}-step-0`);
+    begin();
     return { show, pause, play, last, get now() { return now; } };
   }
 
