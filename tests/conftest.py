@@ -98,7 +98,16 @@ def weight(item) -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    items.sort(key=weight)
+    """Put files in the order of their heaviest tests: several processes share the run by files.
+
+    What a browser drives comes last, because Playwright leaves an event loop running where asyncio's
+    own tests could not start one.
+    """
+    weights = {item: weight(item) for item in items}
+    heaviest = Counter()
+    for item, heavy in weights.items():
+        heaviest[item.path] = max(heaviest[item.path], heavy)
+    items.sort(key=lambda item: (heaviest[item.path], weights[item]))
 
 
 # ── Nothing is left out unsaid ──────────────────────────────────────────────────────

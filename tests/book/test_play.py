@@ -57,11 +57,13 @@ class Game:
 
     def go(self, mission):
         """Go to another mission, or begin this one again; Python goes on."""
+        self.page.locator(".play-status").evaluate("place => place.replaceChildren()")
         if self.page.url.endswith(f"#mission-{mission}"):
             self.button("Begin again").click()
         else:
             self.page.locator(f".play-index a[href='#mission-{mission}']").click()
         self.page.locator(".play-status", has_text="The mission has begun").wait_for()
+        self.idle()
         self.page.wait_for_function("document.querySelector('.nf-picture figure')")
 
     def button(self, name):
