@@ -320,6 +320,18 @@ def test_two_dumps_are_compared():
     assert ask(do="see")["tables"], "the first dump is still there"
 
 
+def test_two_nodes_are_compared_in_the_words_of_services():
+    ask(do="example", name=NGINX)
+    found = ask(do="compare", text=text_of("kube-proxy/nginx-1-endpoint/1.30.5/iptables-save.txt"))
+    places = "172.17.45.122:80, 4.3.2.1:80, 192.168.64.1:80, nodePort 30935"
+    assert found["services"] == [
+        f"! default/nginx at {places}: 10.244.2.11:80, 10.244.3.12:80 went"
+    ]
+    assert found["asked"] == found["places"] == 5
+    hostile = text_of(f"{NGINX}/iptables-save.txt").replace("default/nginx", "default/<b>")
+    assert ask(do="compare", text=hostile)["count"] > 0
+
+
 def test_what_is_redacted_holds_none_of_its_names():
     ask(do="add", text=text_of("docker/iptables-save.txt"))
     ask(do="redact", key="k")

@@ -654,6 +654,10 @@
     if (then !== texts) return;
     place.replaceChildren(make("p", {}, make("strong", {}, answer.count ? counted(answer.count, "difference") : "The rules are the same"),
       `; of ${counted(answer.packets, "packet")} drawn for these rules ${answer.others ? `${number(answer.others)} ${answer.others === 1 ? "ends" : "end"} otherwise` : "none ends otherwise"}.`));
+    if (answer.services.length) place.append(make("h3", {}, "Services"), ...answer.services.map(text =>
+      make("p", { class: `lab-change ${{ "-": "lab-removed", "+": "lab-added" }[text[0]] || "lab-policy"}` }, code(text))));
+    else if (answer.places) place.append(make("p", {}, "Every Service answers alike, from outside and from the node: at the same places, by the same endpoints."));
+    if (answer.asked < answer.places) place.append(make("p", {}, `Of ${number(answer.places)} places where Services answer ${number(answer.asked)} were asked about.`));
     let above = "";
     for (const one of answer.changes) {
       if (one.where !== above) place.append(make("h3", {}, above = one.where));

@@ -17,7 +17,7 @@ from nb_lib.engine.ipvs.connections import Balancer
 from nb_lib.engine.link import layer_name, make_links
 from nb_lib.engine.nft.tables import Nftables
 from nb_lib.engine.path import Events
-from nb_lib.engine.propose import propose
+from nb_lib.engine.propose import Hints, hints, propose
 from nb_lib.engine.routing import Interface, RouteEntry, Routing, make_interface, make_route
 from nb_lib.engine.state import State
 from nb_lib.errors import HostError, LimitError
@@ -122,6 +122,7 @@ class Host:
         self.links = make_links(bridges or {}, neighbours or {})
         self._indexes: dict[int, dict[tuple[str, str], ChainIndex]] = {}
         self._needs: dict[tuple[int, str], bool] = {}
+        self._hints: dict[int, Hints] = {}
 
     # --- what it is ---
 
@@ -153,6 +154,18 @@ class Host:
         """Return what is known of where a packet has to look in long chains."""
         return self._indexes.setdefault(family, {})
 
+    def hints(self, family: int) -> Hints:
+        """Return what a family's rules say of where things lie, for a host that knows no addresses."""
+        if family not in self._hints:
+            self._hints[family] = hints(self.family(family))
+        return self._hints[family]
+
+    def apart(self) -> Host:
+        """Return this host with a memory of its own from now on."""
+        other = copy.copy(self)
+        other.state = self.state.fork()
+        return other
+
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.state.now += seconds
@@ -164,7 +177,7 @@ class Host:
         """Return this host with another ruleset and the same memory: what a restore does."""
         other = copy.copy(self)
         other.rulesets = {**self.rulesets, ruleset.family: ruleset}
-        other.__dict__ |= {"_indexes": {}, "_needs": {}}  # they know the old rules
+        other.__dict__ |= {"_indexes": {}, "_needs": {}, "_hints": {}}  # they know the old rules
         return other
 
     def with_nftables(self, ruleset: nft.Ruleset) -> Host:
@@ -279,7 +292,7 @@ class Host:
         assumed: tuple[str, ...] = ()
         known = any(i.address.version == family for i in routing.interfaces)
         if family in BITS and not (known or self.links.bridge_of(interface)):
-            routing, assumed = propose(routing, self.family(family), packet, interface)
+            routing, assumed = propose(routing, self.hints(family), packet, interface)
         entry = Entry(self, routing, state, chooser, waits=waits)
         way = (
             entry.receive(packet, interface)

@@ -7,8 +7,10 @@ trace shows, so that nobody mistakes it for a fact.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from nb_lib.connection import Address
 from nb_lib.engine.routing import Interface, RouteEntry, Routing, first_host, host_net
@@ -17,30 +19,47 @@ from nb_lib.net import Net
 from nb_lib.packet import Packet
 from nb_lib.rules import Rule, Ruleset
 
+_WIRE = re.compile("e(th|n)")
 MAX_RULES = 5000  # rules that are read for hints; a proposal is worth no more
 
 
+class Hints(NamedTuple):
+    """What rules say of where things lie: networks with a device and the rule, and the way to the world."""
+
+    behind: tuple[tuple[Net, str, str], ...]
+    outside: str
+
+
+def hints(ruleset: Ruleset) -> Hints:
+    """Read what the rules of a dump say of where things lie."""
+    behind: list[tuple[Net, str, str]] = []
+    outside = ""
+    for rule in _rules(ruleset):
+        net, device, why = _behind(rule)
+        if net is not None and _wide(net):
+            behind.append((net, device, why))
+        outside = outside or _outside(rule)
+    return Hints(tuple(behind), outside)
+
+
 def propose(
-    routing: Routing, ruleset: Ruleset, packet: Packet, interface: str
+    routing: Routing, known: Hints, packet: Packet, interface: str
 ) -> tuple[Routing, tuple[str, ...]]:
     """Return ``routing`` filled up for one packet, and the assumptions as sentences."""
     interfaces: list[Interface] = list(routing.interfaces)
     routes: list[RouteEntry] = list(routing.routes)
     said: list[str] = []
-    outside = ""
-    for rule in _rules(ruleset):
-        net, device, why = _behind(rule)
-        if net is not None and not any(r.net == net for r in routes) and _wide(net):
+    for net, device, why in known.behind:
+        if not any(r.net == net for r in routes):
             routes.append(RouteEntry(net, device))
             interfaces.append(Interface(device, first_host(net), net))
             said.append(f"{net} lies behind {device}, where the host is {first_host(net)} ({why})")
-        outside = outside or _outside(rule)
-    outside = outside or interface or "eth0"
-    known = replace(routing, interfaces=tuple(interfaces), routes=tuple(routes))
-    if interface and interface != "lo" and not _reached(known, packet.src, interface):
+    outside = known.outside or interface or "eth0"
+    found = replace(routing, interfaces=tuple(interfaces), routes=tuple(routes))
+    if interface and interface != "lo" and not _reached(found, packet.src, interface):
         routes.append(RouteEntry(host_net(packet.src), interface))
         said.append(f"{packet.src} lies behind {interface} (the packet came by it)")
-    if not interface and not known.is_local(packet.src):
+    if not interface and not found.is_local(packet.src):
         interfaces.append(Interface(outside, packet.src, host_net(packet.src)))
         said.append(f"{packet.src} is the host's address on {outside} (the packet starts there)")
     if not any(r.net.mask == 0 and r.net.family == packet.family for r in routes):
@@ -49,7 +68,7 @@ def propose(
     if (
         interface
         and not any(i.device == interface for i in interfaces)
-        and _unrouted(known, packet.dst)
+        and _unrouted(found, packet.dst)
     ):
         interfaces.append(Interface(interface, packet.dst, host_net(packet.dst)))
         said.append(
@@ -118,3 +137,11 @@ def _reached(routing: Routing, address: Address, device: str) -> bool:
 
 def _unrouted(routing: Routing, address: Address) -> bool:
     return routing.address_type(address) == "UNICAST" and routing.lookup(address) is None
+
+
+def outer(routing: Routing, family: int) -> Interface | None:
+    """Return the interface by which strangers come, as far as its name tells, None if none is known."""
+    own = [one for one in routing.interfaces
+           if one.address.version == family and not one.address.is_loopback
+           and not one.address.is_link_local]  # fmt: skip
+    return next((one for one in own if _WIRE.match(one.device)), own[0] if own else None)

@@ -9,6 +9,7 @@ The names that a chapter uses are loaded when the first of them is asked for; ea
     choose("1.21", "ipvs").log                           # which mode a start takes, and what it says
     proxier("data/kube-proxy/nginx-1-endpoint").start()  # the loop, on a host that it changes
     written_by(host.ruleset)                             # who wrote a dump
+    differences(one, other)                              # what two nodes do not do alike
 """
 
 from importlib import import_module
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nb_lib.kubeproxy.compared import Machine, Question
     from nb_lib.kubeproxy.comparison import compare, questions_about
     from nb_lib.kubeproxy.config import Config
+    from nb_lib.kubeproxy.differences import differences
     from nb_lib.kubeproxy.eras import ERAS, era
     from nb_lib.kubeproxy.history import history
     from nb_lib.kubeproxy.iptables import explain
@@ -44,6 +46,7 @@ __all__ = [
     "UserspaceProxy",
     "choose",
     "compare",
+    "differences",
     "endpoint_hash",
     "era",
     "explain",
@@ -63,6 +66,7 @@ _HOME = {
     "compared": ("Machine", "Question"),
     "comparison": ("compare", "questions_about"),
     "config": ("Config",),
+    "differences": ("differences",),
     "eras": ("ERAS", "era"),
     "history": ("history",),
     "iptables": ("explain",),

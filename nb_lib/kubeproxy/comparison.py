@@ -291,7 +291,8 @@ class Asker:
         """Send as many connections as IPVS needs for one turn of all its servers; none stays with one."""
         assert self.host.ipvs is not None
         services = self.host.ipvs.services.values()
-        host = _forked(self.host.with_virtual_servers(replace(s, persistence=0) for s in services))
+        alike = (replace(s, persistence=0) for s in services)
+        host = self.host.with_virtual_servers(alike).apart()
         asked = host.ipvs.service_of(question.packet) if host.ipvs is not None else None
         turns = sum(one.weight for one in asked.servers) if asked else 1
         found = []
@@ -307,7 +308,7 @@ class Asker:
         """Return the chance that a client's second call meets the endpoint of its first."""
         if question.again is None:
             return None
-        host = _forked(self.host)
+        host = self.host.apart()
         first = _sent(host, question.packet, question.interface)
         if kept := self._socket(first):
             return _stays_behind(kept, question.again)
@@ -326,13 +327,6 @@ def _stays_behind(kept: Behind, seconds: float) -> Fraction:
     first = balancer.pick("client")
     now[0] += seconds
     return Fraction(first == balancer.pick("client"))
-
-
-def _forked(host: Host) -> Host:
-    """Return a host that may remember what the given one does not."""
-    other = host.with_ruleset(host.ruleset)
-    other.state = host.state.fork()
-    return other
 
 
 def _sent(host: Host, packet: Packet, interface: str) -> Trace:

@@ -125,7 +125,7 @@ def _proposed(host: Host, question: Question) -> Routing:
     packet, held = question.packet, host.routing
     if any(one.address.version == packet.family for one in held.interfaces):
         return held
-    return propose(held, host.family(packet.family), packet, question.interface)[0]
+    return propose(held, host.hints(packet.family), packet, question.interface)[0]
 
 
 def _sent(host: Host, packet: Packet, interface: str) -> Trace:

@@ -12,18 +12,18 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from nb_lib.engine import Host
+from nb_lib.engine.propose import outer
 from nb_lib.engine.routing import first_host
 from nb_lib.errors import NbError
+from nb_lib.kubeproxy.fronts import fronts
 from nb_lib.net import BITS, Net, make_address
 from nb_lib.rules import Chain, Rule, Ruleset
 from nb_lib.sample import samples
-from nb_lib.text import nft, rule_text
-from nb_lib.text.nft.values import Concat, Verdict
-from nb_lib.views.words import service
+from nb_lib.text import rule_text
 
 STRANGER = {4: "203.0.113.9", 6: "2001:db8:9::9"}
 HERE = {4: "192.0.2.1", 6: "2001:db8::1"}
-_FAMILIES = {"ip": 4, "ip6": 6, "inet": 4}
+_FAMILIES = {4: "ip", 6: "ip6"}
 SOME = 3  # of each sort
 MOST = 12
 LOOKED_AT = 400  # rules of a chain
@@ -40,15 +40,10 @@ class Proposal(NamedTuple):
 def proposals(host: Host) -> list[Proposal]:
     """Return packets that the rules of a host have something to say to."""
     found: dict[str, Proposal] = {}
-    for family, ruleset in sorted(host.rulesets.items()):
-        if family in STRANGER:
-            for one in _Seen(host, ruleset).proposals():
-                found.setdefault(one.line, one)
+    for family in STRANGER:
+        for one in _Seen(host, family).proposals():
+            found.setdefault(one.line, one)
     listing = host.nftables
-    for table in listing.ruleset if listing is not None else ():
-        if mapped := _FAMILIES.get(table.family):
-            for one in _Mapped(host, mapped, table).proposals():
-                found.setdefault(one.line, one)
     if len(found) <= SOME and listing is not None:
         for sample in samples(listing.ruleset, 6, 3):
             found.setdefault(line := _line(sample), Proposal("drawn for these rules", line))
@@ -72,12 +67,9 @@ class _Place:
 
     def __init__(self, host: Host, family: int, outside: str = "") -> None:
         self.family = family
-        own = [one for one in host.routing.interfaces
-               if one.address.version == family and not one.address.is_loopback
-               and not one.address.is_link_local]  # fmt: skip
-        outer = next((o for o in own if re.match("e(th|n)", o.device)), own[0] if own else None)
-        self.here = str(outer.address) if outer else HERE[family]
-        self.outside = outer.device if outer else outside or "eth0"
+        known = outer(host.routing, family)
+        self.here = str(known.address) if known else HERE[family]
+        self.outside = known.device if known else outside or "eth0"
 
     def usual(self) -> Iterator[Proposal]:
         """Yield what may be asked of any host."""
@@ -110,37 +102,12 @@ class _Place:
         return Proposal(about, f"in {self.outside} {proto} {stranger} {_end(dst, port)}")
 
 
-class _Mapped:
-    """What the maps of kube-proxy's nftables mode say of packets."""
-
-    def __init__(self, host: Host, family: int, table: nft.Table) -> None:
-        self.place, self.table = _Place(host, family), table
-
-    def proposals(self) -> Iterator[Proposal]:
-        """Yield questions about nodePorts and Services, then the usual ones."""
-        for name, (proto, port) in islice(self._elements("service-nodeports", 2), SOME):
-            yield from self.place.node_port(name, proto, port)
-        for name, (address, proto, port) in islice(self._elements("service-ips", 3), SOME):
-            yield from self.place.service(name, proto, address, port)
-        if self.table.family != "inet" and any(chain.rules for chain in self.table.chains):
-            yield from self.place.usual()
-
-    def _elements(self, name: str, parts: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """Yield a map's elements: the Service that each leads to, and its key."""
-        found = self.table.set.get(name)
-        for element in found.elements if found is not None else ():
-            key, goal = element.key, element.data
-            if isinstance(key, Concat) and isinstance(goal, Verdict) and len(key.parts) == parts:
-                service = goal.target.split("-", 2)[-1].split("/")
-                yield "/".join(service[:2]), key.parts
-
-
 class _Seen:
     """What the rules of one family say of packets."""
 
-    def __init__(self, host: Host, ruleset: Ruleset) -> None:
-        self.ruleset, self.family = ruleset, ruleset.family
-        self.place = _Place(host, self.family, self._masquerading())
+    def __init__(self, host: Host, family: int) -> None:
+        self.host, self.family, self.ruleset = host, family, host.family(family)
+        self.place = _Place(host, family, self._masquerading())
         self.here = self.place.here
 
     def proposals(self) -> Iterator[Proposal]:
@@ -150,21 +117,26 @@ class _Seen:
         yield from islice(self._published(), SOME)
         yield from islice(self._let_in(), SOME)
         yield from islice(self._masqueraded(), 2)
-        if self.ruleset.tables:
+        if self.ruleset.tables or self._listed():
             yield from self.place.usual()
 
+    def _listed(self) -> bool:
+        """Whether nft lists rules for this family alone."""
+        listing = self.host.nftables.ruleset if self.host.nftables is not None else ()
+        return any(chain.rules for table in listing if table.family == _FAMILIES[self.family]
+                   for chain in table.chains)  # fmt: skip
+
     def _services(self) -> Iterator[Proposal]:
-        for rule in self._rules("nat", "KUBE-SERVICES"):
-            found = _wanted(rule)
-            if found and (net := found[1]):
+        for one in fronts(self.host, self.family, LOOKED_AT):
+            if one.address is not None:
                 yield from self.place.service(
-                    service(rule) or "a Service", found[0], _at(net), found[2]
+                    one.service or "a Service", one.protocol, str(one.address), one.port
                 )
 
     def _node_ports(self) -> Iterator[Proposal]:
-        for rule in self._rules("nat", "KUBE-NODEPORTS"):
-            if found := _wanted(rule):
-                yield from self.place.node_port(service(rule) or "a Service", found[0], found[2])
+        for one in fronts(self.host, self.family, LOOKED_AT):
+            if one.address is None:
+                yield from self.place.node_port(one.service or "a Service", one.protocol, one.port)
 
     def _published(self) -> Iterator[Proposal]:
         for chain in ("DOCKER", "CNI-HOSTPORT-DNAT", "NETAVARK-HOSTPORT-DNAT", "PREROUTING"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nb_lib.diff import Change, Noticed, compare, heading, noticed
+from nb_lib.diff import SIGNS, Change, Noticed, compare, heading, noticed
 from nb_lib.engine.load import FILES
 from nb_lib.errors import NbError, visible
+from nb_lib.kubeproxy.differences import differences
 from nb_lib.lab import question
 from nb_lib.lab.bench import RULES, Bench
 from nb_lib.lab.desk import Answer, Message, desk
@@ -18,6 +19,7 @@ from nb_lib.sample import samples
 MOST_CHANGES = 400
 MOST_NOTICED = 20
 PREVIEW = 20_000  # letters of a redacted text that are shown
+PLACES = 300  # where Services answer, that two dumps are asked about
 PACKETS = 60  # that are sent through two dumps to be compared
 PROOFS = {20_000: 10, 0: 50}  # packets of a proof by the rules of a dump
 
@@ -80,11 +82,15 @@ def _compare(message: Message) -> Answer:
     after = desk.other.host
     desk.progress("Comparing …")
     changes = [*compare(before.rulesets, after.rulesets)]
+    services = differences(before, after, (change.text for change in changes),
+                           lambda done, of: desk.progress("Asking both", done, of), PLACES)  # fmt: skip
     rulesets = (r for host in (before, after) for r in host.rulesets.values() if r.family in (4, 6))
     drawn = [(s.packet(), s.interface) for r in rulesets for s in samples(r, PACKETS // 2, 1)]
     with desk.bench.untouched(), desk.other.untouched():
         others = [*noticed(before, after, drawn)]
-    return {"changes": [*map(_change, changes[:MOST_CHANGES])], "count": len(changes), "packets": len(drawn),
+    told = [visible(f"{SIGNS.get(one.kind, '!')} {one}") for one in services.found[:MOST_CHANGES]]
+    return {"services": told, "places": services.places, "asked": services.asked,
+            "changes": [*map(_change, changes[:MOST_CHANGES])], "count": len(changes), "packets": len(drawn),
             "noticed": [*map(_noticed, others[:MOST_NOTICED])], "others": len(others)}  # fmt: skip
 
 

@@ -9,15 +9,20 @@ from nb_lib.diff import SIGNS, Change, Noticed, compare, heading, noticed
 from nb_lib.engine import Host
 from nb_lib.engine.load import host_of
 from nb_lib.errors import visible
+from nb_lib.kubeproxy.differences import Difference, Differences, differences
 from nb_lib.packet import Packet
 from nb_lib.program import inputs, packets
-from nb_lib.program.output import CHOICES, Output
+from nb_lib.program.output import CHOICES, Output, counted
 from nb_lib.sample import samples
 
-HELP = "compare two dumps: rules that came, went and moved, and packets that notice"
+HELP = "compare two dumps: rules, Services, and packets that notice"
 DESCRIPTION = f"""Compare two dumps (or folders) chain by chain. Rules are compared as iptables-save would
 print them; counters do not count.
   -  went    +  came    ~  moved    !  another policy
+
+Two nodes of a cluster are compared in the words of Services as well, whatever mode and version of
+kube-proxy wrote their rules: where a Service answers, at which endpoints, and whose address these see.
+Each place is asked from outside and from the node itself; nothing is told of rules that do the same.
 
 With packets, those are told that end otherwise: another fate, another address or port, another answer.
 
@@ -31,6 +36,7 @@ A list has one packet a line: {packets.FORM}
 exit status: 0 if they are the same (with packets: if none ends otherwise), 1 if not, 2 for input
 that is wrong."""
 PARENTS = [CHOICES]
+_STYLES = dict(zip(SIGNS, ("red", "green", "yellow", "yellow"), strict=True))
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -58,17 +64,22 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     changes = [*compare(before.rulesets, after.rulesets)]
     asked = bool(arguments.packets or arguments.random > 0)
     others = [*noticed(before, after, _packets(arguments, before, after))]
+    services = differences(before, after, (change.text for change in changes))
     if output.json:
-        found: dict[str, object] = {"changes": [change._asdict() for change in changes]}
+        found: dict[str, object] = {"changes": [change._asdict() for change in changes],
+                                    "services": [*map(_service_json, services.found)]}  # fmt: skip
         if asked:
             found["packets"] = [_as_json(one) for one in others]
         output.data(found)
     else:
         output.lines(_told(output, changes))
+        output.lines(_services(output, services))
         output.lines(_packet(output, one) for one in others)
+        if services.places and not services.found:
+            output.say(f"Services answer alike at {counted(services.asked, 'place')}")
         if asked:
             output.say(f"packets that end otherwise: {len(others)}")
-    return int(bool(others if asked else changes))
+    return int(bool(others if asked else changes or services.found))
 
 
 def _packets(arguments: argparse.Namespace, *hosts: Host) -> Iterator[tuple[Packet, str]]:
@@ -82,12 +93,26 @@ def _packets(arguments: argparse.Namespace, *hosts: Host) -> Iterator[tuple[Pack
 
 def _told(output: Output, changes: list[Change]) -> Iterator[str]:
     above = ""
-    styles = dict(zip(SIGNS, ("red", "green", "yellow", "yellow"), strict=True))
     for change in changes:
         if heading(change) != above:
             above = heading(change)
             yield output.paint(above, "bold")
-        yield output.paint(visible(f"  {change}"), styles[change.kind])
+        yield output.paint(visible(f"  {change}"), _STYLES[change.kind])
+
+
+def _services(output: Output, services: Differences) -> Iterator[str]:
+    if services.found:
+        yield output.paint("Services", "bold")
+    for one in services.found:
+        sign = SIGNS.get(one.kind, "!")
+        yield output.paint(visible(f"  {sign} {one}"), _STYLES.get(one.kind, "yellow"))
+    if services.asked < services.places:
+        yield f"Of {services.places} places where Services answer {services.asked} were asked about."
+
+
+def _service_json(one: Difference) -> dict[str, object]:
+    return {"kind": one.kind, "service": one.service, "places": [*map(str, one.fronts)], "asked": one.asked,
+            "text": one.text}  # fmt: skip
 
 
 def _packet(output: Output, one: Noticed) -> str:

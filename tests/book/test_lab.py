@@ -243,6 +243,10 @@ def test_two_dumps_are_compared(lab):
     compared.get_by_role("button", name="Compare").click()
     compared.get_by_text("8 differences").wait_for(timeout=LONG)
     assert "+ -A KUBE-SVC-2CMXP7HKUVJN7L6M ! -s 10.244.0.0/16" in compared.inner_text()
+    compared.get_by_text("Every Service answers alike").wait_for()
+    behind = DATA / "kube-proxy" / "nginx-1-endpoint" / "1.30.5" / "iptables-save.txt"
+    compared.locator("input[type=file]").set_input_files(behind)
+    compared.get_by_text("10.244.2.11:80, 10.244.3.12:80 went").wait_for(timeout=LONG)
 
 
 def test_files_are_told_apart_and_can_be_dropped_and_removed(lab):

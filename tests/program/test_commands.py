@@ -257,6 +257,24 @@ def test_diff_as_json(run, write) -> None:
     assert (packet["before"]["fate"], packet["after"]["fate"]) == ("local", "drop filter:INPUT:2")
 
 
+NODES = Path(__file__).resolve().parents[2] / "data" / "kube-proxy"
+
+
+def test_diff_of_nodes_in_the_words_of_services(run) -> None:
+    one, three = (str(NODES / f"nginx-{n}" / "1.30.5") for n in ("1-endpoint", "3-endpoints"))
+    done = run("diff", one, three)
+    assert done.status == 1
+    assert done.out.endswith(
+        "Services\n  ! default/nginx at 172.17.45.122:80, 4.3.2.1:80, 192.168.64.1:80, nodePort 30935: "
+        "10.244.2.11:80, 10.244.3.12:80 came\n"
+    )
+    (service,) = json.loads(run("diff", "--json", one, three).out)["services"]
+    assert (service["kind"], service["service"]) == ("changed", "default/nginx")
+    older = run("diff", str(NODES / "nginx-3-endpoints" / "1.21.1"), three)
+    assert (older.status, older.said) == (1, "Services answer alike at 5 places\n")
+    assert "Services\n" not in older.out
+
+
 @pytest.mark.parametrize("line", ["in", "tcp 1.2.3.4 1.2.3.5:1", "in eth0 tcp 1.2.3.4", "local udp 1.2.3.4 1.2.3.5:1 x",
                                   "local udp 1.2.3.4 1.2.3.5:1 colour red", 'in "eth0 tcp', "local tcp 1.2.3.4 1.2.3.5"])  # fmt: skip
 def test_a_bad_line_of_a_list_is_told_with_its_number(run, write, line: str) -> None:
