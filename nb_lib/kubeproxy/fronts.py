@@ -27,6 +27,7 @@ _CHAINS = {
 # The maps of nftables mode.
 _MAPS = ("service-ips", "no-endpoint-services", "service-nodeports", "no-endpoint-nodeports")
 _PROTOCOLS = ("tcp", "udp", "sctp")
+_MOST_PORT = 65_535
 _FAMILIES = {4: "ip", 6: "ip6"}
 _DUMMY = "kube-ipvs0"  # IPVS mode's device, which has the Services' addresses
 NAME = re.compile(r"[\w.-]+/[\w.-]+(?::[\w.-]*\w)?")  # namespace/name:port
@@ -92,34 +93,47 @@ def _readable(chain: Chain, most: int | None) -> Iterator[Rule]:
 
 def _of_rule(rule: Rule, family: int) -> Front | None:
     """Return the place that a rule asks for, None if it asks for a network or for no port."""
-    core, said = rule.core.settings, ""
-    port = to = None
+    core, said, protocol = rule.core.settings, "", ""
+    port = None
     for use in rule.matches:
         if use.name == "comment":
             found = NAME.match(str(use.value("--comment", "")))
             said = found[0] if found else ""
         elif use.name in _PROTOCOLS:
-            port = use.settings.get("--dport")
-    if port is None or port.inverted or "-p" not in core:
+            protocol, port = use.name, use.settings.get("--dport")
+    if port is None or port.inverted:
         return None
-    if "-d" in core:
-        to = core["-d"].value
-        if core["-d"].inverted or to.mask != (1 << BITS[to.family]) - 1:
-            return None
-    address = make_address(to.family, to.value) if to is not None else None
-    return Front(said, family, PROTOCOL_NAMES[core["-p"].value], address, port.value.low)
+    if "-d" not in core:
+        return Front(said, family, protocol, None, port.value.low)
+    to = core["-d"].value
+    if core["-d"].inverted or to.mask != (1 << BITS[to.family]) - 1:
+        return None
+    return Front(said, family, protocol, make_address(to.family, to.value), port.value.low)
 
 
 def _of_maps(table: nft.Table, family: int, most: int | None) -> Iterator[Front]:
     for name in _MAPS:
         held = table.set.get(name)
         for element in islice(held.elements, most) if held is not None else ():
-            if isinstance(element.key, Concat) and isinstance(element.data, Verdict):
-                *address, protocol, port = map(str, element.key.parts)
-                chain = _CHAIN.match(element.data.target)
-                said = ":".join(filter(None, chain.groups())) if chain else element.comment
-                to = ip_address(address[0]) if address else None
-                yield Front(said, family, protocol, to, int(port))
+            if front := _of_element(element, family):
+                yield front
+
+
+def _of_element(element: nft.Element, family: int) -> Front | None:
+    """Return the place that leads to a Service, None for an element that kube-proxy did not write."""
+    key, goal = element.key, element.data
+    if not (isinstance(key, Concat) and isinstance(goal, Verdict) and len(key.parts) in (2, 3)):
+        return None
+    *address, protocol, port = map(str, key.parts)
+    chain = _CHAIN.match(goal.target)
+    said = ":".join(filter(None, chain.groups())) if chain else element.comment
+    try:
+        to = ip_address(address[0]) if address else None
+    except ValueError:
+        return None
+    if protocol not in _PROTOCOLS or not port.isdecimal() or int(port) > _MOST_PORT:
+        return None
+    return Front(said, family, protocol, to, int(port))
 
 
 def _of_servers(host: Host, family: int) -> Iterator[Front]:

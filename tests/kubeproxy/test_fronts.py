@@ -10,7 +10,7 @@ from nb_lib.engine import Host
 from nb_lib.engine.load import load
 from nb_lib.kubeproxy.fronts import fronts
 from nb_lib.kubeproxy.objects import Service
-from nb_lib.text import parse
+from nb_lib.text import nft, parse
 from tests.kubeproxy.recorded import Run
 from tests.kubeproxy.test_nodes import DUMPED
 
@@ -81,3 +81,42 @@ def test_of_virtual_servers_those_at_the_node_s_own_address_are_node_ports() -> 
     assert {one.port for one in found if one.address is None} == {30080, 30081, 30443, 30444}
     assert {one.service for one in found} == {""}
     assert len(found) == 17
+
+
+ODD = """\
+table ip kube-proxy {
+  map service-ips {
+    type ipv4_addr . inet_proto . inet_service : verdict
+    flags interval
+    elements = { 10.0.0.0/8 . tcp . 80 : drop, 10.96.0.1 . tcp . 80-90 : drop, 10.96.0.2 . icmp . 0 : drop,
+                 10.96.0.3 . tcp . 443 : goto somewhere }
+  }
+  map service-nodeports {
+    type mark : verdict
+    elements = { 0x1 : drop }
+  }
+}
+"""
+
+
+def test_elements_that_kube_proxy_did_not_write_are_no_places() -> None:
+    assert [str(one) for one in fronts(Host(nft.read_text(ODD)))] == ["10.96.0.3:443"]
+
+
+RULES = """\
+*nat
+:KUBE-SERVICES - [0:0]
+-A KUBE-SERVICES -d 10.0.0.0/8 -p tcp -m tcp --dport 80 -j RETURN
+-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp ! --dport 80 -j RETURN
+-A KUBE-SERVICES ! -d 10.96.0.2/32 -p tcp -m tcp --dport 80 -j RETURN
+-A KUBE-SERVICES -d 10.96.0.3/32 -p tcp -j RETURN
+-A KUBE-SERVICES -d 10.96.0.4/32 -m bogus --what 1 -j RETURN
+-A KUBE-SERVICES -d 10.96.0.5/32 -p sctp -m comment --comment "no name" -m sctp --dport 9 -j RETURN
+COMMIT
+"""
+
+
+def test_rules_that_ask_for_no_place_are_none() -> None:
+    assert [(one.service, str(one)) for one in fronts(Host(parse(RULES)))] == [
+        ("", "10.96.0.5:9/sctp")
+    ]
