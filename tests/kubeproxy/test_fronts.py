@@ -85,16 +85,15 @@ def test_of_virtual_servers_those_at_the_node_s_own_address_are_node_ports() -> 
 
 ODD = """\
 table ip kube-proxy {
-  map service-ips {
-    type ipv4_addr . inet_proto . inet_service : verdict
-    flags interval
-    elements = { 10.0.0.0/8 . tcp . 80 : drop, 10.96.0.1 . tcp . 80-90 : drop, 10.96.0.2 . icmp . 0 : drop,
-                 10.96.0.3 . tcp . 443 : goto somewhere }
-  }
-  map service-nodeports {
-    type mark : verdict
-    elements = { 0x1 : drop }
-  }
+\tmap service-ips {
+\t\ttype ipv4_addr . inet_proto . inet_service : verdict
+\t\telements = { 10.96.0.2 . icmp . 0 : goto somewhere,
+\t\t\t     10.96.0.3 . tcp . 443 : goto somewhere }
+\t}
+\tmap service-nodeports {
+\t\ttype mark : verdict
+\t\telements = { 0x00000001 : goto somewhere }
+\t}
 }
 """
 
