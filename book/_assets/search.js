@@ -4,7 +4,7 @@
   const own = document.currentScript.dataset;
   const find = selector => document.querySelector(selector);
   const field = find(".book-search input"), status = find(".book-search-status"), found = find(".book-search-found");
-  const SHOWN = 20, WAIT = 150, MOST_WORDS = 12; // results; milliseconds of rest before a word counts as typed
+  const SHOWN = 20, WAIT = 150; // results; milliseconds of rest before a word counts as typed
   const absolute = address => new URL(address, document.baseURI).href;
 
   const make = (tag, text, attributes = {}) =>
@@ -42,26 +42,14 @@
     number === 0 ? "Nothing found. Fewer words, or a part of the word?" :
     `${number} ${number === 1 ? "page" : "pages"}${pages < number ? `, the first ${pages} are shown` : ""}`;
 
-  // A page has to have all words. Where none has, words that are nowhere in the book are left out.
-  const ask = async (pagefind, typed) => {
-    const { results } = await pagefind.search(typed);
-    const words = typed.split(/\s+/).slice(0, MOST_WORDS);
-    if (results.length || words.length < 2) return { results, unknown: [] };
-    const alone = await Promise.all(words.map(word => pagefind.search(word)));
-    const known = words.filter((_, n) => alone[n].results.length), unknown = words.filter(word => !known.includes(word));
-    if (!known.length || !unknown.length) return { results, unknown: [] };
-    return { results: (await pagefind.search(known.join(" "))).results, unknown };
-  };
-
   const live = pagefind => {
     let asked = 0;
     const search = async () => {
       const mine = ++asked, words = field.value.trim();
-      const { results, unknown } = words ? await ask(pagefind, words) : { results: [], unknown: [] };
+      const { results } = words ? await pagefind.search(words) : { results: [] };
       const pages = await Promise.all(results.slice(0, SHOWN).map(one => one.data()));
       if (mine !== asked) return; // somebody has typed on
-      const without = unknown.length ? ` Not in this book: ${unknown.join(", ")}.` : "";
-      status.textContent = words ? counted(results.length, pages.length) + without : "";
+      status.textContent = words ? counted(results.length, pages.length) : "";
       found.replaceChildren(...pages.map(entry));
       history.replaceState(null, "", words ? `?q=${encodeURIComponent(words)}` : location.pathname);
     };
