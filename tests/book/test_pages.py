@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.book.pages import FIGURE, PAGES, WRITTEN, figures
+from tests.book.pages import FIGURE, ONE_HALF, OTHER_HALF, PAGES, WRITTEN, figures
 
 WITHOUT_DIAGRAMS = {"a2_glossary.html", "a5_further_reading.html", "lab.html"}
 MOST = 400_000  # bytes of a page before a click, compressed
@@ -60,7 +60,7 @@ def test_page_is_soon_ready(visit, name):
     pytest.fail(f"milliseconds until it answers, and of its own work: {taken}")
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", ONE_HALF)
 def test_page_works_from_the_file_system(visit, html, name):
     there = visit(home=html.as_uri() + "/")
     page = there.open(name, until="networkidle")
@@ -69,7 +69,7 @@ def test_page_works_from_the_file_system(visit, html, name):
         assert "nf-live" in figure.get_attribute("class").split()
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", OTHER_HALF)
 def test_diagrams_speak_without_javascript(visit, name):
     page = visit(java_script_enabled=False).open(name)
     found = page.locator(FIGURE).all()
@@ -94,7 +94,7 @@ LOST_ON_PAPER = """() => [
   .map(e => `${e.tagName}.${e.className}: ${e.textContent.slice(0, 60)}`)"""
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", ONE_HALF)
 def test_page_loses_nothing_on_paper(visit, name):
     page = visit(viewport={"width": 700, "height": 1000}).open(name)
     page.emulate_media(media="print")

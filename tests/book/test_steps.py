@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.book.pages import DESKTOP, FIGURE, STEPS, WRITTEN, button, step, walks
+from tests.book.pages import (
+    DESKTOP,
+    FIGURE,
+    ONE_HALF,
+    OTHER_HALF,
+    STEPS,
+    WRITTEN,
+    button,
+    step,
+    walks,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -14,7 +24,7 @@ def test_page_has_a_diagram_that_steps(visit, name):
     assert walks(visit().open(name))
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", ONE_HALF)
 def test_diagrams_step_by_mouse(visit, name):
     there = visit(viewport=DESKTOP)
     for figure in walks(there.open(name)):
@@ -25,7 +35,7 @@ def test_diagrams_step_by_mouse(visit, name):
     assert there.troubles == []
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", OTHER_HALF)
 def test_diagrams_step_by_keyboard(visit, name):
     there = visit(viewport=DESKTOP)
     page = there.open(name)
